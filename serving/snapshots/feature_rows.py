@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from features.feature_table import KEYS
-from serving.snapshots.layout import rebatch
+from serving.snapshots.layout import lacking, rebatch
 
 ROWS_PER_BATCH = 256
 # Starting a thread for each of a hundred small columns takes longer than decompressing the column.
@@ -61,11 +61,17 @@ class FeatureRowFile:
         return pd.DataFrame(values, columns=names)
 
     def columns(self, names: list[str]) -> pd.DataFrame:
-        """Return some columns of all rows, null as NaN in features; no other column is decompressed."""
+        """Return some columns of all rows, null as NaN in features; no other column is decompressed.
+
+        Raises
+        ------
+        SnapshotError : the file lacks one of them
+
+        """
         schema = self.reader.schema
         fields = sorted(schema.get_field_index(name) for name in names)
         if -1 in fields:
-            raise KeyError(f"no column {next(name for name in names if name not in schema.names)}")
+            raise lacking(next(name for name in names if name not in schema.names))
         options = ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         with self.lock:
             table = ipc.open_file(self.source, options=options).read_all()

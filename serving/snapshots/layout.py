@@ -170,6 +170,14 @@ def read_errors_as_damage(file: Path) -> Iterator[None]:
         raise damaged(file, error) from error
 
 
+def lacking(feature: str) -> SnapshotError:
+    """Return the error of a snapshot that was made before a feature is asked of it."""
+    return SnapshotError(
+        f"the snapshot lacks the feature {feature}: it was made by an older version. Make it anew with 'clout score "
+        "EVENTS'."
+    )
+
+
 def damaged(path: Path, error: Exception) -> SnapshotError:
     """Return the error of a snapshot whose file or folder cannot be read, with the cause."""
     return SnapshotError(

@@ -1,18 +1,23 @@
 """Peers of a user: users of the same scope with a similar audience size, and the ranges of their features."""
 
+from collections.abc import Iterable
 from math import frexp
 
 import numpy as np
 import pandas as pd
 
-from features.catalogue import SCORED
 from features.catalogue.tenure import ABSENT_DAYS
 from training.explanation.feature_constraints import PeerValues, percentiles
 from training.model.bundle import FeatureRow
 
 AUDIENCE_SIZE = "engagers_365d"
 GROUP = ["scope", "band"]
-PEER_COLUMNS = list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", "account_age_days", *SCORED.names]))
+ABSENCE = "days_of_absence"
+
+
+def peer_columns(features: Iterable[str]) -> list[str]:
+    """Return the columns that the ranges of a model's features among peers are computed from."""
+    return list(dict.fromkeys(["scope", AUDIENCE_SIZE, "days_since_last_act", "account_age_days", ABSENCE, *features]))
 
 
 def audience_band(rows: pd.DataFrame) -> np.ndarray:
@@ -31,7 +36,7 @@ def band_of(row: FeatureRow) -> int:
 
 
 class PeerRanges:
-    """The ranges of features among peers, from the PEER_COLUMNS of every user, looked up for one user at a time."""
+    """The ranges of features among peers, from the `peer_columns` of every user, looked up for one user at a time."""
 
     def __init__(self, rows: pd.DataFrame):
         scope, band = GROUP
@@ -57,9 +62,9 @@ def absence_allowance(rows: pd.DataFrame) -> float:
 
 def allowances_of_absent(rows: pd.DataFrame) -> np.ndarray:
     """Return the allowance of each absent user, shape (absent users,): days since the last event, less days absent."""
-    absent = rows[rows["days_of_absence"] > 0]
+    absent = rows[rows[ABSENCE] > 0]
     inactive = absent["days_since_last_act"].fillna(absent["account_age_days"])
-    return (inactive - absent["days_of_absence"]).dropna().to_numpy(float, copy=True)
+    return (inactive - absent[ABSENCE]).dropna().to_numpy(float, copy=True)
 
 
 def median_allowance(allowances: np.ndarray) -> float:

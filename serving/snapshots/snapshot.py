@@ -22,7 +22,7 @@ from serving.snapshots.audience_files import StoredAudiences
 from serving.snapshots.baselines import baseline_of
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
-from serving.snapshots.peers import PEER_COLUMNS, PeerRanges
+from serving.snapshots.peers import PeerRanges, peer_columns
 from serving.snapshots.ranking import Ranking, VisibleRanking, hidden_rows
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle
@@ -44,10 +44,7 @@ class StoredFeatures(dict[str, float]):
 
     def __missing__(self, name: str) -> float:
         """Say that the snapshot was made before explanations read the feature."""
-        raise SnapshotError(
-            f"the snapshot lacks the feature {name}, which explanations read: it was made by an older version. Make it "
-            "anew with 'clout score EVENTS'."
-        )
+        raise layout.lacking(name)
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Snapshot:
 
         """
         with layout.read_errors_as_damage(self.folder / layout.FEATURES_FILE):
-            return PeerRanges(self.features.columns(PEER_COLUMNS))
+            return PeerRanges(self.features.columns(peer_columns(self.bundle.features)))
 
     def warm(self) -> None:
         """Compute what the first lookup and the first search would otherwise wait for.

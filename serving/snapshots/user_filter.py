@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.errors import SnapshotError
 from serving.snapshots import layout
 from serving.snapshots.explanation import ScoreRow
 from serving.snapshots.query import PageToken, UserFilter
@@ -52,10 +51,7 @@ def engagers_at(snapshot: Snapshot, rows: np.ndarray) -> Engagers:
 def _everybodys_engagers(snapshot: Snapshot) -> Engagers:
     """Return who engaged with every user, read at the first use."""
     if absent := _absent_features(snapshot):
-        raise SnapshotError(
-            f"the snapshot lacks the feature {absent[0]}: it was made by an older version. Make it anew with 'clout "
-            "score EVENTS'."
-        )
+        raise layout.lacking(absent[0])
     if NAMES not in snapshot.derived:
         with layout.read_errors_as_damage(snapshot.folder / layout.FEATURES_FILE):
             snapshot.derived[NAMES] = _engagers(snapshot.features.columns(list(NAMES)).to_numpy(float).T)

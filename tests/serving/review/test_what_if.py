@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
-from features.catalogue import CATALOGUE
+from features.catalogue import CATALOGUE, SCORED
 from serving import app as application
 from serving.cli import main
 from serving.review.what_if import WhatIfError, parse_changes
@@ -19,7 +19,7 @@ from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.feature_rows import write_rows
 from serving.snapshots.layout import sort_rows, write_checksums
-from serving.snapshots.peers import PEER_COLUMNS, PeerRanges
+from serving.snapshots.peers import PeerRanges, peer_columns
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from training.config import Config, Model
 from training.dataset.panel import Split
@@ -111,9 +111,9 @@ class TestPeerRanges:
     def people(self):
         """Bands by engagers: 3 and 6 are band 2, none is band 0."""
         reports = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
-        others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in PEER_COLUMNS[2:]}
+        others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in peer_columns(SCORED.names)[2:]}
         away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_of_absence": [2.0, 12.0, 0.0, 0.0, 0.0]}
-        return pd.DataFrame(reports | others | away)[PEER_COLUMNS]
+        return pd.DataFrame(reports | others | away)[peer_columns(SCORED.names)]
 
     def test_users_get_their_own_peers(self, people):
         result = PeerRanges(people).of("all", feature_row(people.iloc[[1]]))

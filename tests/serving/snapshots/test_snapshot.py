@@ -361,9 +361,12 @@ def test_damaged_features_are_reported(home):
 
 
 def test_a_snapshot_without_a_feature_of_explanations_says_what_to_run(home):
-    row = open_snapshot(home).feature_row("user0001")
-    with pytest.raises(SnapshotError, match=r"lacks the feature klout, .* Make it anew with 'clout score EVENTS'\."):
-        row["klout"]
+    message = r"lacks the feature klout: .* Make it anew with 'clout score EVENTS'\."
+    snapshot = open_snapshot(home)
+    with pytest.raises(SnapshotError, match=message):
+        snapshot.feature_row("user0001")["klout"]
+    with pytest.raises(SnapshotError, match=message):
+        snapshot.features.columns(["scope", "klout"])
 
 
 def test_old_scores_are_readable_after_the_catalogue_changes(home):
