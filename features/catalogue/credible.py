@@ -161,7 +161,7 @@ def _or_nobody(when: str, text: str) -> Sentence:
 def _described_lately(value: float | None, row: Row) -> str:
     if not value:
         return _responded(LOOKBACK_DAYS)(value, row)
-    weight = f"they now weigh as about {people(value)}" if value >= 0.5 else "little of it is left"
+    weight = f"they now weigh as about {people(value)}" if value >= 0.5 else "they now weigh as less than half a person"
     return f"Responses lose half their weight every four weeks, so {weight}."
 
 

@@ -58,9 +58,8 @@ def waterfall(explanation: Explanation) -> Waterfall:
         step(fact.rows[0].label, fact.points, start, end, fact)
         for fact, start, end in zip(explanation.facts, ends, ends[1:], strict=False)
     ]
-    if explanation.clipping:
-        clipped = total - base - sum(fact.points for fact in explanation.facts)
-        steps.append(step("Scores end at 0 and at 100", round(clipped, 1), ends[-2], ends[-1]))
+    if clipped := round(total - base - sum(fact.points for fact in explanation.facts), 1):
+        steps.append(step("Scores end at 0 and at 100", clipped, ends[-2], ends[-1]))
     return Waterfall(
         base=step("Start", base, 0.0, explanation.base),
         steps=tuple(steps),

@@ -20,6 +20,7 @@ from training.model.bundle import FeatureRow
 LATELY = "credible_engagers_decayed_28d"
 PERIODS = ("established_periods_168d", "credible_periods_168d")  # of today's models and of earlier ones
 SILENT = (SILENCE, WITHOUT_ESTABLISHED)
+PERIODS_DAYS = 168
 TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
 WHOLE_FROM = 99.95  # from which on figures have no decimal
@@ -94,7 +95,7 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
     rounded = rounded_to_sum([sum(part.points for part in group) for group in groups], points)
     sentence = line.sentence
     for text, group in by_sentence.items():
-        sentence = sentence.replace(text, _with_average(_with_only(text, group[0]), _average(group, row)))
+        sentence = sentence.replace(text, _with_average(_with_only(text, group[0], row), _average(group, row)))
     return Fact(
         sentence=sentence,
         points=points,
@@ -106,8 +107,10 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
     )
 
 
-def _with_only(sentence: str, line: Line) -> str:
-    return sentence.replace("In ", "In only ", 1) if line.feature in PERIODS and line.points < 0 else sentence
+def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
+    """Say that few periods lower a score as "only" so many, where the user was there for all of them."""
+    few = line.feature in PERIODS and line.points < 0 and not row[AGE] < PERIODS_DAYS
+    return sentence.replace("In ", "In only ", 1) if few else sentence
 
 
 def _with_average(sentence: str, average: str | None) -> str:

@@ -27,8 +27,12 @@ ESTABLISHED = (
     "docs/use/reading-a-score.md, Who counts."
 )
 ANONYMOUS = "An anonymous response, such as a vote, counts for when it came and for the post, but adds no person."
+RETURNED = (
+    "A response is returned where the two users respond to each other. So that friends do not raise each other's "
+    "scores, such people count for less than half."
+)
 # Words that need an explanation, by a part of the texts that use them.
-WORDS = {"established member": ESTABLISHED, "nonymous": ANONYMOUS}
+WORDS = {"established member": ESTABLISHED, "returned": RETURNED, "nonymous": ANONYMOUS}
 
 
 @dataclass(frozen=True)

@@ -247,7 +247,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Responses lose half their weight every four weeks, so little of it is left.",
+            "Responses lose half their weight every four weeks, so they now weigh as less than half a person.",
         ),
         (
             "established_rate_365d",

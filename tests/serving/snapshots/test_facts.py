@@ -43,9 +43,12 @@ def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature,
     assert fact.points == pytest.approx(points, abs=0.1)
 
 
-@pytest.mark.parametrize(("points", "opening"), [(-1.7, "In only 1 of"), (1.7, "In 1 of")])
-def test_few_periods_that_lower_a_score_are_only_so_many(points, opening):
-    (fact,) = facts((PERIODS, 1.0, points, IN_ONE, None))
+@pytest.mark.parametrize(
+    ("points", "age", "opening"),
+    [(-1.7, 400.0, "In only 1 of"), (1.7, 400.0, "In 1 of"), (-1.7, 14.0, "In 1 of"), (-1.7, 168.0, "In only 1 of")],
+)
+def test_few_periods_that_lower_a_score_are_only_so_many_for_who_was_there(points, age, opening):
+    (fact,) = facts((PERIODS, 1.0, points, IN_ONE, None), row=ROW | {"account_age_days": age})
     assert fact.sentence == IN_ONE.replace("In 1 of", opening)
 
 

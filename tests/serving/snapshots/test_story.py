@@ -5,6 +5,7 @@ import pytest
 from serving.snapshots.story import (
     ANONYMOUS,
     ESTABLISHED,
+    RETURNED,
     chance,
     describe_expectation,
     describe_spread,
@@ -149,7 +150,8 @@ def test_sections_without_sentences_are_omitted():
     ("sentence", "words"),
     [
         ("This user was last active 3 days ago.", []),
-        ("About 2 do not, because hardly any established member responds to them.", [ESTABLISHED]),
+        ("About 2 fewer, because hardly any established member responds to them.", [ESTABLISHED]),
+        ("About 2 fewer, because responses that are returned count less.", [RETURNED]),
         ("No known person responded in the last year, only anonymous ones.", [ANONYMOUS]),
     ],
 )

@@ -20,7 +20,7 @@ from features.events.loading import load_encoded_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.story import ANONYMOUS, ESTABLISHED
+from serving.snapshots.story import ANONYMOUS, ESTABLISHED, RETURNED
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
@@ -413,10 +413,10 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    r"Responses lose half their weight every four weeks, so (they now weigh as about [\d,]+ (?:person|people)|"
-    r"little of it is left)\.": lambda p, who: (
+    r"Responses lose half their weight every four weeks, so they now weigh as (about [\d,]+ (?:person|people)|"
+    r"less than half a person)\.": lambda p, who: (
         0 < p.row["credible_engagers_decayed_28d"] < 0.5
-        if who.startswith("little")
+        if who.startswith("less")
         else about(who, p.row["credible_engagers_decayed_28d"])
     ),
     r"In (?:only )?(each|\d) of the last six four-week periods (an anonymous response came|a response came "
@@ -517,6 +517,7 @@ PATTERNS = {
             and p.scored["score"] == float(end)
         )
     ),
+    re.escape(RETURNED): lambda p: p.row["uncounted_exchange_365d"] > 0,
     re.escape(ANONYMOUS): lambda _: True,
     re.escape(ESTABLISHED): lambda _: True,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
