@@ -57,13 +57,14 @@ NIGHTLY_FACTOR = 20
 def pytest_cmdline_main(config):
     """Run folders on all cores and single files in this process, unless `-n` says otherwise.
 
-    With `--cov` say `-n` as well: pytest-cov decides before any hook of a conftest how it measures.
+    One worker more than there are cores: workers wait for servers and browsers at times. With `--cov` say `-n` as well:
+    pytest-cov decides before any hook of a conftest how it measures.
     """
     if not config.pluginmanager.hasplugin("xdist") or config.option.numprocesses is not None:
         return
     is_worker, has_coverage = hasattr(config, "workerinput"), bool(getattr(config.option, "cov_source", None))
     if any(Path(argument).is_dir() for argument in config.args) and not (is_worker or has_coverage):
-        config.option.numprocesses = "auto"
+        config.option.numprocesses = len(os.sched_getaffinity(0)) + 1
         config.option.dist = "worksteal"
 
 
