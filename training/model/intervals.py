@@ -170,7 +170,8 @@ def _fit_part(
     away = np.log1p(rows["audience"].to_numpy(float)) - np.log1p(expected)
     weights = sample_weights(rows) * (1 + expected) ** LARGE_AUDIENCES
     share = _share_of(len(rows), (1 + level) / 2)
-    low, high = (_quantile_regression(inputs, away, weights, quantile) for quantile in (1 - share, share))
+    ridge = RIDGE / float(sample_weights(rows).sum())
+    low, high = (_quantile_regression(inputs, away, weights, quantile, ridge) for quantile in (1 - share, share))
     ranges = inputs.min(axis=0) - BEYOND_PAST, inputs.max(axis=0) + BEYOND_PAST
     columns = zip(names, *(array.tolist() for array in (*ranges, low[1:], high[1:])), strict=True)
     return IntervalPart(
@@ -194,22 +195,24 @@ def _share_of(count: int, share: float) -> float:
     return float(min(np.ceil((count + 1) * share), count - 0.5) / count)
 
 
-def _quantile_regression(inputs: np.ndarray, values: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
+def _quantile_regression(
+    inputs: np.ndarray, values: np.ndarray, weights: np.ndarray, share: float, ridge: float
+) -> np.ndarray:
     """Return a constant and a factor for each input, whose sum has a share of the values below it.
 
-    The loss is smoothed where it has its kink, less and less; a ridge, as of `RIDGE` rows, keeps factors small that few
-    rows support.
+    The loss is smoothed where it has its kink, less and less; a ridge keeps factors small that few rows support.
 
     Parameters
     ----------
     inputs, values, weights : shapes (rows, inputs), (rows,) and (rows,)
     share : of the values
+    ridge : weight of the squared factors of inputs of unit spread, beside weights that add up to 1
 
     """
     mean, spread = np.average(inputs, axis=0, weights=weights), inputs.std(axis=0)
     spread[spread == 0] = 1.0
     columns = [np.ones(len(values)), *np.ascontiguousarray(((inputs - mean) / spread).T)]
-    weights, ridge = weights / weights.sum(), RIDGE / len(values)
+    weights = weights / weights.sum()
 
     def loss(factors: np.ndarray, width: float) -> tuple[float, np.ndarray]:
         # Matrix products depend on threads and addresses in the last bit, and the same rows must give the same bytes.
