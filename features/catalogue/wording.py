@@ -108,6 +108,11 @@ def nobody_responded(row: Row, days: int, when: str) -> str:
     return f"Nobody {when}." if last is None or last > days else f"No known person {when}, only anonymous ones."
 
 
+def pointed(sentence: str, points: float) -> str:
+    """Return a sentence with the points that it is worth: `Two people responded: +1.2 points.`."""
+    return f"{sentence.removesuffix('.')}: {points:+.1f} points."
+
+
 def rounded_to_sum(parts: Sequence[float], total: float, digits: int = 1) -> list[float]:
     """Round parts so that the rounded ones add up to the rounded total.
 

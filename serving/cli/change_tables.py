@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from features.catalogue.wording import count_of, points_of
+from features.catalogue.wording import count_of, pointed, points_of
 from features.console import print_points, print_table, print_text
-from serving.snapshots.facts import label
+from serving.snapshots.facts import ENDS, label
 from serving.snapshots.story import expectations
 from training.explanation.feature_constraints import ABSENT
 from training.explanation.reasons import LEAST_POINTS
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from serving.review.score_change import ScoreChange
     from serving.review.what_if import WhatIf
     from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
-    from training.explanation.reasons import Reason
     from training.explanation.score_change import ChangeLine
     from training.model.intervals import Interval
 
@@ -25,7 +24,7 @@ TITLES = {
     "time": "Time in the community",
     "model": "A new model",
     "scale": "A new scale",
-    "clipping": "Scores end at 0 and at 100",
+    "clipping": ENDS,
 }
 
 
@@ -44,7 +43,9 @@ def change_table(change: "ScoreChange") -> None:
     print_text(expectations(before.expected_audience, after.expected_audience))
     sides = {"What raised it": +1, "What lowered it": -1}
     for title, sign in sides.items():
-        print_points(title, (_pointed(reason) for reason in change.reasons if sign * reason.points > 0))
+        print_points(
+            title, (pointed(reason.sentence, reason.points) for reason in change.reasons if sign * reason.points > 0)
+        )
     print_points("Please note", change.remarks)
     print_text(_models(before.model_version, after.model_version))
     print_text("")
@@ -56,10 +57,6 @@ def change_table(change: "ScoreChange") -> None:
             rows += _line_rows(lines) if part not in ("scale", "clipping") else []
     rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
     print_table("The points of the change", ["", "of it", "points"], rows)
-
-
-def _pointed(reason: "Reason") -> str:
-    return f"{reason.sentence.removesuffix('.')}: {reason.points:+.1f} points."
 
 
 def _line_rows(lines: "Sequence[ChangeLine]") -> list[list[str]]:

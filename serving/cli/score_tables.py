@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
+from serving.snapshots.facts import ENDS
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
@@ -40,12 +41,11 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
 def ledger_table(explanation: "Explanation") -> None:
     """Print the ledger: the points of each fact, strongest first, which add up to the score as printed."""
     facts = [row for fact in explanation.facts for row in fact.rows if row.points]
-    total = round(explanation.score, 1)
     rows = [["Start: the average", "", "", f"{explanation.base:.1f}"]]
     rows += [[row.label, row.value, row.average, f"{row.points:+.1f}"] for row in facts]
-    if ends := round(total - round(explanation.base, 1) - sum(row.points for row in facts), 1):
-        rows.append(["Scores end at 0 and at 100", "", "", f"{ends:+.1f}"])
-    rows.append(["Score", "", "", f"{total:.1f}"])
+    if explanation.clipped:
+        rows.append([ENDS, "", "", f"{explanation.clipped:+.1f}"])
+    rows.append(["Score", "", "", f"{explanation.score:.1f}"])
     print_table("The points of the score", ["", "this user", "average", "points"], rows)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from serving.snapshots.explanation import Explanation
-from serving.snapshots.facts import Fact
+from serving.snapshots.facts import ENDS, Fact
 from training.explanation.reasons import facts
 
 
@@ -41,7 +41,6 @@ class Waterfall:
 
 def waterfall(explanation: Explanation) -> Waterfall:
     """Arrange the facts of a score as a waterfall; bars are exact, points are as printed elsewhere."""
-    base, total = round(explanation.base, 1), round(explanation.score, 1)
     lines = facts(explanation.lines)
     exact = [explanation.base, *(line.points for line in lines), explanation.clipping]
     ends = [sum(exact[: k + 1]) for k in range(len(exact))]
@@ -58,11 +57,11 @@ def waterfall(explanation: Explanation) -> Waterfall:
         step(fact.rows[0].label, fact.points, start, end, fact)
         for fact, start, end in zip(explanation.facts, ends, ends[1:], strict=False)
     ]
-    if clipped := round(total - base - sum(fact.points for fact in explanation.facts), 1):
-        steps.append(step("Scores end at 0 and at 100", clipped, ends[-2], ends[-1]))
+    if explanation.clipped:
+        steps.append(step(ENDS, explanation.clipped, ends[-2], ends[-1]))
     return Waterfall(
-        base=step("Start", base, 0.0, explanation.base),
+        base=step("Start", round(explanation.base, 1), 0.0, explanation.base),
         steps=tuple(steps),
-        score=step("Score", total, 0.0, explanation.score),
+        score=step("Score", round(explanation.score, 1), 0.0, explanation.score),
         marks=tuple((mark, percent(mark)) for mark in range(0, 101, 25)),
     )

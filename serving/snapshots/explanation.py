@@ -131,6 +131,11 @@ class Explanation:
     status: Status
     missing: str | None
 
+    @property
+    def clipped(self) -> float:
+        """The points that the ends of the scale add, of figures that add up as printed."""
+        return round(round(self.score, 1) - round(self.base, 1) - sum(fact.points for fact in self.facts), 1)
+
 
 def interval(score: ScoreRow) -> Interval:
     """Return the interval of a score."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
+from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
 from features.catalogue.credible import MONTH_DAYS, NEVER, RATE_DAYS, SILENCE, WITHOUT_ESTABLISHED, observed_days
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
-from features.catalogue.wording import count_of, rounded_to_sum
+from features.catalogue.wording import count_of, pointed, rounded_to_sum
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.possible_changes import POSTS
@@ -20,10 +21,11 @@ from training.model.bundle import FeatureRow
 LATELY = "credible_engagers_decayed_28d"
 PERIODS = ("established_periods_168d", "credible_periods_168d")  # of today's models and of earlier ones
 SILENT = (SILENCE, WITHOUT_ESTABLISHED)
-PERIODS_DAYS = 168
+PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
 WHOLE_FROM = 99.95  # from which on figures have no decimal
+ENDS = "Scores end at 0 and at 100"
 Shown: TypeAlias = Callable[[float, FeatureRow], str]
 
 
@@ -67,7 +69,7 @@ class Fact:
     @property
     def pointed(self) -> str:
         """The sentence with the points."""
-        return f"{self.sentence.removesuffix('.')}: {self.points:+.1f} points."
+        return pointed(self.sentence, self.points)
 
 
 def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:

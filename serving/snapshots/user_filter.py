@@ -50,8 +50,6 @@ def engagers_at(snapshot: Snapshot, rows: np.ndarray) -> Engagers:
 
 def _everybodys_engagers(snapshot: Snapshot) -> Engagers:
     """Return who engaged with every user, read at the first use."""
-    if absent := _absent_features(snapshot):
-        raise layout.lacking(absent[0])
     if NAMES not in snapshot.derived:
         with layout.read_errors_as_damage(snapshot.folder / layout.FEATURES_FILE):
             snapshot.derived[NAMES] = _engagers(snapshot.features.columns(list(NAMES)).to_numpy(float).T)
