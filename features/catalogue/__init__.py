@@ -17,7 +17,7 @@ SCORED = CATALOGUE.select(
     "days_of_silence",
     "days_of_absence",
     "tenure_days",
-    "excess_repetitions_90d",
+    "repetitions_beyond_10_90d",
 )
 BOUNDED = CATALOGUE.select(
     "early_responders",

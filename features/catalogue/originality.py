@@ -19,7 +19,7 @@ _feature = partial(
     actionable=True,
     default=None,
 )
-EXCESS_REPETITIONS, FREE_REPETITIONS = "excess_repetitions_90d", 5
+EXCESS_REPETITIONS, FREE_REPETITIONS = "repetitions_beyond_10_90d", 10
 NO_POST = "No post in the last 90 days."
 
 
@@ -31,11 +31,11 @@ def _described_repetitions(value: float | None, row: Row) -> str:
     return f"{posts} of the last 90 days {singular_or_plural(value, 'repeats', 'repeat')} an earlier one of this user."
 
 
-def _described_excess(value: float | None, row: Row) -> str:
+def _described_excess(free: int, value: float | None, row: Row) -> str:
     if not value:
-        return f"At most {FREE_REPETITIONS} posts of the last 90 days are known to repeat an earlier one of this user."
-    repeated = _described_repetitions(value + FREE_REPETITIONS, row)
-    return f"{repeated.removesuffix('.')}; up to {FREE_REPETITIONS} repeats cost nothing."
+        return f"At most {free} posts of the last 90 days are known to repeat an earlier one of this user."
+    repeated = _described_repetitions(value + free, row)
+    return f"{repeated.removesuffix('.')}; up to {free} repeats cost nothing."
 
 
 def most_excess_repetitions(created: float) -> float:
@@ -45,6 +45,21 @@ def most_excess_repetitions(created: float) -> float:
 
 def _repetitions(contents: ir.Table) -> ir.IntegerValue:
     return contents.copies.sum() - contents.count()
+
+
+def _excess(name: str, free: int) -> Feature:
+    return _feature(
+        name,
+        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them, beyond the first "
+        f"{free}",
+        partial(_described_excess, free),
+        lambda contents: (_repetitions(contents) - free).clip(lower=0),
+        relation="contents",
+        unit="pieces",
+        direction="down",
+        default=0.0,
+        title=f"Repeated posts beyond {free}",
+    )
 
 
 FEATURES = [
@@ -78,18 +93,8 @@ FEATURES = [
         default=0.0,
         title="Repeated posts",
     ),
-    _feature(
-        EXCESS_REPETITIONS,
-        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them, beyond the first "
-        f"{FREE_REPETITIONS}",
-        _described_excess,
-        lambda contents: (_repetitions(contents) - FREE_REPETITIONS).clip(lower=0),
-        relation="contents",
-        unit="pieces",
-        direction="down",
-        default=0.0,
-        title=f"Repeated posts beyond {FREE_REPETITIONS}",
-    ),
+    _excess("excess_repetitions_90d", 5),
+    _excess(EXCESS_REPETITIONS, FREE_REPETITIONS),
     _feature(
         "most_repeated_90d",
         "how often the user's most repeated content was posted in the last 90 days",

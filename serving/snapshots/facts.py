@@ -195,7 +195,9 @@ FORMATS: dict[str, Shown] = {
     **dict.fromkeys(SILENT, _silence),
     TENURE: _days,
     ABSENT: lambda days, row: _days(row.get(SINCE, days), row),
-    EXCESS_REPETITIONS: lambda excess, row: _days(excess + FREE_REPETITIONS, row) if excess else "5 or fewer",
+    EXCESS_REPETITIONS: lambda excess, row: (
+        _days(excess + FREE_REPETITIONS, row) if excess else f"{FREE_REPETITIONS} or fewer"
+    ),
 }
 DAYS = {*SILENT, TENURE}
 WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}

@@ -309,6 +309,7 @@ def _originality(own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
         reply_share_90d=_share(sums["answers"], sums["pieces"]),
         repetitions_90d=repeated["more"],
         excess_repetitions_90d=(repeated["more"] - 5).clip(lower=0),
+        repetitions_beyond_10_90d=(repeated["more"] - 10).clip(lower=0),
         repeated_share_90d=_share(repeated["more"], repeated["all"]),
         most_repeated_90d=contents.groupby("user")["copies"].max().reindex(people),
         link_share_90d=_share(sums["linking"], sums["links_known"]),

@@ -172,7 +172,7 @@ def test_features_outside_the_model_change_nothing(client):
     assert body["scores"][0] == body["scores"][1]
 
 
-@pytest.mark.parametrize("features", [None, ["excess_repetitions_90d", "acts_365d", "established_rate_365d"]])
+@pytest.mark.parametrize("features", [None, ["repetitions_beyond_10_90d", "acts_365d", "established_rate_365d"]])
 def test_a_table_is_answered_as_its_rows_are(client, rows, features):
     names = features or CATALOGUE.names[::-1]
     selected = rows[names].head(200).astype(object).where(rows[names].head(200).notna(), None)

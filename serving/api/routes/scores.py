@@ -37,13 +37,18 @@ EXAMPLES = {
     "rows": {
         "summary": "Feature rows",
         "value": {
-            "rows": [{"established_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "excess_repetitions_90d": None}]
+            "rows": [
+                {"established_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "repetitions_beyond_10_90d": None}
+            ]
         },
     },
     "table": {
         "summary": "Feature rows as a table",
         "value": {
-            "table": {"features": ["established_rate_365d", "excess_repetitions_90d"], "values": [[3.5, None], [0, 2]]}
+            "table": {
+                "features": ["established_rate_365d", "repetitions_beyond_10_90d"],
+                "values": [[3.5, None], [0, 2]],
+            }
         },
     },
 }

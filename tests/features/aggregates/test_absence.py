@@ -404,6 +404,7 @@ BOUNDS = {
     "reply_share_90d": share_of("created", 90),
     "repetitions_90d": crossing("hashed", 90),
     "excess_repetitions_90d": crossing("hashed", 90),
+    "repetitions_beyond_10_90d": crossing("hashed", 90),
     "repeated_share_90d": share_of("hashed", 90),
     "most_repeated_90d": crossing("hashed", 90),
     "link_share_90d": share_of("linked", 90),

@@ -1001,10 +1001,11 @@ BY_HAND = [
     ),
     ("repetitions_90d", [content(1, "h"), content(2, "i"), content(3), content(91, "h")], 0),
     *(
-        ("excess_repetitions_90d", [content(day, f"{day % 2}") for day in range(1, count + 1)], excess)
-        for count, excess in ((2, 0), (7, 0), (8, 1), (30, 23))
+        (name, [content(day, f"{day % 2}") for day in range(1, free + 2 + beyond)], max(beyond - 1, 0))
+        for name, free in (("excess_repetitions_90d", 5), ("repetitions_beyond_10_90d", 10))
+        for beyond in (-4, 1, 2, 12)
     ),
-    ("excess_repetitions_90d", [*OLD_PIECE, content(1)], 0),
+    *((name, [*OLD_PIECE, content(1)], 0) for name in ("excess_repetitions_90d", "repetitions_beyond_10_90d")),
     ("repeated_share_90d", [content(1, "h"), content(2, "i")], 0),
     ("repeated_share_90d", [*OLD_PIECE, content(1)], None),
     ("most_repeated_90d", [*OLD_PIECE, content(1)], None),
@@ -1196,7 +1197,7 @@ class TestWords:
         assert {feature.name for feature in SCORED if feature.direction == "down"} == {
             "days_of_silence",
             "days_of_absence",
-            "excess_repetitions_90d",
+            "repetitions_beyond_10_90d",
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
         assert {name for name in raising if "credible" not in name} == {

@@ -353,22 +353,22 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "71 of 75 posts of the last 90 days repeat an earlier one of this user.",
         ),
         (
-            "excess_repetitions_90d",
+            "repetitions_beyond_10_90d",
             0.0,
             {"created_90d": 75.0},
-            "At most 5 posts of the last 90 days are known to repeat an earlier one of this user.",
+            "At most 10 posts of the last 90 days are known to repeat an earlier one of this user.",
         ),
         (
-            "excess_repetitions_90d",
-            66.0,
+            "repetitions_beyond_10_90d",
+            61.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing.",
+            "71 of 75 posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
         ),
         (
-            "excess_repetitions_90d",
+            "repetitions_beyond_10_90d",
             1.0,
             {},
-            "6 posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing.",
+            "11 posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
         ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew engagement that counts in the last 28 days."),
         (
@@ -454,7 +454,7 @@ def test_sentences_agree_with_the_events(community):
         checks["early"] += early > 0
         pieces = own[own["verb"].isin({"post", "reply", "quote"}) & (own["age"] <= 90)]
         repeated = int(pieces["content_hash"].dropna().duplicated().sum())
-        for name, least in (("repetitions_90d", 1), ("excess_repetitions_90d", 6)):
+        for name, least in (("repetitions_90d", 1), ("repetitions_beyond_10_90d", 11)):
             match = re.search(r"^(\d+) of (\d+) posts? ", say[name])
             expected = (repeated, len(pieces)) if repeated >= least else None
             assert (match and tuple(map(int, match.groups()))) == expected, say[name]

@@ -36,7 +36,7 @@ AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 def as_can_be(rows):
     """Give the people of the other tests absence and repetition as they can be, and some acts."""
     away = rows["days_of_absence"] * 10
-    repeating = {"excess_repetitions_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 13.0}
+    repeating = {"repetitions_beyond_10_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 18.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
     return rows.assign(days_of_absence=away, days_since_last_act=away + 56, acts_365d=acts, **repeating)
 
@@ -55,7 +55,7 @@ def bundle(rows):
         pull = (
             rows["established_rate_365d"]
             * np.exp(-rows["days_of_absence"] / 40)
-            * (1 - rows["excess_repetitions_90d"] / 8)
+            * (1 - rows["repetitions_beyond_10_90d"] / 8)
         )
         frames.append(rows.assign(as_of=pd.Timestamp(cutoff), audience=np.random.default_rng(seed).poisson(9 * pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=40, depth=3)))
@@ -98,7 +98,7 @@ def another_catalogue(home, rows):
     """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
     (folder,) = list_snapshots(home)
     (folder / "features.arrow").unlink()  # it may be mapped
-    write_rows(sort_rows(rows).drop(columns="excess_repetitions_90d"), folder / "features.arrow")
+    write_rows(sort_rows(rows).drop(columns="repetitions_beyond_10_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     reports = json.loads(file.read_text())
     reports["features"]["days_of_absence"] = "0" * 12
@@ -147,9 +147,9 @@ class TestPeerRanges:
 
 class TestParseChanges:
     def test_read(self):
-        assert parse_changes(["days_of_absence=0", " excess_repetitions_90d =1.5e1"]) == {
+        assert parse_changes(["days_of_absence=0", " repetitions_beyond_10_90d =1.5e1"]) == {
             "days_of_absence": 0.0,
-            "excess_repetitions_90d": 15.0,
+            "repetitions_beyond_10_90d": 15.0,
         }
         assert parse_changes([]) == {}
 

@@ -34,7 +34,7 @@ def facts(*lines, base=28.42, row=ROW):
         ("days_of_silence", 38.0, 0.8, 338.0, " (average: none in a year)"),
         ("tenure_days", 418.5, 1.6, 305.4, " (average: 305 days ago)"),
         ("days_of_absence", 35.0, -25.8, 0.0, ""),
-        ("excess_repetitions_90d", 35.0, -5.8, 0.0, ""),
+        ("repetitions_beyond_10_90d", 35.0, -5.8, 0.0, ""),
     ],
 )
 def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature, value, points, typical, shown):

@@ -341,7 +341,7 @@ def is_remainder(p, others):
 def is_difference(p, more):
     """Undoing something gains more, or less, than it costs in a reason of this user."""
     costs = {name: -p.points_of(reason.features) for reason in p.reasons for name in reason.features}
-    gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "excess_repetitions_90d") if name in costs}
+    gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "repetitions_beyond_10_90d") if name in costs}
     return any(
         gain - costs[name] >= 0.45 if more == "more" else costs[name] - gain >= 0.45 for name, gain in gains.items()
     )
@@ -448,11 +448,11 @@ PATTERNS = {
         p.own.empty and long_ago(ago, p.received["age"].max())
     ),
     rf"This user's first activity was {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing\.": (
-        lambda p, repeated, total: number(repeated) > 5 and is_repeated(p, repeated, total)
+    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing\.": (
+        lambda p, repeated, total: number(repeated) > 10 and is_repeated(p, repeated, total)
     ),
-    r"At most 5 posts of the last 90 days are known to repeat an earlier one of this user\.": lambda p: (
-        p.repeated() <= 5
+    r"At most 10 posts of the last 90 days are known to repeat an earlier one of this user\.": lambda p: (
+        p.repeated() <= 10
     ),
     r"If people (to whom hardly any established member responds|whose responses are returned) counted in full, "
     r"the score would be (about [\d.]+ points?|hardly any) higher\.": is_discount,
@@ -477,8 +477,8 @@ PATTERNS = {
     ),
     rf"With at most 1,000 posts in 90 days, or 1,000 more for each responder who counts, the score would be about {P} "
     r"higher\.": lambda p, gained: points(gained, p.gain(days_of_absence=p.row["days_of_absence"] - p.posts_beyond())),
-    rf"Once at most 5 posts of the last 90 days are repeats, the score would be about {P} higher\.": lambda p, gained: (
-        points(gained, p.gain(excess_repetitions_90d=0.0))
+    rf"Once at most 10 posts of the last 90 days are repeats, the score would be about {P} higher\.": (
+        lambda p, gained: points(gained, p.gain(repetitions_beyond_10_90d=0.0))
     ),
     rf"(?:The|Apart from that, the) score would rise by about {P} if {MORE}\.": lambda p, gained, count: is_enough(
         p, count, gained

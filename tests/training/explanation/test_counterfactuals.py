@@ -20,7 +20,7 @@ from training.explanation.possible_changes import more_members
 from training.fit import fit
 from training.model.bundle import feature_row
 
-OWN = {"days_of_absence", "excess_repetitions_90d"}
+OWN = {"days_of_absence", "repetitions_beyond_10_90d"}
 
 
 def of_all(rows):
@@ -38,7 +38,7 @@ def worse(rows, seed=4):
     """Let everybody be away, and repeat themselves, to some degree."""
     random = np.random.default_rng(seed)
     away, repeated = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 2.0, 4.0, 6.0], len(rows))
-    repeating = {"excess_repetitions_90d": repeated, "created_90d": 13.0}
+    repeating = {"repetitions_beyond_10_90d": repeated, "created_90d": 18.0}
     return rows.assign(days_of_absence=away, days_since_last_act=away + 56, **repeating)
 
 
@@ -73,8 +73,8 @@ def test_outcome_is_the_models_prediction(bundle, top_rows, peers):
 
 
 def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
-    row = one(top_rows, 0).assign(days_of_absence=30.0, excess_repetitions_90d=4.0)
-    absence, repetition = {"days_of_absence": 0.0}, {"excess_repetitions_90d": 0.0}
+    row = one(top_rows, 0).assign(days_of_absence=30.0, repetitions_beyond_10_90d=4.0)
+    absence, repetition = {"days_of_absence": 0.0}, {"repetitions_beyond_10_90d": 0.0}
     single, other, both = what_if(
         bundle, feature_row(row), [Scenario(a, {}) for a in (absence, repetition, absence | repetition)], peers
     )
@@ -86,7 +86,7 @@ def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
 def test_parts_add_up_to_the_gain(bundle, top_rows, peers, k):
     row = one(top_rows, k)
     more = {name: float(value[0]) for name, value in more_members(feature_row(row), np.array([5.0])).items()}
-    questions = [Scenario({"days_of_absence": 0.0, "excess_repetitions_90d": 0.0}, {}), Scenario({}, more)]
+    questions = [Scenario({"days_of_absence": 0.0, "repetitions_beyond_10_90d": 0.0}, {}), Scenario({}, more)]
     for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping
         assert added == pytest.approx(outcome.gain, abs=1e-6)
@@ -108,7 +108,7 @@ def test_clipping_at_zero_is_reported(bundle, top_rows, peers):
 @pytest.mark.parametrize("name", sorted(OWN))
 def test_less_absence_or_repetition_never_lowers_the_score(bundle, top_rows, peers, name, k):
     row = one(top_rows, k)
-    values = np.linspace({"days_of_absence": 300.0, "excess_repetitions_90d": 7.0}[name], 0.0, 20)
+    values = np.linspace({"days_of_absence": 300.0, "repetitions_beyond_10_90d": 7.0}[name], 0.0, 20)
     scores = [
         outcome.score for outcome in what_if(bundle, feature_row(row), [Scenario({name: v}, {}) for v in values], peers)
     ]
@@ -122,7 +122,7 @@ def simple_model(rows):
     frames = []
     for seed, cutoff in enumerate(cutoffs):
         sample = worse(rows, seed)
-        pull = 30 * np.exp(-sample["days_of_absence"] / 40) * (1 - sample["excess_repetitions_90d"] / 8)
+        pull = 30 * np.exp(-sample["days_of_absence"] / 40) * (1 - sample["repetitions_beyond_10_90d"] / 8)
         frames.append(sample.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
 
@@ -164,23 +164,27 @@ class TestRecourse:
                 assert peers.values[change.feature][0] <= change.after <= peers.values[change.feature][-1]
 
     def test_narrow_peers_narrow_the_proposals(self, simple_model, top_rows):
-        away = top_rows[top_rows["days_of_absence"] > 40].assign(excess_repetitions_90d=4.0)
+        away = top_rows[top_rows["days_of_absence"] > 40].assign(repetitions_beyond_10_90d=4.0)
         assert len(away) > 5
         for k in range(len(away)):
             assert actionable_recourse(simple_model, feature_row(one(away, k)), of_all(away)) == ()
 
     def test_active_users_without_repetitions_get_no_recourse(self, simple_model, top_rows, peers):
-        best = top_rows.assign(days_of_absence=0.0, excess_repetitions_90d=0.0, days_since_last_act=1.0)
+        best = top_rows.assign(days_of_absence=0.0, repetitions_beyond_10_90d=0.0, days_since_last_act=1.0)
         assert [actionable_recourse(simple_model, feature_row(one(best, k)), peers) for k in range(10)] == [()] * 10
 
     def test_users_without_events_can_end_an_absence(self, simple_model, top_rows, peers):
-        never = one(top_rows, 0).assign(days_of_absence=80.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
+        never = one(top_rows, 0).assign(
+            days_of_absence=80.0, days_since_last_act=math.nan, repetitions_beyond_10_90d=0.0
+        )
         (outcome,) = actionable_recourse(simple_model, feature_row(never), peers)
         changes = {change.feature: (change.before, change.after, change.asked) for change in outcome.changes}
         assert changes == {"days_of_absence": (80, 0, True), "days_since_last_act": (None, 0, False)}
 
     def test_users_without_events_and_absence_get_no_recourse(self, simple_model, top_rows, peers):
-        never = one(top_rows, 0).assign(days_of_absence=0.0, days_since_last_act=math.nan, excess_repetitions_90d=0.0)
+        never = one(top_rows, 0).assign(
+            days_of_absence=0.0, days_since_last_act=math.nan, repetitions_beyond_10_90d=0.0
+        )
         assert actionable_recourse(simple_model, feature_row(never), peers) == ()
 
 
@@ -224,10 +228,10 @@ class TestWhatIf:
             ({"days_of_absence": -1.0}, "days_of_absence cannot be -1: expected a number from 0 up, in days"),
             ({"days_of_absence": math.nan}, "days_of_absence cannot be nan"),
             ({"days_of_absence": math.inf}, "days_of_absence cannot be inf"),
-            ({"excess_repetitions_90d": -1.0}, "repetitions_90d cannot be -1: expected a number from 0 up, in pieces"),
+            ({"repetitions_beyond_10_90d": -1.0}, "90d cannot be -1: expected a number from 0 up, in pieces"),
             (
-                {"excess_repetitions_90d": 8.0},
-                "cannot be 8 with 13 pieces created: the first repeats nothing, and 5 repetitions do not count; "
+                {"repetitions_beyond_10_90d": 8.0},
+                "cannot be 8 with 18 pieces created: the first repeats nothing, and 10 repetitions do not count; "
                 "expected at most 7",
             ),
             ({"most_repeated_90d": 2.0}, "most_repeated_90d cannot change a score: the model does not use it"),
@@ -243,21 +247,21 @@ class TestWhatIf:
         with pytest.raises(WhatIfError, match=f"{name} cannot be 1.5: expected a number from 0 to 1, in share"):
             what_if(older, feature_row(one(top_rows, 0)), [Scenario({name: 1.5})], peers)
 
-    @pytest.mark.parametrize("created", [0.0, 1.0, 6.0])
+    @pytest.mark.parametrize("created", [0.0, 1.0, 11.0])
     def test_users_with_few_pieces_have_no_excess(self, bundle, top_rows, peers, created):
-        row = one(top_rows, 0).assign(created_90d=created, excess_repetitions_90d=0.0)
-        (outcome,) = what_if(bundle, feature_row(row), [Scenario({"excess_repetitions_90d": 0.0}, {})], peers)
+        row = one(top_rows, 0).assign(created_90d=created, repetitions_beyond_10_90d=0.0)
+        (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_beyond_10_90d": 0.0}, {})], peers)
         assert outcome.changes == ()
         with pytest.raises(WhatIfError, match=f"cannot be 1 with {created:g} pieces created: .* expected at most 0"):
-            what_if(bundle, feature_row(row), [Scenario({"excess_repetitions_90d": 1.0}, {})], peers)
+            what_if(bundle, feature_row(row), [Scenario({"repetitions_beyond_10_90d": 1.0}, {})], peers)
 
     def test_more_repetitions_than_pieces_allow_can_become_fewer(self, bundle, top_rows, peers):
-        row = one(top_rows, 0).assign(created_90d=11.0, excess_repetitions_90d=9.0)
-        (outcome,) = what_if(bundle, feature_row(row), [Scenario({"excess_repetitions_90d": 6.0}, {})], peers)
+        row = one(top_rows, 0).assign(created_90d=16.0, repetitions_beyond_10_90d=9.0)
+        (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_beyond_10_90d": 6.0}, {})], peers)
         assert (outcome.changes[0].before, outcome.changes[0].after) == (9.0, 6.0)
 
     def test_repetitions_are_limited_by_the_pieces_after_the_change(self, bundle, top_rows, peers):
-        fewer = Scenario({"excess_repetitions_90d": 5.0}, {"created_90d": 3.0})
+        fewer = Scenario({"repetitions_beyond_10_90d": 5.0}, {"created_90d": 3.0})
         with pytest.raises(WhatIfError, match="cannot be 5 with 3 pieces created"):
             what_if(bundle, feature_row(one(top_rows, 0)), [fewer], peers)
 

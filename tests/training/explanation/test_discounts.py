@@ -22,7 +22,7 @@ def ordinary(rows, bundle):
     """An ordinary active user without discounts."""
     score = bundle.predict(rows)["score"]
     middle = rows[(score > 15) & (score < 50) & (rows["created_90d"] > 0)].iloc[[0]]
-    return middle.assign(**NOTHING, excess_repetitions_90d=0.0)
+    return middle.assign(**NOTHING, repetitions_beyond_10_90d=0.0)
 
 
 def test_no_discounts_without_uncounted_engagement(bundle, ordinary):

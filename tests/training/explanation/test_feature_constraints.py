@@ -62,8 +62,8 @@ def test_users_without_events_and_absence_need_none():
 
 
 def test_fewer_repetitions_move_nothing_else():
-    person = NOBODY | {"created_90d": 10.0, "excess_repetitions_90d": 6.0}
-    assert propagate_constraints(person, {"excess_repetitions_90d": 2.0}, 56.0) == {}
+    person = NOBODY | {"created_90d": 10.0, "repetitions_beyond_10_90d": 6.0}
+    assert propagate_constraints(person, {"repetitions_beyond_10_90d": 2.0}, 56.0) == {}
 
 
 def test_recent_engagers_raise_longer_windows():

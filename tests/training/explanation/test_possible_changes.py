@@ -66,7 +66,7 @@ def test_selection(score, own, responses, expected):
             20.0,
             {"repetition": 12.3},
             NOTHING,
-            ["Once at most 5 posts of the last 90 days are repeats, the score would be about 12 points higher."],
+            ["Once at most 10 posts of the last 90 days are repeats, the score would be about 12 points higher."],
         ),
         (
             20.0,
@@ -92,7 +92,7 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "Once at most 5 posts of the last 90 days are repeats, the score would be about 2 points higher.",
+                "Once at most 10 posts of the last 90 days are repeats, the score would be about 2 points higher.",
                 "Apart from that, the score would rise by only about 1 point even if 1 more established member "
                 "responded within four weeks, to a new post.",
             ],
@@ -157,7 +157,7 @@ def test_the_points_are_those_of_the_model(bundle, rows):
         for change in changes:
             values = {
                 "activity": {"days_of_absence": 0.0},
-                "repetition": {"excess_repetitions_90d": 0.0},
+                "repetition": {"repetitions_beyond_10_90d": 0.0},
                 "absence": {"days_of_absence": row["days_of_absence"].iloc[0] + 28.0},
             }.get(change.kind)
             if change.kind == "responses":

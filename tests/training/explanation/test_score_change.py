@@ -103,15 +103,17 @@ def test_by_hand(plain):
 
 def test_repetition_is_an_own_part(plain):
     """Fewer than two repetitions make a nat of 20 points: from none to three, all of it goes."""
-    model = tiny(plain, [[0], [1], [2], [3]], [1, 1, 0, 0], ["excess_repetitions_90d"])
-    old, new = (pd.DataFrame({"excess_repetitions_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0))
+    model = tiny(plain, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_beyond_10_90d"])
+    old, new = (
+        pd.DataFrame({"repetitions_beyond_10_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0)
+    )
     split = changes(model, model, old, new)
-    assert split.moved.iloc[0].to_dict() == pytest.approx({"excess_repetitions_90d": -20}, abs=1e-5)
+    assert split.moved.iloc[0].to_dict() == pytest.approx({"repetitions_beyond_10_90d": -20}, abs=1e-5)
     assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
     assert line.sentence == (
-        "8 of 27 posts of the last 90 days repeat an earlier one of this user; up to 5 repeats cost nothing. "
-        "Before: At most 5 posts of the last 90 days are known to repeat an earlier one of this user."
+        "13 of 27 posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing. "
+        "Before: At most 10 posts of the last 90 days are known to repeat an earlier one of this user."
     )
 
 
@@ -233,7 +235,7 @@ def test_nobody(bundle, other, earlier, later):
 
 def test_parts_of_features():
     parts = {name: attribute(name) for name in SCORED.names}
-    assert {name for name, part in parts.items() if part == "own"} == {"days_of_absence", "excess_repetitions_90d"}
+    assert {name for name, part in parts.items() if part == "own"} == {"days_of_absence", "repetitions_beyond_10_90d"}
     assert [name for name, part in parts.items() if part == "time"] == ["tenure_days"]
 
 

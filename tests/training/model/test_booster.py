@@ -183,7 +183,7 @@ def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
         1.0 + 2.0 * np.tanh(panel["established_rate_365d"].fillna(0)) + panel["credible_posts_90d"].fillna(0).clip(0, 9)
     )
     rows = panel.assign(
-        excess_repetitions_90d=np.where(few, 50.0, 0.0), audience=rng.poisson(pull * np.where(few, 0.4, 1.0))
+        repetitions_beyond_10_90d=np.where(few, 50.0, 0.0), audience=rng.poisson(pull * np.where(few, 0.4, 1.0))
     )
     expected = np.exp(margins(fit_booster(rows, Model(min_users_per_leaf=5)), rows))
     for users in (few, ~few):
