@@ -228,13 +228,15 @@ def weighted_responses(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Ta
 
 
 @contextmanager
-def _year_tables(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
-    """Materialize when users first acted, the lengths of histories, and the pairs of `relations.pairs`."""
+def _year_tables(
+    keep: Materialize, inputs: dict[str, ir.Table], columns: Sequence[str]
+) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
+    """Materialize when users first acted, the lengths of histories, and columns of `relations.pairs`."""
     own = relations.own_events(inputs["long"])
     with (
         keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
         keep("histories", credibility.history_lengths(first, inputs["users"])) as histories,
-        keep("pairs", relations.pairs(relations.engagements(inputs["long"]))) as pairs,
+        keep("pairs", relations.pairs(relations.engagements(inputs["long"]), columns)) as pairs,
     ):
         yield first, histories, pairs
 
@@ -243,8 +245,10 @@ def _year_tables(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[tup
 def _responses(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
     users, seeds = inputs["users"], inputs.get("configured_seeds")
     with (
-        _year_tables(keep, inputs) as (first, histories, pairs),
-        credibility.compute_credibility(pairs, first, users, histories, seeds, keep) as (_, responders),
+        _year_tables(keep, inputs, relations.RESPONSE_COLUMNS) as (first, histories, pairs),
+        credibility.materialized_responses(pairs, users, keep) as (year, breadths),
+        credibility.compute_credibility(year, breadths, first, users, histories, seeds, keep) as has,
+        keep("responders", credibility.responder_weights(year, breadths, has)) as responders,
     ):
         yield {PAIRS: responders}
 
@@ -267,11 +271,11 @@ def engaging_pairs(events: EncodedEvents, as_of: datetime) -> Iterator[ir.Table]
 @contextmanager
 def _engaging_pairs(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[str, ir.Table]]:
     users, seeds = inputs["users"], inputs.get("configured_seeds")
+    columns = ("last_age", "weeks", *relations.RESPONSE_COLUMNS)
     with (
-        _year_tables(keep, inputs) as (first, histories, pairs),
-        keep("responses", credibility.responses(pairs, users)) as year,
-        keep("seeds", credibility.established(year, first, histories) if seeds is None else seeds) as chosen,
-        credibility.propagated_credibility(year, chosen, users, keep) as has,
+        _year_tables(keep, inputs, columns) as (first, histories, pairs),
+        credibility.materialized_responses(pairs, users, keep) as (year, breadths),
+        credibility.compute_credibility(year, breadths, first, users, histories, seeds, keep) as has,
     ):
         yield {PAIRS: _with_credibility(pairs, has)}
 
@@ -300,13 +304,15 @@ def _steps(
 ) -> Iterator[dict[str, ir.Table]]:
     with ExitStack() as stack:
         parts = _Parts(plan, stack, keep, with_pairs)
-        with nullcontext(inputs["long"]) if cached else keep("events", inputs["long"]) as events:
-            responders = _add_long_windows(events, inputs, remainders, parts)
+        with ExitStack() as until_weighted:
+            with nullcontext(inputs["long"]) if cached else keep("events", inputs["long"]) as events:
+                responses = _add_long_windows(events, inputs["users"], remainders, parts, until_weighted)
+            responders = None if responses is None else _add_credibility(responses, inputs, parts)
         if plan.needs(*RECENT_RELATIONS):
             with nullcontext(inputs["recent"]) if cached else keep("recent_events", inputs["recent"]) as events:
                 _add_recent_windows(events, responders, remainders, parts)
         results = {ROWS: _join_parts(parts, inputs["users"])}
-        yield results | ({PAIRS: _with_credibility(*parts.pairs)} if with_pairs else {})
+        yield results | ({PAIRS: _with_credibility(parts.pairs, parts.credibility)} if with_pairs else {})
 
 
 class _Parts:
@@ -315,7 +321,8 @@ class _Parts:
     def __init__(self, plan: FeaturePlan, stack: ExitStack, keep: Materialize, with_pairs: bool):
         self.plan, self._stack, self.keep, self.with_pairs = plan, stack, keep, with_pairs
         self.tables: dict[Relation, ir.Table] = {}
-        self.pairs: tuple[ir.Table, ir.Table]  # pairs and credibility, where they are asked for
+        self.pairs: ir.Table  # where they are asked for
+        self.credibility: ir.Table  # where it is needed
 
     def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter a context that is left when all steps are done."""
@@ -334,11 +341,23 @@ class _Parts:
             self.add(relation, table())
 
 
+class _Responses(NamedTuple):
+    """Tables of `credibility` by their names there, and what else credibility is computed from."""
+
+    responses: ir.Table
+    breadths: ir.Table
+    first_events: ir.Table
+    histories: ir.Table
+
+
 def _add_long_windows(
-    events: ir.Table, inputs: dict[str, ir.Table], remainders: SpanRemainders, parts: _Parts
-) -> ir.Table | None:
-    """Add the features that look back a year or more; return the weights of the responders where they are needed."""
-    plan, own, users = parts.plan, relations.own_events(events), inputs["users"]
+    events: ir.Table, users: ir.Table, remainders: SpanRemainders, parts: _Parts, until_weighted: ExitStack
+) -> _Responses | None:
+    """Add the features over events and pairs of a year or more; return the responses where they are needed.
+
+    Events and pairs need much memory and are dropped after it; responses live as long as `until_weighted`.
+    """
+    plan, own = parts.plan, relations.own_events(events)
     more: dict[str, ir.Value] = {"last_act_age": own.age.min(), "first_act_age": own.age.max()}
     if plan.needs("weeks_active"):
         more["bitmap"] = week_bitmap(own.age, WEEK, WEEKS, remainders.week)
@@ -352,25 +371,37 @@ def _add_long_windows(
     if plan.needs("histories"):
         histories = parts.enter(parts.keep("histories", credibility.history_lengths(active, users)))
         parts.tables["histories"] = histories.select("user", "history")
-    if not plan.counts_pairs:
-        parts.add("pairs", engagements, last_engaged_age=engagements.age.min(), first_engaged_age=engagements.age.max())
+    columns = plan.pair_columns(parts.with_pairs)
+    if "last_age" not in columns:
+        ages = {"last_engaged_age": engagements.age.min(), "first_engaged_age": engagements.age.max()}
+        parts.add("pairs", engagements, **ages)
+    if not columns:
         return None
-    keep_pairs = parts.keep("pairs", relations.pairs(engagements))
+    keep_pairs = parts.keep("pairs", relations.pairs(engagements, columns))
     with nullcontext(parts.enter(keep_pairs)) if parts.with_pairs else keep_pairs as pairs:
-        parts.add("pairs", pairs, last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max())
+        if "last_age" in columns:
+            parts.add("pairs", pairs, last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max())
         if plan.needs("engagers", "engaged_users"):
             with parts.keep("engagers", relations.engagers(pairs)) as engagers:
                 parts.add_planned("engagers", lambda: engagers)
                 parts.add_planned("engaged_users", lambda: relations.reversed_pairs(engagers))
         if not plan.needs(*CREDIBILITY_RELATIONS):
             return None
-        seeds = inputs.get("configured_seeds")
-        flow = credibility.compute_credibility(
-            pairs, active, users, histories, seeds, parts.keep, plan.responder_columns
-        )
-        has, responders = parts.enter(flow)
-        parts.pairs = pairs, has
-    parts.add_planned("credibility", lambda: has)
+        if parts.with_pairs:
+            parts.pairs = pairs
+        materialized = credibility.materialized_responses(pairs, users, parts.keep)
+        return _Responses(*until_weighted.enter_context(materialized), active, histories)
+
+
+def _add_credibility(responses: _Responses, inputs: dict[str, ir.Table], parts: _Parts) -> ir.Table:
+    """Add the features over credibility and over the weights of the responders; return these weights."""
+    seeds = inputs.get("configured_seeds")
+    year, breadths, active, histories = responses
+    flow = credibility.compute_credibility(year, breadths, active, inputs["users"], histories, seeds, parts.keep)
+    parts.credibility = parts.enter(flow)
+    weights = credibility.responder_weights(year, breadths, parts.credibility).select(parts.plan.responder_columns)
+    responders = parts.enter(parts.keep("responders", weights))
+    parts.add_planned("credibility", lambda: parts.credibility)
     parts.add_planned("responders", lambda: responders)
     return responders
 
@@ -386,16 +417,18 @@ def _add_recent_windows(
         more = {"bitmap": week_bitmap(own.age, DAY, ACTIVE_DAYS, remainders.day)} if plan.needs("days_active") else {}
         active = parts.add("recent_events", own, **more)
         parts.add_planned("days_active", lambda: relations.spans(active.select("user", "bitmap"), ACTIVE_DAYS))
-    if plan.needs("created"):
-        with parts.keep("created", relations.created(relations.own_events(events))) as created:
+    created = None
+    with ExitStack() as stack:
+        if plan.needs("created"):
+            created = stack.enter_context(parts.keep("created", relations.created(relations.own_events(events))))
             parts.add("created", created, new_pieces=count(within(created.created_age, RECENT_DAYS)))
-            if responders is not None and plan.needs("pieces"):
-                pieces = relations.pieces(engagements, created, responders)
-                drawing = {
-                    "new_pieces_drawing": pieces.created_age.count(),
-                    "unknown_pieces": count(pieces.unknown > 0),
-                }
-                parts.add("pieces", pieces, **drawing)
+        if responders is not None and plan.needs("pieces"):
+            pieces = relations.pieces(engagements, created, responders, plan.piece_columns)
+            extra = {
+                "new_pieces_drawing": lambda: pieces.created_age.count(),
+                "unknown_pieces": lambda: count(pieces.unknown > 0),
+            }
+            parts.add("pieces", pieces, **{name: extra[name]() for name in plan.extra_of("pieces")})
     parts.add_planned("contents", lambda: relations.contents(own))
     parts.add_planned("topics", lambda: relations.topics(engagements))
 

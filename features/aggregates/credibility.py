@@ -15,7 +15,7 @@ multiplied by the selectivity of the giver, which is 0 for who responds to every
 pair is mutual. Sums are of whole billionths, so every engine returns the same result.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import ibis
@@ -55,36 +55,49 @@ def scale_to_history(history: ir.IntegerValue, days: float, full_days: int = HIS
     return ibis.least(history, full_days * DAY).cast("float64") * (days / full_days)
 
 
-def responses(pairs: ir.Table, users: ir.Table) -> ir.Table:
+def responses(pairs: ir.Table, breadths: ir.Table) -> ir.Table:
     """Describe who responded to whom within 365 days; unknown users count as one `other`, null.
 
     A follow is not a response: it is the cheapest thing to ask for and to sell. Returns (user, other, last_age,
     first_age, weeks), of responses alone, from `relations.pairs`, and: `mutual`, whether the user responds to the other
-    as well; `breadth` and `selectivity` of the other, from `_breadth`; `passed`, the part of the other's credibility
-    that goes to the user, in billionths. `users` is (key, scope).
+    as well; `passed`, the part of the other's credibility that goes to the user, in billionths. `breadths` is from
+    `breadths`.
     """
-    year = pairs.filter(within(pairs.responded_age, LOOKBACK_DAYS)).select(
+    year = _of_last_year(pairs).select(
         "user", "other", last_age="responded_age", first_age="first_responded_age", weeks="responded_weeks"
     )
     named = year.filter(year.other.notnull())
     back = named.select(user=named.other, other=named.user, back=ibis.literal(True))
     both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
-    joined = both.left_join(_breadth(named, users), "other").drop("other_right")
+    joined = both.left_join(breadths, "other").drop("other_right")
     mutual = joined.back.notnull()
-    late = (joined.last_age - LATE_DAYS * DAY).clip(lower=0)
+    late = ibis.greatest(joined.last_age - LATE_DAYS * DAY, 0)
     faded = decay(joined.last_age + (LATE_SPEED - 1) * late, FADING_DAYS).cast("float64")
     strength = faded * mutual.ifelse(MUTUAL_STRENGTH, 1.0) * joined.selectivity
-    passed = round_half_up(strength / joined.breadth).fill_null(0)
-    return joined.mutate(mutual=mutual, passed=passed).drop("back")
+    passed = round_half_up(strength / joined.breadth).fill_null(0).cast("int32")
+    return joined.select("user", "other", "last_age", "first_age", "weeks", mutual=mutual, passed=passed)
 
 
-def _breadth(responses: ir.Table, users: ir.Table) -> ir.Table:
-    """Return for each user who responded to how many, and how much that distinguishes: (other, breadth, selectivity).
+@contextmanager
+def materialized_responses(pairs: ir.Table, users: ir.Table, keep: Materialize) -> Iterator[tuple[ir.Table, ir.Table]]:
+    """Materialize `responses` and `breadths` of pairs from `relations.pairs`; `users` is (key, scope)."""
+    with keep("breadths", breadths(pairs, users)) as breadth, keep("responses", responses(pairs, breadth)) as year:
+        yield year, breadth
 
-    Responding to everybody distinguishes nobody. The selectivity is 1 up to half of those in the scope to whom anybody
-    responded, but up to 100 at least and 1,000 at most, and falls to 0 at twice as many. `responses` is (user, other)
-    of known users, `users` (key, scope).
+
+def _of_last_year(pairs: ir.Table) -> ir.Table:
+    return pairs.filter(within(pairs.responded_age, LOOKBACK_DAYS))
+
+
+def breadths(pairs: ir.Table, users: ir.Table) -> ir.Table:
+    """Return to how many each user responded within 365 days, and how much that distinguishes.
+
+    Responding to everybody distinguishes nobody. The `selectivity` is 1 up to half of those in the scope to whom
+    anybody responded, but up to 100 at least and 1,000 at most, and falls to 0 at twice as many. `pairs` is from
+    `relations.pairs`, `users` (key, scope). Returns (other, breadth, selectivity).
     """
+    year = _of_last_year(pairs)
+    responses = year.filter(year.other.notnull())
     scopes = users.select("scope", user="key")
     answered = responses.select("user").distinct().join(scopes, "user")
     by_scope = answered.group_by("scope").agg(answered=answered.count())
@@ -94,19 +107,20 @@ def _breadth(responses: ir.Table, users: ir.Table) -> ir.Table:
     return scoped.select("other", "breadth", selectivity=(2.0 - scoped.breadth / broad).clip(0.0, 1.0))
 
 
-def established(responses: ir.Table, first_events: ir.Table, histories: ir.Table) -> ir.Table:
+def established(responses: ir.Table, breadths: ir.Table, first_events: ir.Table, histories: ir.Table) -> ir.Table:
     """Choose the users from which credibility flows in each scope, the established ones: (user, scope).
 
     A user is established if their first event is 180 days old, or lies before the middle of a history shorter than 360,
     and at least three senior users responded to them. Senior are those whose first event is 360 days old, or lies in
     the first quarter of a history shorter than 480: accounts that came later do not establish each other, however many
-    there are. `first_events` is (user, first_act_age).
+    there are. Who responds to everybody establishes nobody. `first_events` is (user, first_act_age).
     """
     aged = first_events.select("user", "first_act_age").join(histories, "user")
     old = aged.filter(aged.first_act_age >= scale_to_history(aged.history, ESTABLISHED_DAYS)).select("user")
     threshold = scale_to_history(aged.history, SENIOR_DAYS, SENIOR_HISTORY_DAYS)
     senior = aged.filter(aged.first_act_age >= threshold).select(other="user")
-    among = responses.filter(responses.selectivity > 0).join(senior, "other").join(old, "user")
+    selective = senior.join(breadths.filter(breadths.selectivity > 0).select("other"), "other")
+    among = responses.select("user", "other").join(selective, "other").join(old, "user")
     responders = among.group_by("user").agg(by=among.count())
     enough = responders.filter(responders.by >= MIN_RESPONDERS)
     return enough.select("user").join(histories, "user").select("user", "scope")
@@ -153,7 +167,7 @@ def propagated_credibility(
         yield rounds.enter_context(keep("credibility", vouched.union(everybody)))
 
 
-def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
+def responder_weights(responses: ir.Table, breadths: ir.Table, credibility: ir.Table) -> ir.Table:
     """Weight responders by their (user, credibility), in billionths of a user.
 
     The weight is 1 from a credibility of `FULL_CREDIBILITY` on, times the responder's selectivity. A mutual responder
@@ -161,50 +175,55 @@ def responder_weights(responses: ir.Table, credibility: ir.Table) -> ir.Table:
     weight, for good: however long people answer each other, each is worth less than half a one-way responder. These
     periods are not shortened in young communities, because a fake crowd has as many days there.
 
-    Returns the columns of `responses`; `vouched`, the weight without the mutual discount; `presence`, the extent to
-    which the response shows that somebody established responded at all, in which an exchange of 90 days counts in full:
-    long friends are less than an audience, but no silence; and `weight`.
+    Returns the columns of `responses`; `breadth` of the responder; `vouched`, the weight without the mutual discount;
+    `presence`, the extent to which the response shows that somebody established responded at all, in which an exchange
+    of 90 days counts in full: long friends are less than an audience, but no silence; and `weight`.
     """
-    joined = responses.left_join(credibility.rename(other="user"), "other").drop("other_right")
-    full = (joined.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION)).clip(0.0, 1.0)
-    share = full * joined.selectivity.fill_null(1.0)
-    lasted = ((days(joined.first_age) - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)).clip(0.0, 1.0)
-    presence = to_fixed_point(share * joined.mutual.ifelse(lasted, 1.0))
-    weight = to_fixed_point(share * joined.mutual.ifelse(lasted * MUTUAL_WEIGHT, 1.0))
-    return joined.mutate(vouched=to_fixed_point(share), presence=presence, weight=weight).drop("credibility")
+    of_responder = breadths.left_join(credibility.rename(other="user"), "other")
+    full = ibis.least(of_responder.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION), 1.0)
+    shares = of_responder.select("other", "breadth", share=full * of_responder.selectivity)
+    shares = shares.mutate(vouched=_to_fixed_point(shares.share))
+    joined = responses.left_join(shares, "other").drop("other_right")
+    vouched = joined.vouched.fill_null(0)
+    lasted = (days(joined.first_age) - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)
+    lasted = ibis.greatest(ibis.least(lasted, 1.0), 0.0)
+    presence = joined.mutual.ifelse(_to_fixed_point(joined.share * lasted), vouched)
+    weight = joined.mutual.ifelse(_to_fixed_point(joined.share * (lasted * MUTUAL_WEIGHT)), vouched)
+    return joined.mutate(vouched=vouched, presence=presence, weight=weight).drop("share")
+
+
+def _to_fixed_point(share: ir.FloatingValue) -> ir.IntegerValue:
+    """Round to whole billionths, one at most: half as wide as those of `to_fixed_point`."""
+    return to_fixed_point(share).cast("int32")
 
 
 @contextmanager
 def compute_credibility(
-    pairs: ir.Table,
+    responses: ir.Table,
+    breadths: ir.Table,
     first_events: ir.Table,
     users: ir.Table,
     histories: ir.Table,
     seeds: ir.Table | None,
     keep: Materialize,
-    columns: Sequence[str] | None = None,
-) -> Iterator[tuple[ir.Table, ir.Table]]:
-    """Materialize the credibility of each user and the weights of their responders.
+) -> Iterator[ir.Table]:
+    """Materialize the credibility of each user.
 
     Parameters
     ----------
-    pairs : from `relations.pairs`
+    responses, breadths : from the functions of these names
     first_events : (user, first_act_age)
     users : (key, user, scope)
     histories : from `history_lengths`
     seeds : (user, scope) of configured seeds, by key; None chooses the established users
     keep : materializes a table under a name
-    columns : of the weights; None stands for all
 
     Yields
     ------
-    (user, credibility), and `responder_weights`
+    (user, credibility), in billionths
 
     """
-    with ExitStack() as results:
-        with keep("responses", responses(pairs, users)) as year:
-            with keep("seeds", established(year, first_events, histories) if seeds is None else seeds) as chosen:
-                has = results.enter_context(propagated_credibility(year, chosen, users, keep))
-            weights = responder_weights(year, has)
-            responders = results.enter_context(keep("responders", weights.select(columns or weights.columns)))
-        yield has, responders
+    if seeds is None:
+        seeds = established(responses, breadths, first_events, histories)
+    with keep("seeds", seeds) as chosen, propagated_credibility(responses, chosen, users, keep) as has:
+        yield has

@@ -4,6 +4,8 @@ Long windows read few columns; detailed counts read the last 90 days only. Users
 here; a verb is its index in VERBS.
 """
 
+from collections.abc import Sequence
+
 import ibis
 import ibis.expr.types as ir
 
@@ -24,6 +26,12 @@ from features.aggregates.windows import (
 from features.events.encoding import CODES
 from features.events.event_table import CREATIONS, ENGAGEMENTS, RESPONSES
 
+RESPONSE_COLUMNS = ("responded_age", "first_responded_age", "responded_weeks")
+PAIR_COLUMNS = ("last_age", "first_age", "acts", "weeks", *RESPONSE_COLUMNS)
+DATED_COLUMNS = frozenset(
+    {"created_age", "after_a_day", "after_a_week", "passed_on_late", "day_credit", "late_credit"}
+)  # of pieces: those that depend on when a piece was created
+PIECE_COLUMNS = ("last_age", "reactions", "unknown", "credit", "credible_age", *sorted(DATED_COLUMNS))
 PERSONAL = ("follow", "unfollow", "block", "mention")
 
 
@@ -42,24 +50,30 @@ def engagements(events: ir.Table) -> ir.Table:
     return by_others.rename(user="target", other="actor")
 
 
-def pairs(engagements: ir.Table) -> ir.Table:
+def pairs(engagements: ir.Table, columns: Sequence[str] = PAIR_COLUMNS) -> ir.Table:
     """Aggregate engagements by (user, other): the one expensive pass.
 
     A window's distinct engagers are the pairs whose last engagement falls in it, so all nested windows come from here.
     `weeks` is a bitmap of the weeks back from `as_of` in which the other engaged. `responded_age` (the last),
-    `first_responded_age` and `responded_weeks` count RESPONSES only.
+    `first_responded_age` and `responded_weeks` count RESPONSES only. Without any of the other `columns` there are rows
+    only for those who responded.
     """
-    e = engagements
-    responded = where(is_any(e.verb, *RESPONSES), e.age)
-    return e.group_by("user", "other").agg(
-        last_age=e.age.min(),
-        first_age=e.age.max(),
-        acts=count(within(e.age, LOOKBACK_DAYS)),
-        weeks=week_bitmap(e.age, WEEK, WEEKS),
-        responded_age=responded.min(),
-        first_responded_age=responded.max(),
-        responded_weeks=week_bitmap(responded, WEEK, WEEKS),
-    )
+    if {*columns} <= {*RESPONSE_COLUMNS}:
+        e = engagements.filter(is_any(engagements.verb, *RESPONSES))
+        responded = e.age
+    else:
+        e = engagements
+        responded = where(is_any(e.verb, *RESPONSES), e.age)
+    values: dict[str, ir.Value] = {
+        "last_age": e.age.min(),
+        "first_age": e.age.max(),
+        "acts": count(within(e.age, LOOKBACK_DAYS)),
+        "weeks": week_bitmap(e.age, WEEK, WEEKS),
+        "responded_age": responded.min(),
+        "first_responded_age": responded.max(),
+        "responded_weeks": week_bitmap(responded, WEEK, WEEKS),
+    }
+    return e.group_by("user", "other").agg(**{name: values[name] for name in columns})
 
 
 def follows(engagements: ir.Table) -> ir.Table:
@@ -131,7 +145,9 @@ def created(own: ir.Table) -> ir.Table:
     return new.group_by("user", piece=new.made).agg(created_age=new.age.max())
 
 
-def pieces(engagements: ir.Table, created: ir.Table, responders: ir.Table) -> ir.Table:
+def pieces(
+    engagements: ir.Table, created: ir.Table | None, responders: ir.Table, columns: Sequence[str] = PIECE_COLUMNS
+) -> ir.Table:
     """Aggregate engagements by (user, piece).
 
     `credit` is the sum of the engagers' weights in billionths, `day_credit` and `late_credit` the same for engagements
@@ -140,29 +156,34 @@ def pieces(engagements: ir.Table, created: ir.Table, responders: ir.Table) -> ir
 
     An engagement also counts as late if its piece is not in `created`: the piece is older, or its creation is unknown.
     So `created` has to look back a week further than the engagements. `created_age` is null for pieces created more
-    than 90 days ago.
+    than 90 days ago. `created` may be None for `columns` that are not among DATED_COLUMNS.
     """
     on_pieces = engagements.filter(engagements.object.notnull(), ~is_any(engagements.verb, *PERSONAL))
-    reactions = on_pieces.select("user", "other", "verb", "age", piece=on_pieces.object)
-    dated = reactions.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
+    r = on_pieces.select("user", "other", "verb", "age", piece=on_pieces.object)
+    if not DATED_COLUMNS.isdisjoint(columns):
+        r = r.left_join(created, ["user", "piece"]).drop("user_right", "piece_right")
     weights = responders.select("user", "other", "weight")
-    r = dated.left_join(weights, ["user", "other"]).drop("user_right", "other_right")
+    r = r.left_join(weights, ["user", "other"]).drop("user_right", "other_right")
     r = r.mutate(weight=r.other.isnull().ifelse(BILLION, r.weight.fill_null(0)))
-    delay = r.created_age - r.age
-    after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
-    return r.group_by("user", "piece").agg(
-        created_age=where(within(r.created_age, RECENT_DAYS), r.created_age).max(),
-        last_age=r.age.min(),
-        reactions=r.count(),
-        unknown=count(r.other.isnull()),
-        after_a_day=count(after_a_day),
-        after_a_week=count(after_a_week),
-        passed_on_late=count(is_any(r.verb, "repost", "quote") & after_a_week),
-        credit=r.weight.sum().cast("int64"),
-        day_credit=after_a_day.ifelse(r.weight, 0).sum().cast("int64"),
-        late_credit=after_a_week.ifelse(r.weight, 0).sum().cast("int64"),
-        credible_age=where(r.weight > 0, r.age).min(),
-    )
+    values: dict[str, ir.Value] = {
+        "last_age": r.age.min(),
+        "reactions": r.count(),
+        "unknown": count(r.other.isnull()),
+        "credit": r.weight.sum().cast("int64"),
+        "credible_age": where(r.weight > 0, r.age).min(),
+    }
+    if "created_age" in r.columns:
+        delay = r.created_age - r.age
+        after_a_day, after_a_week = (delay.isnull() | (delay > days * DAY) for days in (1, 7))
+        values |= {
+            "created_age": where(within(r.created_age, RECENT_DAYS), r.created_age).max(),
+            "after_a_day": count(after_a_day),
+            "after_a_week": count(after_a_week),
+            "passed_on_late": count(is_any(r.verb, "repost", "quote") & after_a_week),
+            "day_credit": after_a_day.ifelse(r.weight, 0).sum().cast("int64"),
+            "late_credit": after_a_week.ifelse(r.weight, 0).sum().cast("int64"),
+        }
+    return r.group_by("user", "piece").agg(**{name: values[name] for name in columns})
 
 
 def contents(own: ir.Table) -> ir.Table:

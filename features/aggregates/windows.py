@@ -47,10 +47,11 @@ def week_bitmap(age: ir.IntegerColumn, span: int, spans: int, remainder: int = 0
     """Return a bitmap of the newest `spans` spans (at most 62), each of `span` microseconds, that contain any age.
 
     Bit `62 - k` stands for the `k`-th span back from `as_of`, 0 the newest; bit `62 - spans` for all older ages. The
-    newest span ends at `as_of`, or `remainder` microseconds later.
+    newest span ends at `as_of`, or `remainder` microseconds later. A null age sets no bit.
     """
     back = (age + (remainder - 1)) // span
-    return bit_or(ibis.literal(NEWEST, type="int64") >> ibis.least(back, spans).cast("int32"))
+    bit = ibis.literal(NEWEST, type="int64") >> ibis.least(back, spans).cast("int32")
+    return bit_or(where(age.notnull(), bit))  # least() of null is `spans`
 
 
 def span_remainder(as_of: datetime, span: int) -> int:

@@ -309,7 +309,7 @@ def _of_named(responders: ir.Table, days: int, value: ir.IntegerValue) -> ir.Int
 
 def _full(responders: ir.Table, weight: str = "weight") -> ir.IntegerValue:
     """Return the weights of a column, 1 for an unknown user."""
-    return responders.other.isnull().ifelse(BILLION, responders[weight])
+    return responders.other.isnull().ifelse(BILLION, responders[weight]).cast("int64")
 
 
 def _periods(responders: ir.Table, weight: str = "weight") -> ir.Value:

@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.expr.operations import Field
 
+from features.aggregates.relations import DATED_COLUMNS, PAIR_COLUMNS, PIECE_COLUMNS, RESPONSE_COLUMNS
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Feature, Relation
 from features.errors import CatalogueError, did_you_mean
@@ -21,12 +22,15 @@ EXTRA_COLUMNS: dict[str, Relation] = {
     "new_pieces_drawing": "pieces",
     "unknown_pieces": "pieces",
 }
+EXTRA_OF_PIECES = {"new_pieces_drawing": "created_age", "unknown_pieces": "unknown"}  # and the column each reads
 # Columns of the last 90 days' events and the relations that read them; features over a relation may read others.
 RECENT_COLUMNS: dict[str, Relation] = {"object": "pieces", "made": "created", "content": "contents", "topics": "topics"}
 RECENT_TYPES = {"verb": "int8", "age": "int64", "creation": "boolean", "links": "int64", "other": "int64"}
 RESPONDER_TYPES = dict.fromkeys(
     ("user", "other", "last_age", "first_age", "weeks", "breadth", "passed", "vouched", "presence", "weight"), "int64"
 ) | {"mutual": "boolean", "selectivity": "float64"}
+PAIR_TYPES = dict.fromkeys(("user", "other", *PAIR_COLUMNS), "int64")
+PIECE_TYPES = dict.fromkeys(("user", "piece", *PIECE_COLUMNS), "int64")
 CREDIBILITY_RELATIONS: tuple[Relation, ...] = ("credibility", "responders", "pieces")
 PAIR_RELATIONS: tuple[Relation, ...] = ("pairs", "engagers", "engaged_users", *CREDIBILITY_RELATIONS)
 RECENT_RELATIONS: tuple[Relation, ...] = (
@@ -38,7 +42,7 @@ INTERMEDIATE_TABLES: dict[tuple[Relation, ...], int] = {
     ("follows", "followed"): 1,
     PAIR_RELATIONS: 1,
     ("engagers", "engaged_users"): 1,
-    CREDIBILITY_RELATIONS: 7,
+    CREDIBILITY_RELATIONS: 8,
     RECENT_RELATIONS: 1,
     ("created",): 1,
 }
@@ -65,7 +69,7 @@ class FeaturePlan:
         """The relations to compute: those of features and extra columns, and those that others are computed from."""
         needed: set[Relation] = {"own_events", "pairs", *(feature.relation for feature in self.measured)}
         needed |= {EXTRA_COLUMNS[name] for name in self.extra}
-        needed |= {"created"} if "pieces" in needed else set()
+        needed |= {"created"} if not DATED_COLUMNS.isdisjoint(self.piece_columns) else set()
         needed |= {"recent_events"} if "days_active" in needed else set()
         needed |= {"histories"} if needed & {*CREDIBILITY_RELATIONS} else set()
         return frozenset(needed)
@@ -78,8 +82,26 @@ class FeaturePlan:
     @property
     def counts_pairs(self) -> bool:
         """Whether (user, other) pairs are needed, or only when each user was last engaged with."""
-        others = self.relations - {"pairs"}
-        return not others.isdisjoint(PAIR_RELATIONS) or any(feature.relation == "pairs" for feature in self.measured)
+        return bool(self.pair_columns(with_pairs=False))
+
+    def pair_columns(self, with_pairs: bool) -> list[str]:
+        """Return the columns of pairs to compute; `with_pairs` adds those of `feature_table.engaging_pairs`."""
+        read = self._fields("pairs", PAIR_TYPES)
+        read |= {"last_age", "acts"} if self.needs("engagers", "engaged_users") else set()
+        read |= {"last_age", "weeks"} if with_pairs else set()
+        read |= {"last_age", "first_age"} if read else set()
+        read |= {*RESPONSE_COLUMNS} if self.needs(*CREDIBILITY_RELATIONS) else set()
+        return [name for name in PAIR_COLUMNS if name in read]
+
+    @cached_property
+    def piece_columns(self) -> list[str]:
+        """The columns of pieces to compute."""
+        read = self._fields("pieces", PIECE_TYPES) | {EXTRA_OF_PIECES[name] for name in self.extra_of("pieces")}
+        return [name for name in PIECE_COLUMNS if name in read]
+
+    def extra_of(self, relation: Relation) -> list[str]:
+        """Return the extra columns to compute over a relation."""
+        return [name for name in self.extra if EXTRA_COLUMNS[name] == relation]
 
     @property
     def steps(self) -> int:

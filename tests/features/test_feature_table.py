@@ -252,11 +252,19 @@ class TestSelectedFeatures:
 
     def test_only_the_columns_that_are_read_are_copied(self):
         scored, links = plan_features(SCORED.names), plan_features(["link_share_90d"])
-        assert scored.recent_columns == ["actor", "verb", "target", "content", "made", "object", "age"]
+        assert scored.recent_columns == ["actor", "verb", "target", "content", "object", "age"]
         assert links.recent_columns == ["actor", "verb", "target", "links", "age"]
         assert {"links", "topics"} < {*plan_features().recent_columns}
         assert scored.responder_columns == ["user", "other", "last_age", "weeks", "presence", "weight"]
         assert {"mutual", "passed"}.isdisjoint(plan_features().responder_columns)
+        assert scored.pair_columns(with_pairs=False) == ["responded_age", "first_responded_age", "responded_weeks"]
+        assert scored.pair_columns(with_pairs=True)[:3] == ["last_age", "first_age", "weeks"]
+        assert links.pair_columns(with_pairs=False) == []
+        assert scored.piece_columns == ["unknown", "credit", "credible_age"]
+
+    def test_creations_are_not_looked_up_for_features_that_do_not_read_them(self):
+        assert "created" not in plan_features(SCORED.names).relations
+        assert "created" in plan_features(["lasting_pieces_90d"]).relations
 
     def test_unknown_feature_is_rejected(self, table, as_of):
         with pytest.raises(CatalogueError, match=r"no feature called 'follower' \(did you mean 'followers'\?\)\."):

@@ -122,6 +122,9 @@ class TestMarks:
         expected = [first for first in range(64 - width) if back & set(range(first, first + width))]
         assert marked_spans(ages, DAY, 62, width) == expected
 
+    def test_null_ages_are_in_no_span(self):
+        assert marked_spans([None, 1], DAY, 5) == [0]
+
     def test_bit_is_set_accepts_a_column(self):
         values = column([2 * DAY, 4 * DAY]).as_table()
         table = values.agg(marks=week_bitmap(values.x, DAY, 5)).mutate(span=ibis.range(6)).unnest("span")
