@@ -31,9 +31,11 @@ from features.catalogue.feature import Feature
 from features.catalogue.tenure import days_since_first_event
 from features.catalogue.wording import (
     NOT_KNOWN,
+    WHOLE_FROM,
     Row,
     Sentence,
     ago,
+    amount,
     count_of,
     members,
     nobody_responded,
@@ -47,14 +49,16 @@ from features.catalogue.wording import (
 )
 
 MONTH_DAYS, WEEK_DAYS = 28, 7
+SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 RATE_DAYS = {"established_rate_365d": WEEK_DAYS, "credible_rate_365d": MONTH_DAYS}  # the fewest that each divides by
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
-EACH_ONCE = "; each known person adds one at most"
+EACH_ONCE = "; one person adds one post at most"
+ANONYMOUS_ALL = ", but every post with an anonymous response counts"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
-    "exchange": "responses that are returned count less",
+    "exchange": "this user responds to them as well",
 }
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
 SILENCE = "days_of_silence"
@@ -83,36 +87,39 @@ def _described_responders(value: float | None, row: Row, days: int, period: str)
     count = responders(row, value, days)
     if value is None or count is None:
         return f"The people who responded in {period} count as {members(value or 0.0)}."
-    fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
-    total, *numbers = rounded_to_sum([value, *fewer.values()], count, digits=0)
-    reasons = {kind: round(number) for kind, number in zip(fewer, numbers, strict=True) if fewer[kind] >= 0.5}
-    if value < 0.5 or min(total, *reasons.values(), 1) < 1:
-        total, reasons = math.floor(value + 0.5), {kind: math.floor(fewer[kind] + 0.5) for kind in reasons}
-    return f"{_how_many_count(value, total, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
+    all_fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
+    fewer = {kind: number for kind, number in all_fewer.items() if number >= 0.5}
+    numbers = rounded_to_sum(list(fewer.values()), count - math.floor(value + 0.5), digits=0)
+    reasons = {kind: round(number) for kind, number in zip(fewer, numbers, strict=True)}
+    return f"{_how_many_count(value, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
 
 
-def _how_many_count(value: float, total: float, count: float, period: str, in_full: bool) -> str:
+def _how_many_count(value: float, count: float, period: str, in_full: bool) -> str:
     if count < 1.5:
         counts = "counts" if in_full else "counts in part" if value else "does not count"
         return f"1 person responded in {period} and {counts}"
     if in_full:
         return f"{people(count)} responded in {period}, and all of them count{', or nearly' if value < count else ''}"
-    who = f"{people(count)} who responded in {period}"
     if not value:
-        return f"None of the {who} counts"
-    if value < 0.5:
-        return f"The {who} count together as less than half an established member"
-    return f"The {who} count as {members(total)}"
+        return f"None of the {people(count)} who responded in {period} counts"
+    return f"{people(count)} responded in {period} and together count as {members(value)}"
 
 
 def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> str:
     """Say why people do not count, and how many for each of two reasons; those who count in part are added up."""
     if not fewer:
         return ""
+    either = " or ".join(WHY_FEWER[kind] for kind in fewer)
     if value < 0.5 or count < 1.5:
-        return f", because {' and '.join(WHY_FEWER[kind] for kind in fewer)}"
-    parts = [f"about {number:,} fewer, because {WHY_FEWER[why]}" for why, number in fewer.items()]
-    return f"; that is {', and '.join(parts)}"
+        return f", because {either}"
+    if 0 in fewer.values():
+        number = sum(fewer.values())
+        return f"; about {number:,} {'is' if number == 1 else 'are'} taken off because {either}"
+    parts = [f"about {number:,}{{off}} because {WHY_FEWER[why]}" for why, number in fewer.items()]
+    verb = "is" if next(iter(fewer.values())) == 1 else "are"
+    return (
+        f"; {', and '.join([parts[0].format(off=f' {verb} taken off'), *(part.format(off='') for part in parts[1:])])}"
+    )
 
 
 def _none_counts(row: Row) -> str | None:
@@ -161,8 +168,8 @@ def _or_nobody(when: str, text: str) -> Sentence:
 def _described_lately(value: float | None, row: Row) -> str:
     if not value:
         return _responded(LOOKBACK_DAYS)(value, row)
-    weight = f"they now weigh as about {people(value)}" if value >= 0.5 else "they now weigh as less than half a person"
-    return f"Responses lose half their weight every four weeks, so {weight}."
+    weight = amount(value, "person", "people")
+    return f"As responses lose half their weight every four weeks, those of the last year now weigh as {weight}."
 
 
 def _posts(days: int, text: str) -> Sentence:
@@ -171,11 +178,12 @@ def _posts(days: int, text: str) -> Sentence:
     def sentence(value: float | None, row: Row) -> str:
         if not value:
             return _none_counts(row) or f"No post drew engagement that counts in the last {days} days."
-        if value < 0.5:
-            return f"Hardly any engagement with a post in the last {days} days counts."
+        if value < WHOLE_FROM:
+            return f"In the last {days} days engagement with posts counts as {amount(value, 'post', 'posts')}."
         sentence = text.format(posts=f"about {count_of(value, 'post')}")
-        if value < 1.5:
-            sentence = sentence.replace(EACH_ONCE, "")
+        if EACH_ONCE in sentence:
+            once = "" if value < 1.5 else f"{EACH_ONCE}{ANONYMOUS_ALL if _some_anonymous(row) else ''}"
+            sentence = sentence.replace(EACH_ONCE, once)
         return f"{sentence[0].upper()}{sentence[1:]}"
 
     return sentence
@@ -198,25 +206,39 @@ def _described_delay(value: float | None, _: Row) -> str:
 
 def _described_periods(value: float | None, row: Row) -> str:
     """Say in how many periods anybody responded, where the row shows it, and what these count as."""
+    periods, span = _periods_observed(row)
     if not value:
-        return _none_counts(row) or "No response that counts came in the last six four-week periods."
+        return _none_counts(row) or f"No response that counts came in {span}."
     count = value_of(row, "response_periods_168d")
-    if value > PERIODS - 0.05 or (count is not None and value > count - 0.05):
+    if value > periods - 0.05 or (count is not None and value > count - 0.05):
         what = f"a response came that counts in full{' or is anonymous' if _some_anonymous(row) else ''}"
         what = "an anonymous response came" if _only_anonymous(row) else what
-        return f"In {_periods_of(value)} of the last six four-week periods {what}."
+        return f"In {_periods_of(value, periods)}{span} {what}."
     less = "less than half of one" if value < 0.5 else f"about {value:.0f}"
     if count is None:
-        return f"The responses of the last six four-week periods count as {less}."
+        return f"The responses of {span} count as {less}."
     verb, them = ("counts", "it") if count == 1 else ("count", "some of them")
     return (
-        f"Responses came in {_periods_of(count)} of the last six four-week periods, which {verb} as {less}, because in "
-        f"{them} no response counts in full."
+        f"Responses came in {_periods_of(count, periods)}{span}, which {verb} as {less}, because in {them} no response "
+        "counts in full."
     )
 
 
-def _periods_of(count: float) -> str:
-    return "each" if count > PERIODS - 0.05 else f"{count:.0f}"
+def _periods_observed(row: Row) -> tuple[int, str]:
+    """Return how many of the last six periods of 28 days a user has been there in, and these in words."""
+    age = value_of(row, "account_age_days")
+    if age is None or age >= PERIODS * MONTH_DAYS:
+        return PERIODS, "the last six four-week periods"
+    periods = max(math.ceil(age / MONTH_DAYS), 1)
+    which = "the one four-week period" if periods == 1 else f"the {SMALL_NUMBERS[periods]} four-week periods"
+    return periods, f"{which} since this user was first seen"
+
+
+def _periods_of(count: float, periods: int) -> str:
+    """Return how many of some periods, to put before them."""
+    if periods == 1:
+        return ""
+    return "each of " if count > periods - 0.05 else f"{count:.0f} of "
 
 
 def _some_anonymous(row: Row) -> bool:
@@ -240,7 +262,7 @@ def _described_without_established(value: float | None, row: Row) -> str:
     if value is None or value > 0:
         return _described_established(None if value is None else value + MONTH_DAYS, row)
     which = "anonymous response" if _only_anonymous(row) else "response that counts half or more"
-    return f"The last {which} came less than {MONTH_DAYS} days ago."
+    return f"The last {which} came within the last {MONTH_DAYS} days."
 
 
 def _described_silence(value: float | None, row: Row) -> str:
@@ -454,7 +476,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, f"In the last 90 days {{posts}} drew engagement that counts{EACH_ONCE}."),
+        _posts(90, f"In the last 90 days {{posts}} of any age drew engagement that counts{EACH_ONCE}."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",

@@ -28,7 +28,8 @@ def _described_repetitions(value: float | None, row: Row) -> str:
         return "No post of the last 90 days is known to repeat an earlier one of this user."
     total = value_of(row, "created_90d")
     posts = count_of(value, "post") if total is None else f"{value:,.0f} of {count_of(total, 'post')}"
-    return f"{posts} of the last 90 days {singular_or_plural(value, 'repeats', 'repeat')} an earlier one of this user."
+    repeat = singular_or_plural(value, "repeats", "repeat")
+    return f"{posts} of the last 90 days {repeat} an earlier one of this user, with the same content."
 
 
 def _described_excess(free: int, value: float | None, row: Row) -> str:

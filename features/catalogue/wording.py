@@ -8,6 +8,7 @@ Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 Sentence = Callable[[float | None, Row], str]
 NOT_KNOWN = "Not known."
 YEAR_DAYS, YEARS_FROM = 365, 1_096
+WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
 
 
 def value_of(row: Row, name: str) -> float | None:
@@ -55,6 +56,13 @@ def number(text: str, unknown: str) -> Sentence:
 def people(value: float) -> str:
     """Return a number of people: `1 person`, `262 people`."""
     return count_of(value, "person", "people")
+
+
+def amount(value: float, noun: str, plural: str) -> str:
+    """Return what is left of a weighted count: `about 12 posts`, `0.2 posts`, `less than 0.1 posts`."""
+    if value >= WHOLE_FROM:
+        return f"about {count_of(value, noun, plural)}"
+    return f"{value:.1f} {plural}" if value >= 0.05 else f"less than 0.1 {plural}"
 
 
 def members(weight: float) -> str:

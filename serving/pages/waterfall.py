@@ -1,10 +1,10 @@
 """The waterfall of a score: steps by fact that lead from the base to the score."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import ENDS, Fact
-from training.explanation.reasons import facts
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,9 @@ class Waterfall:
 
 
 def waterfall(explanation: Explanation) -> Waterfall:
-    """Arrange the facts of a score as a waterfall; bars are exact, points are as printed elsewhere."""
-    lines = facts(explanation.lines)
-    exact = [explanation.base, *(line.points for line in lines), explanation.clipping]
-    ends = [sum(exact[: k + 1]) for k in range(len(exact))]
+    """Arrange the facts of a score as a waterfall, with points as printed elsewhere."""
+    base, score = round(explanation.base, 1), round(explanation.score, 1)
+    ends = list(accumulate((fact.points for fact in explanation.facts), initial=base))
     low, high = min(0.0, *ends), max(100.0, *ends)
 
     def percent(value: float) -> float:
@@ -58,10 +57,10 @@ def waterfall(explanation: Explanation) -> Waterfall:
         for fact, start, end in zip(explanation.facts, ends, ends[1:], strict=False)
     ]
     if explanation.clipped:
-        steps.append(step(ENDS, explanation.clipped, ends[-2], ends[-1]))
+        steps.append(step(ENDS, explanation.clipped, ends[-1], score))
     return Waterfall(
-        base=step("Start", round(explanation.base, 1), 0.0, explanation.base),
+        base=step("Start", base, 0.0, base),
         steps=tuple(steps),
-        score=step("Score", round(explanation.score, 1), 0.0, explanation.score),
+        score=step("Score", score, 0.0, score),
         marks=tuple((mark, percent(mark)) for mark in range(0, 101, 25)),
     )

@@ -246,7 +246,7 @@ def _frame(
             rank(users_below, parts.base, baseline, score["scope"]),
             expectation(score, bundle),
         ],
-        "evidence": list(filter(None, (describe_evidence(score["evidence"], row), spread(score, bundle)))),
+        "evidence": [describe_evidence(score["evidence"], row), spread(score, bundle)],
     }
 
 
@@ -257,6 +257,6 @@ def expectation(score: ScoreRow, bundle: Bundle) -> str:
     )
 
 
-def spread(score: ScoreRow, bundle: Bundle) -> str | None:
+def spread(score: ScoreRow, bundle: Bundle) -> str:
     """Say how far users like this one differ, as `describe_spread` does."""
     return describe_spread(score["low"], score["high"], score["level"], score["horizon_days"], bundle.scale)

@@ -1,6 +1,7 @@
 """The facts of a score as text, table and page show them: in the same words, with points that add up as printed."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
 from features.catalogue.credible import MONTH_DAYS, NEVER, RATE_DAYS, SILENCE, WITHOUT_ESTABLISHED, observed_days
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
-from features.catalogue.wording import count_of, pointed, rounded_to_sum
+from features.catalogue.wording import WHOLE_FROM, count_of, pointed, rounded_to_sum
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.possible_changes import POSTS
@@ -24,9 +25,11 @@ SILENT = (SILENCE, WITHOUT_ESTABLISHED)
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
-WHOLE_FROM = 99.95  # from which on figures have no decimal
+PRECISE_BELOW = 99.95  # averages have a decimal
+NOTICEABLE = 1.2  # an average is shown where it is so many times the user's figure, or the user's is of it
+END_OF_CLAUSE = re.compile(r"; |, because |\.$")
 ENDS = "Scores end at 0 and at 100"
-Shown: TypeAlias = Callable[[float, FeatureRow], str]
+Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class FactRow:
     ----------
     label : what it is of
     value : the user's, as text; empty where no figure is shown
-    average : what gives about the average, as text; empty where it is not known or contradicts the points
+    average : what gives about the average, as text; empty where it is not known, contradicts the points or hardly
+        differs from the value
     points : rounded to a tenth
 
     """
@@ -58,6 +62,7 @@ class Fact:
     points : rounded to a tenth
     features : the names of the features behind it
     rows : of the table; their points add up to the fact's
+    is_distinct : whether it says what neither all active users share nor another fact says
 
     """
 
@@ -65,6 +70,7 @@ class Fact:
     points: float
     features: tuple[str, ...]
     rows: tuple[FactRow, ...]
+    is_distinct: bool = True
 
     @property
     def pointed(self) -> str:
@@ -81,10 +87,15 @@ def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
 
 
 def main_facts(merged: Sequence[Fact]) -> list[Fact]:
-    """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
+    """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point.
+
+    That a user is active is none: all whom the points are relative to are. Nor is that nobody at all responded: the
+    facts of those who count say so.
+    """
+    possible = (fact for fact in merged if fact.is_distinct)
     return [
         fact
-        for rank, fact in enumerate(merged)
+        for rank, fact in enumerate(possible)
         if abs(fact.points) >= (LEAST_POINTS if rank < MOST_REASONS else ALWAYS_SHOWN)
     ]
 
@@ -106,26 +117,29 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
             FactRow(label(group[0].feature), _value(group[0], row), _typical(group, row), total)
             for group, total in zip(groups, rounded, strict=True)
         ),
+        is_distinct=line.feature not in (ABSENT, ANYBODY) or bool(line.value),
     )
 
 
 def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
-    """Say that few periods lower a score as "only" so many, where the user was there for all of them."""
-    few = line.feature in PERIODS and line.points < 0 and not row[AGE] < PERIODS_DAYS
-    return sentence.replace("In ", "In only ", 1) if few else sentence
+    """Say of periods that lower a score that they are "only" so many, or that the user came too late for more."""
+    if line.feature not in PERIODS or line.points >= 0 or not line.value:
+        return sentence
+    if row[AGE] < PERIODS_DAYS:
+        return f"{sentence.removesuffix('.')}; users who came earlier can have up to six such periods."
+    return sentence.replace("In ", "In only ", 1)
 
 
 def _with_average(sentence: str, average: str | None) -> str:
     """Put what gives the average behind the first clause, which holds the user's number."""
     if average is None:
         return sentence
-    clause, mark, others = sentence.removesuffix(".").partition("; ")
-    return f"{clause} ({average}){mark}{others}."
+    return END_OF_CLAUSE.sub(lambda end: f" ({average}){end[0]}", sentence, count=1)
 
 
 def _average(group: Sequence[Line], row: FeatureRow) -> str | None:
-    """Return what gives about the average, in words; None where it is unknown, or where features say the same."""
-    feature, figure = group[0].feature, _typical(group, row)
+    """Return what gives about the average, in words; None where no figure is shown."""
+    feature, figure = _leading(group).feature, _typical(group, row)
     if not figure:
         return None
     within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATE_DAYS and row[AGE] < LOOKBACK_DAYS else ""
@@ -133,22 +147,33 @@ def _average(group: Sequence[Line], row: FeatureRow) -> str | None:
     return f"average{within}: {figure}{unit}"
 
 
+def _leading(group: Sequence[Line]) -> Line:
+    """Return the line whose figures stand for features that say the same: that of the people, if there is one."""
+    return next((line for line in group if line.feature in RATE_DAYS), group[0])
+
+
 def _typical(group: Sequence[Line], row: FeatureRow) -> str:
-    """Return what gives about the average as a figure, or how it differs where the user's value looks the same."""
-    line = group[0]
-    if len(group) > 1 or line.typical is None or line.feature not in FORMATS or line.feature in WITHOUT_AVERAGE:
+    """Return what gives about the average as a figure; empty where it is unknown or hardly differs from the user's."""
+    line = _leading(group)
+    if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
         return ""
-    shown = FORMATS[line.feature]
-    figure = shown(line.typical, row)
-    if line.value is None or figure != shown(line.value, row):
-        return figure
-    return f"slightly {'more' if line.typical > line.value else 'less'}"
+    amount = AMOUNTS[line.feature]
+    typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)
+    if line.value is not None:
+        value = _rounded(amount(line.value, row))
+        more = line.typical > line.value
+        if max(value, typical) < NOTICEABLE * min(value, typical) or value == typical or (typical > value) != more:
+            return ""
+    return _shown(line.feature, typical)
 
 
 def _value(line: Line, row: FeatureRow) -> str:
-    if line.feature not in FORMATS:
+    if line.feature not in AMOUNTS:
         return ""
-    return "none" if line.value is None else FORMATS[line.feature](line.value, row)
+    if line.value is None:
+        return "none"
+    amount = AMOUNTS[line.feature](line.value, row)
+    return "under 0.1" if 0 < amount < 0.05 else _shown(line.feature, _rounded(amount))
 
 
 def label(feature: str) -> str:
@@ -158,22 +183,38 @@ def label(feature: str) -> str:
     return (CATALOGUE[feature].title if feature in CATALOGUE else "") or feature.replace("_", " ").capitalize()
 
 
-def _number(value: float, _: FeatureRow) -> str:
-    return f"{value:,.1f}".removesuffix(".0") if value < WHOLE_FROM else f"{value:,.0f}"
+def _rounded(amount: float) -> float:
+    """Round a user's amount as sentences do: small ones have a decimal."""
+    return math.floor(amount + 0.5) if WHOLE_FROM <= amount < math.inf else round(amount, 1)
 
 
-def _responders(least: int, rate: float, row: FeatureRow) -> str:
-    return _number(rate * observed_days(row[AGE], least) / MONTH_DAYS, row)
-
-
-def _days(value: float, _: FeatureRow) -> str:
-    return "never" if math.isnan(value) else f"{math.floor(value):,}"
-
-
-def _silence(days: float, row: FeatureRow) -> str:
-    if days >= NEVER:
+def _shown(feature: str, amount: float) -> str:
+    """Return a rounded amount as text."""
+    if math.isinf(amount):
         return "none in a year"
-    return _days(MONTH_DAYS + days, row) if days >= 0.5 else f"under {MONTH_DAYS}"
+    if math.isnan(amount):
+        return "never"
+    if feature in SILENT and amount <= MONTH_DAYS:
+        return f"under {MONTH_DAYS}"
+    if feature == EXCESS_REPETITIONS and amount <= FREE_REPETITIONS:
+        return f"{FREE_REPETITIONS} or fewer"
+    return f"{amount:,.1f}".removesuffix(".0") if amount < PRECISE_BELOW else f"{amount:,.0f}"
+
+
+def _itself(value: float, _: FeatureRow) -> float:
+    return value
+
+
+def _responders(least: int, rate: float, row: FeatureRow) -> float:
+    return rate * observed_days(row[AGE], least) / MONTH_DAYS
+
+
+def _days(value: float, _: FeatureRow) -> float:
+    return math.nan if math.isnan(value) else math.floor(value)
+
+
+def _silence(days: float, row: FeatureRow) -> float:
+    return math.inf if days >= NEVER else _days(MONTH_DAYS + days, row)
 
 
 LABELS = {
@@ -185,19 +226,15 @@ LABELS = {
     TENURE: "Days since the first activity",
     ABSENT: "Days since the last activity",
     EXCESS_REPETITIONS: "Repeated posts, 90 days",
-    ANYBODY: "Responses from anybody",
+    ANYBODY: "Responders of any kind, a year",
 }
-FORMATS: dict[str, Shown] = {
+AMOUNTS: dict[str, Amount] = {
     **{name: partial(_responders, least) for name, least in RATE_DAYS.items()},
-    LATELY: _number,
-    POSTS: _number,
-    **dict.fromkeys(PERIODS, _number),
+    **dict.fromkeys((LATELY, POSTS, *PERIODS, ANYBODY), _itself),
     **dict.fromkeys(SILENT, _silence),
     TENURE: _days,
     ABSENT: lambda days, row: _days(row.get(SINCE, days), row),
-    EXCESS_REPETITIONS: lambda excess, row: (
-        _days(excess + FREE_REPETITIONS, row) if excess else f"{FREE_REPETITIONS} or fewer"
-    ),
+    EXCESS_REPETITIONS: lambda excess, _: excess + FREE_REPETITIONS,
 }
 DAYS = {*SILENT, TENURE}
 WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}

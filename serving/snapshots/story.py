@@ -22,17 +22,34 @@ TITLES: dict[Topic, str] = {
     "words": "Words",
 }
 PERSON = 0.9  # people, about one
+ENGAGED = (
+    "To respond is to reply, mention, like, repost or quote. To engage is that, or to follow, dislike, flag, unfollow "
+    "or block."
+)
 ESTABLISHED = (
     "Established members are users who get responses from several long-standing users, or from people who do. More in "
     "docs/use/reading-a-score.md, Who counts."
 )
-ANONYMOUS = "An anonymous response, such as a vote, counts for when it came and for the post, but adds no person."
-RETURNED = (
-    "A response is returned where the two users respond to each other. So that friends do not raise each other's "
-    "scores, such people count for less than half."
+COUNTED = (
+    "A response counts in full if it comes from an established member, and less the less established its sender is."
 )
+EXCHANGED = (
+    "Two people who respond to each other count for less than half, so that friends do not raise each other's scores."
+)
+ANONYMOUS = (
+    "An anonymous response, such as a vote, counts in full for when it came and for the post, but adds no person, "
+    "neither to those who responded nor to those expected."
+)
+DEPENDING = "The same figure can be worth more or fewer points to others, because facts count together."
 # Words that need an explanation, by a part of the texts that use them.
-WORDS = {"established member": ESTABLISHED, "returned": RETURNED, "nonymous": ANONYMOUS}
+WORDS = {
+    "engage": ENGAGED,
+    "established member": ESTABLISHED,
+    "that count": COUNTED,
+    "this user responds": EXCHANGED,
+    "nonymous": ANONYMOUS,
+    "points.": DEPENDING,
+}
 
 
 @dataclass(frozen=True)
@@ -121,25 +138,29 @@ def describe_expectation(expected: float, days: int, scale: Scale, credible: boo
         return (
             f"About {who} expected to engage with this user, for or against, in the next {days} days{counted}. {more}"
         )
-    likely = "Most likely nobody engages" if expected <= 1 / 3 else "It is open whether anybody engages"
     some = f"at most {chance(expected)} users like this one {'hears' if expected <= 1 / 3 else 'hear'} from anybody"
-    return f"{likely} with this user in the next {days} days: {some}. {more}"
+    return (
+        f"Less than one person is expected to engage with this user, for or against, in the next {days} days: {some}. "
+        f"{more}"
+    )
 
 
-def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) -> str | None:
-    """Say with how many people engaging most users end who are like this one; None where it is one at most."""
-    if high <= 1:
-        return None
-    number = f"is {people(high)}" if low == high else f"lies between {low:,} and {people(high)}"
+def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) -> str:
+    """Say with how many people engaging most users end who are like this one."""
+    most, like = f"Over the next {days} days", f"{level:.0%} of users like this one"
+    if high == 0:
+        return f"{most} nobody engages with {like}."
+    if high == 1:
+        return f"{most} {'1 person engages' if low else 'nobody or 1 person engages'} with {like}."
+    number = people(high) if low == high else f"between {low:,} and {people(high)}"
     points = " to ".join(f"{scale.points_of_people(end):.0f}" for end in (low, high))
-    like = f"{level:.0%} of users like this one"
-    return f"The next {days} days are uncertain: for {like} the number {number} ({points} points)."
+    return f"The next {days} days are uncertain: {number} engage with {like} ({points} points)."
 
 
 def remainder(points: float, unclipped: float, score: float) -> list[str]:
     """Say what all facts add together that are no reasons, and what the ends of the scale do; rounded figures."""
     ends = f" This makes {unclipped:.1f}, but scores end at {score:.0f}." if abs(unclipped - score) >= 0.05 else ""
-    return [f"Smaller facts together: {points:+.1f} points.{ends}"] if abs(points) >= 0.05 or ends else []
+    return [f"All other facts together: {points:+.1f} points.{ends}"] if abs(points) >= 0.05 or ends else []
 
 
 def expectations(before: float, after: float) -> str:

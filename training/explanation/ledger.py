@@ -17,7 +17,7 @@ from features.catalogue import CATALOGUE
 from features.catalogue.credible import YEAR
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
-from features.catalogue.wording import points_of, responders
+from features.catalogue.wording import people, points_of, responders, value_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
@@ -34,11 +34,11 @@ from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange"]
-ANYBODY = "responses_from_anybody"
+ANYBODY, PEOPLE = "responses_from_anybody", "responders_365d"
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
 WHOM: dict[Kind, str] = {
     "new": "to whom hardly any established member responds",
-    "exchange": "whose responses are returned",
+    "exchange": "to whom this user responds as well",
 }
 LEAST_FEWER, LEAST_SHARE = 0.5, 0.1
 
@@ -113,6 +113,7 @@ def alternatives(
             {kind: gain_of[kind] for kind in own},
             gains[len(single) :],
             (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
+            someone=bool(row.get(YEAR, 1.0)),
         ),
     )
 
@@ -237,7 +238,8 @@ def ledger(bundle: Bundle, row: FeatureRow, baseline: Baseline | None = None) ->
     by_feature.sort(key=lambda line: -abs(line.points))
     lines = [line for line in by_feature if line.feature not in bundle.bounded_features]
     if len(lines) < len(by_feature):
-        lines.append(_bounded_line(bundle, [line for line in by_feature if line.feature in bundle.bounded_features]))
+        parts = [line for line in by_feature if line.feature in bundle.bounded_features]
+        lines.append(_bounded_line(bundle, parts, row, baseline.typical.get(PEOPLE)))
         lines.sort(key=lambda line: -abs(line.points))
     return Ledger(
         score=float(scale.points(margin)),
@@ -250,11 +252,16 @@ def ledger(bundle: Bundle, row: FeatureRow, baseline: Baseline | None = None) ->
     )
 
 
-def _bounded_line(bundle: Bundle, parts: Sequence[Line]) -> Line:
-    """Return the line of responses from anybody, established or not."""
-    points = sum(line.points for line in parts)
-    sentence = f"The sheer number of responses moves a score by {points_of(bundle.most_from_anybody)} at most."
-    return Line(ANYBODY, "reach", None, points, sentence, parts=tuple(parts))
+def _bounded_line(bundle: Bundle, parts: Sequence[Line], row: FeatureRow, typical: float | None) -> Line:
+    """Return the line of responses from anybody, established or not; its value is how many people responded."""
+    points, count = sum(line.points for line in parts), value_of(row, PEOPLE)
+    most = f"moves a score by {points_of(bundle.most_from_anybody)} at most"
+    who = people(count) if count else "nobody with a known id"
+    sentence = f"Counted alike, whoever they are, {who} responded in the last year; that {most}."
+    if count is None:
+        sentence = f"The sheer number of responses {most}."
+    agrees = count is not None and typical is not None and (count - typical) * points > 0
+    return Line(ANYBODY, "reach", count, points, sentence, typical if agrees else None, tuple(parts))
 
 
 def _line(name: str, value: float, points: float, typical: float | None, row: FeatureRow) -> Line:

@@ -27,6 +27,7 @@ NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
 PARTS_INTERACT = "That is {more} than it costs above, because other facts then count for {more}."
+SEVERAL_FACTS = "That moves several facts at once: how many people responded, how long ago, and to how many posts."
 UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
@@ -105,7 +106,11 @@ def alternative_rows(
 
 
 def possible_changes(
-    score: float, own: Mapping[OwnKind, float], responses: np.ndarray, absence: tuple[float, float] = (0.0, 0.0)
+    score: float,
+    own: Mapping[OwnKind, float],
+    responses: np.ndarray,
+    absence: tuple[float, float] = (0.0, 0.0),
+    someone: bool = True,
 ) -> tuple[PossibleChange, ...]:
     """Select the one or two changes to report.
 
@@ -119,12 +124,13 @@ def possible_changes(
     own : the points gained by each of `own_changes`
     responses : the points gained with each of COUNTS more members, shape (counts,)
     absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
+    someone : whether anybody who counts has responded in the last year
 
     """
     changes = [_own_change(kind, gain) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
     if sum(change.points for change in changes) < MORE_POINTS:
-        changes = [*changes[:1], _responses(score, responses, bool(changes))]
+        changes = [*changes[:1], _responses(score, responses, bool(changes), someone)]
         rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
         if len(changes) == 1 and rises_little and absence[1] >= LEAST_POINTS:
             changes.append(_absence(*absence))
@@ -141,7 +147,8 @@ def _absence(days: float, points: float) -> PossibleChange:
 
 def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     sentence = {
-        "activity": "As soon as this user is active again, the score would be about {points} higher.",
+        "activity": "As soon as this user does anything again, such as posting or voting, the score would be about "
+        "{points} higher.",
         "repetition": f"Once at most {FREE_REPETITIONS} posts of the last 90 days are repeats, the score would be "
         "about {points} higher.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
@@ -150,14 +157,17 @@ def _own_change(kind: OwnKind, points: float) -> PossibleChange:
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
 
 
-def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChange:
+def _responses(score: float, gains: np.ndarray, after_own: bool, someone: bool) -> PossibleChange:
     """Say how many more members add 5 points, or else nearly as many points as any number of them."""
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     opening = "Apart from that, the score" if after_own else "The score"
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
         only, even = ("only ", "even ") if people >= MANY_PEOPLE else ("", "")
-        sentence = f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people)}."
+        sentence = (
+            f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}. "
+            f"{SEVERAL_FACTS}"
+        )
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
         room = f"can rise by {points_of(MOST_POINTS - score)} at most" if score < MOST_POINTS - 0.05 else "cannot rise"
@@ -167,11 +177,13 @@ def _responses(score: float, gains: np.ndarray, after_own: bool) -> PossibleChan
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
-    sentence = f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly])}."
+    sentence = (
+        f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly], someone)}."
+    )
     return PossibleChange("responses", None, points, sentence)
 
 
-def _more_members(people: float) -> str:
-    """Say that so many members responded who had not."""
-    posts = "to a new post" if people == 1 else "each to a new post"
-    return f"{count_of(people, 'more established member')} responded within four weeks, {posts}"
+def _more_members(people: float, someone: bool) -> str:
+    """Say that so many members responded who had not; more than before where someone had."""
+    who = count_of(people, f"{'more ' if someone else ''}established member")
+    return f"{who} responded within four weeks, {'to' if people == 1 else 'each to'} a new post"

@@ -10,8 +10,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.catalogue.credible import RATE_DAYS
-from features.catalogue.wording import count_of, observed_period, people, times
+from features.aggregates.windows import LOOKBACK_DAYS
+from features.catalogue.credible import RATE_DAYS, YEAR
+from features.catalogue.wording import count_of, observed_period, people, responders, times, value_of
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
@@ -164,18 +165,29 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     """Say how sure a score is: how much others did."""
     if grade == INSUFFICIENT:
         return lacking(row)
-    count, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
-    period = observed_period(age)
-    who = f"{people(count)} engaged with this user in {period}"
+    engaged, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
+    period, who = observed_period(age), _who_responded(engaged, row)
+    if grade == STRONG and age < SHORT_DAYS:
+        return f"Much is known, but only of the last {count_of(max(math.floor(age), 1), 'day')}: {who}."
     if grade == STRONG:
-        days = count_of(max(math.floor(age), 1), "day") if age < SHORT_DAYS else ""
-        short = f"Much is known, but only of the last {days}: {people(count)} engaged with this user."
-        return short if days else f"The past is well known: {who}."
-    if count:
-        return f"Little is known: {who}, so a few more or fewer make a difference."
+        return f"The past is well known: {who} in {period}."
+    if engaged:
+        return f"Little is known: {who} in {period}, so a few more or fewer make a difference."
     if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):
         return f"Little is known: only anonymous people engaged with this user in {period}; {BY_OTHERS}."
     return f"Little is known: nobody engaged with this user in {period}; {BY_OTHERS}."
+
+
+def _who_responded(engaged: float, row: FeatureRow) -> str:
+    """Say how many people responded, and how many engaged in other ways only where that decides the grade."""
+    responded = responders(row, value_of(row, YEAR), LOOKBACK_DAYS)
+    if responded is None:
+        return f"{people(engaged)} engaged with this user"
+    others = engaged - round(responded)
+    few = f"{people(responded)} responded"
+    if others < 1 or responded >= MANY_PEOPLE or 0.5 <= responded <= engaged < MANY_PEOPLE:
+        return few
+    return f"{few if responded >= 0.5 else 'nobody responded'} and {people(others)} engaged in other ways only"
 
 
 def _number(value: float) -> float:

@@ -44,9 +44,9 @@ BASE = "base"
 Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and after
 
 
-NUMBER = re.compile(r"([\d,]+)")
-SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b|; each known person adds one at most")
-COUNTED = re.compile(r"The ([\d,]+) people who responded in .+? count as about ([\d,]+) established\b")
+NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
+SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b|; one person adds one post at most(?:, but [^;.]+)?")
+COUNTED = re.compile(r"([\d,]+) people responded in .+? and together count as about ([\d,]+) established\b")
 
 
 @dataclass(frozen=True)

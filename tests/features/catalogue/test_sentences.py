@@ -80,9 +80,9 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             86.0,
             UNCOUNTED,
-            "The 262 people who responded in the last 28 days count as about 86 established members; that is "
-            "about 170 fewer, because hardly any established member responds to them, and about 6 fewer, because "
-            "responses that are returned count less.",
+            "262 people responded in the last 28 days and together count as about 86 established members; about 170 "
+            "are taken off because hardly any established member responds to them, and about 6 because this user "
+            "responds to them as well.",
         ),
         (
             "credible_engagers_7d",
@@ -97,13 +97,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Responses lose half their weight every four weeks, so they now weigh as about 100 people.",
+            "As responses lose half their weight every four weeks, those of the last year now weigh as about 100 "
+            "people.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Responses lose half their weight every four weeks, so they now weigh as about 1 person.",
+            "As responses lose half their weight every four weeks, those of the last year now weigh as about 1 person.",
         ),
         (
             "credible_pace_28d",
@@ -139,6 +140,32 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ),
         (
             "established_periods_168d",
+            1.0,
+            {"response_periods_168d": 1.0, "account_age_days": 14.0},
+            "In the one four-week period since this user was first seen a response came that counts in full.",
+        ),
+        (
+            "established_periods_168d",
+            3.0,
+            {"response_periods_168d": 3.0, "account_age_days": 80.0},
+            "In each of the three four-week periods since this user was first seen a response came that counts in "
+            "full.",
+        ),
+        (
+            "established_periods_168d",
+            0.4,
+            {"response_periods_168d": 2.0, "account_age_days": 80.0},
+            "Responses came in 2 of the three four-week periods since this user was first seen, which count as less "
+            "than half of one, because in some of them no response counts in full.",
+        ),
+        (
+            "established_periods_168d",
+            0.0,
+            {"account_age_days": 30.0},
+            "No response that counts came in the two four-week periods since this user was first seen.",
+        ),
+        (
+            "established_periods_168d",
             2.0,
             ONLY_UNKNOWN | {"response_periods_168d": 2.0},
             "In 2 of the last six four-week periods an anonymous response came.",
@@ -171,7 +198,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             NOBODY_AT_ALL | {"account_age_days": 23.7},
             "Nobody responded in the 23 days since this user was first seen.",
         ),
-        ("days_of_silence", 0.0, ONLY_UNKNOWN, "The last anonymous response came less than 28 days ago."),
+        ("days_of_silence", 0.0, ONLY_UNKNOWN, "The last anonymous response came within the last 28 days."),
         ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
         (
             "established_rate_365d",
@@ -183,15 +210,22 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_365d",
             2.1,
             {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1},
-            "The 10 people who responded in the last year count as about 2 established members; that is about 8 "
-            "fewer, because hardly any established member responds to them.",
+            "10 people responded in the last year and together count as about 2 established members; about 8 are taken "
+            "off because hardly any established member responds to them.",
         ),
         (
             "credible_engagers_365d",
             0.9,
             {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
-            "The 2 people who responded in the last year count as about 1 established member; that is about 1 "
-            "fewer, because responses that are returned count less.",
+            "2 people responded in the last year and together count as about 1 established member; about 1 is taken "
+            "off because this user responds to them as well.",
+        ),
+        (
+            "credible_engagers_365d",
+            8.6,
+            {"uncounted_new_365d": 25.8, "uncounted_exchange_365d": 0.6},
+            "35 people responded in the last year and together count as about 9 established members; about 26 are "
+            "taken off because hardly any established member responds to them or this user responds to them as well.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
@@ -211,7 +245,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             0.0,
             {},
-            "The last response that counts half or more came less than 28 days ago.",
+            "The last response that counts half or more came within the last 28 days.",
         ),
         (
             "days_of_silence",
@@ -236,10 +270,19 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_posts_90d",
             5.31,
             {},
-            "In the last 90 days about 5 posts drew engagement that counts; each known person adds one at most.",
+            "In the last 90 days about 5 posts of any age drew engagement that counts; one person adds one post at "
+            "most.",
         ),
-        ("credible_posts_90d", 0.3, {}, "Hardly any engagement with a post in the last 90 days counts."),
-        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post drew engagement that counts."),
+        (
+            "credible_posts_90d",
+            5.31,
+            {"unknown_share_90d": 0.5},
+            "In the last 90 days about 5 posts of any age drew engagement that counts; one person adds one post at "
+            "most, but every post with an anonymous response counts.",
+        ),
+        ("credible_posts_90d", 0.3, {}, "In the last 90 days engagement with posts counts as 0.3 posts."),
+        ("credible_posts_90d", 0.01, {}, "In the last 90 days engagement with posts counts as less than 0.1 posts."),
+        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post of any age drew engagement that counts."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
         ("tenure_days", 1_200.0, {}, "This user's first activity was more than 3 years ago."),
@@ -247,7 +290,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Responses lose half their weight every four weeks, so they now weigh as less than half a person.",
+            "As responses lose half their weight every four weeks, those of the last year now weigh as 0.4 people.",
         ),
         (
             "established_rate_365d",
@@ -271,24 +314,24 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
-            "The 1,060 people who responded in the last year count as about 275 established members; that is "
-            "about 700 fewer, because hardly any established member responds to them, and about 85 fewer, because "
-            "responses that are returned count less.",
+            "1,060 people responded in the last year and together count as about 275 established members; about 700 "
+            "are taken off because hardly any established member responds to them, and about 85 because this user "
+            "responds to them as well.",
         ),
         (
             "established_rate_365d",
             78.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
-            "The 863 people who responded in the 12 days since this user was first seen count as about 78 "
-            "established members; that is about 700 fewer, because hardly any established member responds to "
-            "them, and about 85 fewer, because responses that are returned count less.",
+            "863 people responded in the 12 days since this user was first seen and together count as about 78 "
+            "established members; about 700 are taken off because hardly any established member responds to them, "
+            "and about 85 because this user responds to them as well.",
         ),
         (
             "established_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
             "None of the 785 people who responded in the last year counts, because hardly any established member "
-            "responds to them and responses that are returned count less.",
+            "responds to them or this user responds to them as well.",
         ),
         (
             "uncounted_new_365d",
@@ -301,8 +344,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "uncounted_exchange_28d",
             0.3,
             {},
-            "Those who responded in the last 28 days count as slightly fewer people than they are, because "
-            "responses that are returned count less.",
+            "Those who responded in the last 28 days count as slightly fewer people than they are, because this user "
+            "responds to some of them as well.",
         ),
         ("engagers_28d", 1.0, {}, "1 person engaged in the last 28 days."),
         ("engagers_28d", 0.0, {}, "No known user engaged in the last 28 days."),
@@ -345,12 +388,17 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ("seniority_days", 0.0, {"account_age_days": 41.0}, "First seen 41 days ago."),
         ("seniority_days", 0.0, {}, "It is not known when the user was first seen."),
         ("repetitions_90d", 0.0, {}, "No post of the last 90 days is known to repeat an earlier one of this user."),
-        ("repetitions_90d", 1.0, {}, "1 post of the last 90 days repeats an earlier one of this user."),
+        (
+            "repetitions_90d",
+            1.0,
+            {},
+            "1 post of the last 90 days repeats an earlier one of this user, with the same content.",
+        ),
         (
             "repetitions_90d",
             71.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one of this user.",
+            "71 of 75 posts of the last 90 days repeat an earlier one of this user, with the same content.",
         ),
         (
             "repetitions_beyond_10_90d",
@@ -362,13 +410,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "repetitions_beyond_10_90d",
             61.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
+            "71 of 75 posts of the last 90 days repeat an earlier one of this user, with the same content; "
+            "up to 10 repeats cost nothing.",
         ),
         (
             "repetitions_beyond_10_90d",
             1.0,
             {},
-            "11 posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
+            "11 posts of the last 90 days repeat an earlier one of this user, with the same content; "
+            "up to 10 repeats cost nothing.",
         ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew engagement that counts in the last 28 days."),
         (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.snapshots.facts import FORMATS, LABELS, Fact, facts_of, label, main_facts
+from serving.snapshots.facts import AMOUNTS, LABELS, Fact, facts_of, label, main_facts
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
@@ -27,9 +27,14 @@ def facts(*lines, base=28.42, row=ROW):
         (LATELY, 4.0, 2.24, 0.52, " (average: 0.5)"),
         (LATELY, 0.0, -2.24, None, ""),
         ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
-        ("credible_posts_90d", 2.0, -1.0, 2.01, " (average: slightly more)"),
-        (PERIODS, 2.0, 1.0, 1.96, " (average: slightly less)"),
+        ("credible_posts_90d", 2.0, -1.0, 2.3, ""),
+        ("credible_posts_90d", 2.0, -1.0, 2.4, " (average: 2.4)"),
+        ("credible_posts_90d", 1.4, 1.0, 1.1, ""),
+        ("credible_posts_90d", 0.4, -1.0, 0.8, " (average: 0.8)"),
+        (PERIODS, 2.0, 1.0, 1.96, ""),
+        (ANYBODY, 12.0, 1.0, 9.0, " (average: 9)"),
         ("days_without_established", 38.0, -0.8, 5.2, " (average: 33 days ago)"),
+        ("days_of_silence", 0.0, 5.6, 1.3, ""),
         ("days_of_silence", 338.0, -0.8, 0.2, " (average: under 28 days ago)"),
         ("days_of_silence", 38.0, 0.8, 338.0, " (average: none in a year)"),
         ("tenure_days", 418.5, 1.6, 305.4, " (average: 305 days ago)"),
@@ -45,11 +50,25 @@ def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature,
 
 @pytest.mark.parametrize(
     ("points", "age", "opening"),
-    [(-1.7, 400.0, "In only 1 of"), (1.7, 400.0, "In 1 of"), (-1.7, 14.0, "In 1 of"), (-1.7, 168.0, "In only 1 of")],
+    [(-1.7, 400.0, "In only 1 of"), (1.7, 400.0, "In 1 of"), (1.7, 14.0, "In 1 of"), (-1.7, 168.0, "In only 1 of")],
 )
-def test_few_periods_that_lower_a_score_are_only_so_many_for_who_was_there(points, age, opening):
+def test_few_periods_that_lower_a_score_are_only_so_many(points, age, opening):
     (fact,) = facts((PERIODS, 1.0, points, IN_ONE, None), row=ROW | {"account_age_days": age})
     assert fact.sentence == IN_ONE.replace("In 1 of", opening)
+
+
+def test_who_came_lately_cannot_have_more_periods():
+    (fact,) = facts((PERIODS, 1.0, -1.7, IN_ONE, None), row=ROW | {"account_age_days": 14.0})
+    assert fact.sentence == f"{IN_ONE[:-1]}; users who came earlier can have up to six such periods."
+
+
+def test_what_all_active_users_share_or_another_fact_says_is_no_reason():
+    merged = facts(
+        ("days_of_absence", 0.0, 1.7, "Active 3 days ago.", 0.0),
+        (ANYBODY, 0.0, -1.2, "Nobody.", 2.0),
+        (LATELY, 0.0, -1.1, "Nobody who counts.", None),
+    )
+    assert [fact.points for fact in main_facts(merged)] == [-1.1]
 
 
 def test_a_user_who_was_never_active_has_no_days():
@@ -62,16 +81,35 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
     assert fact.sentence == "About 27 count (average in 56 days: 10). They weigh 5 (average: 1.2)."
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "10", 2.8),
-        (LABELS[LATELY], "4.7", "1.2", 4.4),
+        (LABELS[LATELY], "5", "1.2", 4.4),
     ]
     assert fact.points == 7.2
 
 
-def test_features_that_say_the_same_are_one_row_without_an_average():
+def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():
     (fact,) = facts(
-        (RATE, 0.0, -6.0, "Nobody responded.", 1.0), ("credible_posts_90d", 0.0, -3.0, "Nobody responded.", 2.0)
+        ("credible_posts_90d", 0.0, -6.0, "Nobody responded.", 2.0), (RATE, 0.0, -3.0, "Nobody responded.", 1.0)
     )
-    assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [(LABELS[RATE], "0", "", -9.0)]
+    assert fact.sentence == "Nobody responded (average in 56 days: 2)."
+    assert [(row.value, row.average, row.points) for row in fact.rows] == [("0", "2", -9.0)]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("1 person counts in part, because of that.", "1 person counts in part (average: 0.8), because of that."),
+        ("About 2; one each.", "About 2 (average: 0.8); one each."),
+        ("About 2.", "About 2 (average: 0.8)."),
+    ],
+)
+def test_the_average_stands_before_the_reason(sentence, shown):
+    (fact,) = facts(("credible_posts_90d", 2.0, 1.0, sentence, 0.8))
+    assert fact.sentence == shown
+
+
+def test_a_small_amount_is_not_shown_as_zero():
+    (fact,) = facts((LATELY, 0.04, -3.7, "Less than 0.1.", 1.2))
+    assert fact.rows[0].value == "under 0.1"
 
 
 @pytest.mark.parametrize("base", [28.42, 28.449, 0.05])
@@ -99,5 +137,5 @@ def test_no_fact_of_a_point_is_hidden(points, shown):
 
 def test_labels_are_short():
     assert max(map(len, LABELS.values())) <= 40
-    assert set(FORMATS) | {ANYBODY} == set(LABELS)
+    assert set(AMOUNTS) == set(LABELS)
     assert label("original_share_90d") == "Original share 90d"

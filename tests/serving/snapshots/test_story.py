@@ -4,8 +4,11 @@ import pytest
 
 from serving.snapshots.story import (
     ANONYMOUS,
+    COUNTED,
+    DEPENDING,
+    ENGAGED,
     ESTABLISHED,
-    RETURNED,
+    EXCHANGED,
     chance,
     describe_expectation,
     describe_spread,
@@ -72,8 +75,7 @@ def test_rank_among_all_users(baseline, scope, words):
 SCALE = Scale(4.0, 12.0)
 MORE = "10 points more mean 2.3 times as many people."
 EXPECTED = "expected to engage with this user, for or against, in the next 28 days"
-NOBODY = "Most likely nobody engages with this user in the next 28 days: at most"
-OPEN = "It is open whether anybody engages with this user in the next 28 days: at most"
+FEWER = "Less than one person is expected to engage with this user, for or against, in the next 28 days: at most"
 
 
 @pytest.mark.parametrize(
@@ -82,10 +84,10 @@ OPEN = "It is open whether anybody engages with this user in the next 28 days: a
         (285.1, False, f"About 285 different people are {EXPECTED}."),
         (0.9, False, f"About 1 person is {EXPECTED}."),
         (9.0, True, f"About 9 different people are {EXPECTED}, counted as established members."),
-        (0.78, False, f"{OPEN} 8 in 10 users like this one hear from anybody."),
-        (0.42, False, f"{OPEN} 5 in 10 users like this one hear from anybody."),
-        (0.31, False, f"{NOBODY} 1 in 3 users like this one hears from anybody."),
-        (0.021, False, f"{NOBODY} 1 in 45 users like this one hears from anybody."),
+        (0.78, False, f"{FEWER} 8 in 10 users like this one hear from anybody."),
+        (0.42, False, f"{FEWER} 5 in 10 users like this one hear from anybody."),
+        (0.31, False, f"{FEWER} 1 in 3 users like this one hears from anybody."),
+        (0.021, False, f"{FEWER} 1 in 45 users like this one hears from anybody."),
     ],
 )
 def test_expectation(expected, credible, words):
@@ -95,29 +97,31 @@ def test_expectation(expected, credible, words):
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0, 3, "lies between 0 and 3 people (0 to 17 points)."),
-        (2, 2, "is 2 people (12 to 12 points)."),
-        (8, 1_200, "lies between 8 and 1,200 people (29 to 89 points)."),
+        (0, 3, "between 0 and 3 people engage with 90% of users like this one (0 to 17 points)."),
+        (2, 2, "2 people engage with 90% of users like this one (12 to 12 points)."),
+        (8, 1_200, "between 8 and 1,200 people engage with 90% of users like this one (29 to 89 points)."),
     ],
 )
 def test_spread(low, high, words):
-    assert describe_spread(low, high, 0.9, 28, SCALE) == (
-        f"The next 28 days are uncertain: for 90% of users like this one the number {words}"
-    )
+    assert describe_spread(low, high, 0.9, 28, SCALE) == (f"The next 28 days are uncertain: {words}")
 
 
-@pytest.mark.parametrize("high", [0, 1])
-def test_no_spread_of_one_person_at_most(high):
-    assert describe_spread(0, high, 0.9, 28, SCALE) is None
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0, 0, "nobody engages"), (0, 1, "nobody or 1 person engages"), (1, 1, "1 person engages")],
+)
+def test_spread_of_one_person_at_most(low, high, words):
+    like = "with 90% of users like this one."
+    assert describe_spread(low, high, 0.9, 28, SCALE) == f"Over the next 28 days {words} {like}"
 
 
 @pytest.mark.parametrize(
     ("points", "unclipped", "score", "sentences"),
     [
         (0.04, 30.0, 30.0, []),
-        (-2.2, 30.0, 30.0, ["Smaller facts together: -2.2 points."]),
-        (-2.2, -3.0, 0.0, ["Smaller facts together: -2.2 points. This makes -3.0, but scores end at 0."]),
-        (0.0, 101.3, 100.0, ["Smaller facts together: +0.0 points. This makes 101.3, but scores end at 100."]),
+        (-2.2, 30.0, 30.0, ["All other facts together: -2.2 points."]),
+        (-2.2, -3.0, 0.0, ["All other facts together: -2.2 points. This makes -3.0, but scores end at 0."]),
+        (0.0, 101.3, 100.0, ["All other facts together: +0.0 points. This makes 101.3, but scores end at 100."]),
     ],
 )
 def test_remainder(points, unclipped, score, sentences):
@@ -150,8 +154,11 @@ def test_sections_without_sentences_are_omitted():
     ("sentence", "words"),
     [
         ("This user was last active 3 days ago.", []),
-        ("About 2 fewer, because hardly any established member responds to them.", [ESTABLISHED]),
-        ("About 2 fewer, because responses that are returned count less.", [RETURNED]),
+        ("Nobody engages.", [ENGAGED]),
+        ("About 2 are taken off because hardly any established member responds to them.", [ESTABLISHED]),
+        ("The last response that counts half or more came 3 days ago.", [COUNTED]),
+        ("About 2 are taken off because this user responds to them as well.", [EXCHANGED]),
+        ("Nobody came: +1.2 points.", [DEPENDING]),
         ("No known person responded in the last year, only anonymous ones.", [ANONYMOUS]),
     ],
 )

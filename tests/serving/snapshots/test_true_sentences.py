@@ -20,11 +20,12 @@ from features.events.loading import load_encoded_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.story import ANONYMOUS, ESTABLISHED, RETURNED
+from serving.snapshots.story import ANONYMOUS, COUNTED, DEPENDING, ENGAGED, ESTABLISHED, EXCHANGED
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
 from training.explanation.ledger import contributions
+from training.explanation.possible_changes import SEVERAL_FACTS
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -227,8 +228,13 @@ AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
 PERIOD = r"(the last \d+ days|the last year|the \d+ days? since this user was first seen)"
 SCALE = r"10 points more mean ([\d.]+) times as many people\."
 WHY_NEW = "hardly any established member responds to them"
-WHY_EXCHANGE = "responses that are returned count less"
-MORE = rf"{N} more established members? responded within four weeks, (?:each )?to a new post"
+WHY_EXCHANGE = "this user responds to them as well"
+MORE = rf"{N} (more )?established members? responded within four weeks, (?:each )?to a new post"
+WHO = rf"(?:nobody|{N} (?:people|person)) responded(?: and {N} (?:people|person) engaged in other ways only)?"
+SPAN = (
+    r"(the last six four-week periods|"
+    r"the (?:one|two|three|four|five|six) four-week periods? since this user was first seen)"
+)
 
 
 def window(text):
@@ -286,13 +292,16 @@ def is_responded(p, total, period, counts=None, why=""):
     days, weight = p.days_of(period), p.row["credible_engagers_365d"]
     if days is None or number(total) != p.responders(days):
         return False
-    return (weight == 0 if counts is None else counts(weight)) and is_why(p, why or "")
+    amounts = re.findall(rf"about {N} (?:is|are|because)", why or "")
+    adds_up = not amounts or sum(map(number, amounts)) + math.floor(weight + 0.5) == number(total)
+    return (weight == 0 if counts is None else counts(weight)) and is_why(p, why or "") and adds_up
 
 
 def is_why(p, why):
     fewer = [p.row[f"uncounted_{kind}_365d"] for kind in ("new", "exchange")]
-    amounts = [number(n) for n in re.findall(rf"about {N} fewer, because", why)]
+    amounts = [number(n) for n in re.findall(rf"about {N}(?: (?:is|are) taken off)? because", why)]
     true = [f for f in fewer if f >= 0.5]
+    true = [sum(true)] if len(amounts) == 1 else true
     right = not amounts or all(abs(n - f) < 1 for n, f in zip(amounts, true, strict=True))
     return [reason in why for reason in (WHY_NEW, WHY_EXCHANGE)] == [n >= 0.5 for n in fewer] and right
 
@@ -308,28 +317,57 @@ def is_nobody(p, who, period):
 def is_last(p, which, ago):
     """A response that counts half a member came so long ago; who counts is the reference implementation's."""
     since, anonymous = p.row["days_of_silence"], p.row["credible_engagers_365d"] == 0
-    right = since == 0 if ago == "28" else long_ago(ago, since + 28)
+    right = since == 0 if ago == "28 days" else long_ago(ago, since + 28)
     return right and anonymous == which.endswith("anonymous response")
 
 
-def is_periods(p, count, what):
+def is_span(p, span, later=None):
+    """The four-week periods are those of the last half year, or of a younger account; these can be more later."""
+    numbers = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+    count = numbers[span.split()[1 if span.endswith("seen") else 2]]
+    young = p.first_seen() < 168
+    return count == (math.ceil(p.first_seen() / 28) if young else 6) and span.endswith("seen") == young >= bool(later)
+
+
+def is_periods(p, stated, span, what, later):
     value, periods = p.row["established_periods_168d"], p.periods()
-    in_all = 6 if count == "each" else int(count)
+    most = min(math.ceil(p.first_seen() / 28), 6)
+    in_all = most if stated in ("each", None) else int(stated)
     anonymous = p.row["credible_engagers_365d"] == 0
-    return value > in_all - 0.06 and periods == in_all and anonymous == what.startswith("an anonymous")
+    right = value > in_all - 0.06 and periods == in_all and anonymous == what.startswith("an anonymous")
+    return right and is_span(p, span, later) and (stated is None) == (most == 1)
 
 
-def is_periods_in_part(p, count, members):
+def is_periods_in_part(p, stated, span, members, later):
     value, periods = p.row["established_periods_168d"], p.periods()
     about_value = value < 0.5 if members.startswith("less") else int(members.split()[-1]) == round(value)
-    return periods == (6 if count == "each" else int(count)) and value < periods and about_value
+    in_all = min(math.ceil(p.first_seen() / 28), 6) if stated in ("each", None) else int(stated)
+    return periods == in_all and value < periods and about_value and is_span(p, span, later)
 
 
-def is_evidence(p, count, period):
-    """The people are those of the last year, or of a younger account's days."""
+def is_amount(text, value):
+    """Say whether a weighted count in words is a value: from 1 on rounded, below to a tenth."""
+    if text.startswith("about"):
+        return about(text, value)
+    return value < 0.05 if text == "less than 0.1" else abs(float(text) - value) <= 0.05 + 1e-9 and value < 0.95
+
+
+def is_period(p, period):
+    """The period is the last year, or a younger account's days."""
     young = re.fullmatch(rf"the {N} days? since this user was first seen", period)
-    span = number(young[1]) == max(math.floor(p.first_seen()), 1) <= 365 if young else p.first_seen() >= 365
-    return span and number(count) == p.engagers(days=365)
+    return number(young[1]) == max(math.floor(p.first_seen()), 1) <= 365 if young else p.first_seen() >= 365
+
+
+def is_who(p, responded, others):
+    """Others are stated where few responded, or none, but others engaged."""
+    few = p.responders(365) == 0 or (p.responders(365) < 20 <= p.engagers(days=365))
+    missing = p.engagers(days=365) - p.responders(365)
+    stated = number(others or "0") == (missing if few else 0)
+    return number(responded or "0") == p.responders(365) and stated
+
+
+def is_evidence(p, responded, others, period):
+    return is_period(p, period) and is_who(p, responded, others)
 
 
 def is_remainder(p, others):
@@ -348,7 +386,7 @@ def is_difference(p, more):
 
 
 def is_discount(p, whom, gained):
-    kind = "new" if whom.startswith("to whom") else "exchange"
+    kind = "exchange" if "this user" in whom else "new"
     gain = p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))))
     return gain < 0.5 if gained == "hardly any" else points(re.search(P, gained)[1], gain)
 
@@ -362,13 +400,17 @@ def is_repeated(p, repeated, total):
     return number(repeated) == p.repeated() and (total is None or number(total) == len(p.posts()))
 
 
-def is_enough(p, count, gained):
+def is_more(p, more):
+    """More members are more than those who responded, if any did who counts."""
+    return bool(more) == (p.row["credible_engagers_365d"] > 0)
+
+
+def is_enough(p, gained, count, more):
     """The number is the least of COUNTS that adds 5 points."""
     count = int(number(count))
     before = COUNTS[COUNTS.index(count) - 1] if count > 1 else 0
-    return points(gained, p.with_members(count)) and p.with_members(count) >= 5 > (
-        p.with_members(before) if before else 0
-    )
+    enough = p.with_members(count) >= 5 > (p.with_members(before) if before else 0)
+    return points(gained, p.with_members(count)) and enough and is_more(p, more)
 
 
 def is_too_little(p, acts, engagements, missing):
@@ -386,15 +428,16 @@ PATTERNS = {
     r"average, from which the points below start, is ([\d.]+)\.": is_rank,
     r"About (.+) (?:person is|different people are) expected to engage with this user, for or against, in the next 28 "
     rf"days\. {SCALE}": is_expected,
-    rf"Most likely nobody engages with this user in the next 28 days: at most {N} in {N} users like this one hears "
-    rf"from anybody\. {SCALE}": partial(is_chance, most=1 / 3 + 1e-9),
-    rf"It is open whether anybody engages with this user in the next 28 days: at most {N} in {N} users like this one "
-    rf"hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
-    r"The next 28 days are uncertain: for (90)% of users like this one the number (?:is|lies between) "
-    r"(.+) (?:people|person) \((\d+) to (\d+) points\)\.": lambda p, level, interval, *ends: is_spread(
-        p, interval, level, *ends
+    r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
+    rf"at most {N} in {N} users like this one hears from anybody\. {SCALE}": partial(is_chance, most=1 / 3 + 1e-9),
+    r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
+    rf"at most {N} in {N} users like this one hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
+    r"The next 28 days are uncertain: (?:between )?(.+) people engage with (90)% of users like this one "
+    r"\((\d+) to (\d+) points\)\.": is_spread,
+    r"Over the next 28 days (nobody|nobody or 1 person|1 person) engages with (90)% of users like this one\.": (
+        lambda p, interval, level: is_interval(p, level, interval)
     ),
-    rf"The {N} people who responded in {PERIOD} count as about {N} established members?((?:;|, because) .+)?\.": (
+    rf"{N} people responded in {PERIOD} and together count as about {N} established members?((?:;|, because) .+)?\.": (
         lambda p, total, period, counts, why: is_responded(
             p, total, period, lambda weight: abs(number(counts) - weight) < 1, why
         )
@@ -405,7 +448,7 @@ PATTERNS = {
     rf"{N} person responded in {PERIOD} and counts in part(, because .+)\.": lambda p, total, period, why: is_responded(
         p, total, period, lambda weight: 0 < weight <= 0.5, why
     ),
-    rf"The {N} people who responded in {PERIOD} count together as less than half an established member(, because "
+    rf"{N} people responded in {PERIOD} and together count as less than half an established member(, because "
     r".+)\.": lambda p, total, period, why: is_responded(p, total, period, lambda weight: 0 < weight < 0.5, why),
     rf"(?:None of the )?{N} (?:people who|person) responded in {PERIOD} (?:counts|and does not count)(, because .+)"
     r"\.": lambda p, total, period, why: is_responded(p, total, period, None, why),
@@ -413,25 +456,28 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    r"Responses lose half their weight every four weeks, so they now weigh as (about [\d,]+ (?:person|people)|"
-    r"less than half a person)\.": lambda p, who: (
-        0 < p.row["credible_engagers_decayed_28d"] < 0.5
-        if who.startswith("less")
-        else about(who, p.row["credible_engagers_decayed_28d"])
+    r"As responses lose half their weight every four weeks, those of the last year now weigh as (.+) (?:person|people)"
+    r"\.": lambda p, amount: is_amount(amount, p.row["credible_engagers_decayed_28d"]),
+    rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an anonymous response came|a response came that counts in full)"
+    r"(?: or is anonymous)?(; users who came earlier can have up to six such periods)?\.": is_periods,
+    rf"Responses came in (?:(each|\d) of )?{SPAN}, which counts? as (about \d|less than half of "
+    r"one), because in (?:it|some of them) no response counts in full(; users who came earlier can have up to six such "
+    r"periods)?\.": is_periods_in_part,
+    rf"No response that counts came in {SPAN}\.": lambda p, span: (
+        p.row["established_periods_168d"] == 0 and is_span(p, span)
     ),
-    r"In (?:only )?(each|\d) of the last six four-week periods (an anonymous response came|a response came "
-    r"that counts in full)(?: or is anonymous)?\.": is_periods,
-    r"Responses came in (each|\d) of the last six four-week periods, which counts? as (about \d|less than half of "
-    r"one), because in (?:it|some of them) no response counts in full\.": is_periods_in_part,
-    r"No response that counts came in the last six four-week periods\.": lambda p: (
-        p.row["established_periods_168d"] == 0
+    r"In the last 90 days about ([\d,]+) posts? of any age drew engagement that counts(?:; one person adds one post at "
+    r"most)?(, but every post with an anonymous response counts)?\.": lambda p, count, anonymous: (
+        about(f"about {count}", p.row["credible_posts_90d"]) and (not anonymous or p.row["unknown_share_90d"] > 0)
     ),
-    r"In the last 90 days about ([\d,]+) posts? drew engagement that counts(?:; each known "
-    r"person adds one at most)?\.": lambda p, count: about(f"about {count}", p.row["credible_posts_90d"]),
-    r"Hardly any engagement with a post in the last 90 days counts\.": lambda p: 0 < p.row["credible_posts_90d"] < 0.5,
+    r"In the last 90 days engagement with posts counts as (.+) posts\.": lambda p, amount: is_amount(
+        amount, p.row["credible_posts_90d"]
+    ),
     r"No post drew engagement that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
     rf"(The last anonymous response|The last response that counts half or more) came {AGO}\.": is_last,
-    r"(The last anonymous response|The last response that counts half or more) came less than (28) days ago\.": is_last,
+    r"(The last anonymous response|The last response that counts half or more) came within the last (28 days)\.": (
+        is_last
+    ),
     r"No response that counts half or more came in the last year\.": lambda p: p.row["days_of_silence"] == 338,
     rf"This user was last active {AGO}\.": lambda p, ago: (
         long_ago(ago, p.own["age"].min()) and p.row["days_of_absence"] == p.posts_beyond()
@@ -448,31 +494,32 @@ PATTERNS = {
         p.own.empty and long_ago(ago, p.received["age"].max())
     ),
     rf"This user's first activity was {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing\.": (
-        lambda p, repeated, total: number(repeated) > 10 and is_repeated(p, repeated, total)
-    ),
+    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one of this user, with the same content; up to 10 "
+    r"repeats cost nothing\.": (lambda p, repeated, total: number(repeated) > 10 and is_repeated(p, repeated, total)),
     r"At most 10 posts of the last 90 days are known to repeat an earlier one of this user\.": lambda p: (
         p.repeated() <= 10
     ),
-    r"If people (to whom hardly any established member responds|whose responses are returned) counted in full, "
+    r"If people (to whom hardly any established member responds|to whom this user responds as well) counted in full, "
     r"the score would be (about [\d.]+ points?|hardly any) higher\.": is_discount,
     r"If everybody who responded counted in full, the score would be hardly any higher\.": is_counted_anyway,
-    rf"The past is well known: {N} people engaged with this user in (.+)\.": lambda p, count, period: (
-        is_evidence(p, count, period) and p.engagers(days=365) >= 20
+    rf"The past is well known: {WHO} in (.+)\.": lambda p, *stated: (
+        is_evidence(p, *stated) and p.engagers(days=365) >= 20
     ),
-    rf"Much is known, but only of the last {N} days?: {N} people engaged with this user\.": lambda p, days, count: (
+    rf"Much is known, but only of the last {N} days?: {WHO}\.": lambda p, days, *who: (
         number(days) == max(math.floor(p.first_seen()), 1)
-        and number(count) == p.engagers(days=365)
+        and is_who(p, *who)
         and p.engagers(days=365) >= 20
         and p.first_seen() < 90
     ),
-    rf"Little is known: {N} (?:people|person) engaged with this user in (.+), so a few more or fewer make a "
-    r"difference\.": lambda p, count, period: is_evidence(p, count, period) and p.engagers(days=365) < 20,
+    rf"Little is known: {WHO} in (.+), so a few more or fewer make a difference\.": lambda p, *stated: (
+        is_evidence(p, *stated) and p.engagers(days=365) < 20
+    ),
     r"Little is known: (nobody|only anonymous people) engaged with this user in (.+); the score is based on users "
     r"like this one\.": lambda p, who, period: (
-        is_evidence(p, "0", period) and (p.row["engagements_365d"] > 0) == who.startswith("only")
+        is_period(p, period) and p.engagers(days=365) == 0 and (p.row["engagements_365d"] > 0) == who.startswith("only")
     ),
-    rf"As soon as this user is active again, the score would be about {P} higher\.": lambda p, gained: points(
+    rf"As soon as this user does anything again, such as posting or voting, "
+    rf"the score would be about {P} higher\.": lambda p, gained: points(
         gained, p.gain(days_of_absence=p.posts_beyond())
     ),
     rf"With at most 1,000 posts in 90 days, or 1,000 more for each responder who counts, the score would be about {P} "
@@ -480,16 +527,15 @@ PATTERNS = {
     rf"Once at most 10 posts of the last 90 days are repeats, the score would be about {P} higher\.": (
         lambda p, gained: points(gained, p.gain(repetitions_beyond_10_90d=0.0))
     ),
-    rf"(?:The|Apart from that, the) score would rise by about {P} if {MORE}\.": lambda p, gained, count: is_enough(
-        p, count, gained
-    ),
+    rf"(?:The|Apart from that, the) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:The|Apart from that, the) score would rise by only about {P} even if {MORE}\.": (
-        lambda p, gained, count: (
-            is_enough(p, count, gained)
+        lambda p, gained, count, more: (
+            is_enough(p, gained, count, more)
             if p.with_members(number(count)) >= 5
             else points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
             and p.with_members(1_000) < 5
+            and is_more(p, more)
         )
     ),
     r"Hardly anything would raise the score: even many more responses would not\.": lambda p: (
@@ -506,18 +552,23 @@ PATTERNS = {
         )
     ),
     r"That is (more|less) than it costs above, because other facts then count for (?:more|less)\.": is_difference,
-    r"The sheer number of responses moves a score by ([\d.]+) points? at most\.": lambda p, most: points(
-        most, p.community.bundle.most_from_anybody
+    rf"Counted alike, whoever they are, (?:{N} (?:people|person)|nobody with a known id) responded in the last "
+    rf"year; that moves a score by {P} at most\.": lambda p, count, most: (
+        number(count or "0") == p.responders(365) and points(most, p.community.bundle.most_from_anybody)
     ),
-    r"Smaller facts together: ([+-][\d.]+) points\.": is_remainder,
-    r"Smaller facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
+    re.escape(SEVERAL_FACTS): lambda p: all(after > p.row[name] for name, after in p.more(1, 1).items()),
+    r"All other facts together: ([+-][\d.]+) points\.": is_remainder,
+    r"All other facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
         lambda p, others, sum_, end: (
             is_remainder(p, others)
             and abs(p.unclipped - float(sum_)) <= 0.05 + 1e-6
             and p.scored["score"] == float(end)
         )
     ),
-    re.escape(RETURNED): lambda p: p.row["uncounted_exchange_365d"] > 0,
+    re.escape(EXCHANGED): lambda p: p.row["uncounted_exchange_365d"] > 0,
+    re.escape(COUNTED): lambda _: True,
+    re.escape(DEPENDING): lambda _: True,
+    re.escape(ENGAGED): lambda _: True,
     re.escape(ANONYMOUS): lambda _: True,
     re.escape(ESTABLISHED): lambda _: True,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
@@ -539,7 +590,7 @@ def test_every_sentence_is_true(community):
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
-                for part in re.split(r"(?<=\.) (?=Responses lose|That is (?:more|less) than)", sentence):
+                for part in re.split(r"(?<=\.) (?=As responses lose|That moves|That is (?:more|less) than)", sentence):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

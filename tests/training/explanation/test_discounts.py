@@ -35,7 +35,9 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert discount.kind == kind
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
-    whom = {"new": "to whom hardly any established member responds", "exchange": "whose responses are returned"}[kind]
+    whom = {"new": "to whom hardly any established member responds", "exchange": "to whom this user responds as well"}[
+        kind
+    ]
     higher = f"about {points_of(discount.points)} higher"
     assert discount.sentence == f"If people {whom} counted in full, the score would be {higher}."
     assert not any(word in discount.sentence.lower() for word in BLAMING)

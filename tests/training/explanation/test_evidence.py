@@ -31,6 +31,7 @@ def test_nobody():
 
 
 FEW = "so a few more or fewer make a difference."
+RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncounted_exchange_365d": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,31 @@ FEW = "so a few more or fewer make a difference."
             "strong",
             {"engagers_365d": 1_062.0},
             "The past is well known: 1,062 people engaged with this user in the last year.",
+        ),
+        (
+            "strong",
+            RESPONDED | {"engagers_365d": 48.0},
+            "The past is well known: 44 people responded in the last year.",
+        ),
+        (
+            "strong",
+            RESPONDED | {"uncounted_new_365d": 0.0, "engagers_365d": 48.0},
+            "The past is well known: 16 people responded and 32 people engaged in other ways only in the last year.",
+        ),
+        (
+            "strong",
+            RESPONDED | {"engagers_365d": 48.0, "account_age_days": 12.5},
+            "Much is known, but only of the last 12 days: 44 people responded.",
+        ),
+        (
+            "some",
+            RESPONDED | {"credible_engagers_365d": 0.0, "uncounted_new_365d": 1.0, "engagers_365d": 8.0},
+            f"Little is known: 1 person responded in the last year, {FEW}",
+        ),
+        (
+            "some",
+            dict.fromkeys(RESPONDED, 0.0) | {"engagers_365d": 3.0},
+            f"Little is known: nobody responded and 3 people engaged in other ways only in the last year, {FEW}",
         ),
         (
             "strong",

@@ -5,7 +5,7 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from training.explanation.ledger import alternatives
-from training.explanation.possible_changes import COUNTS, more_members, possible_changes
+from training.explanation.possible_changes import COUNTS, SEVERAL_FACTS, more_members, possible_changes
 from training.model.bundle import feature_row
 
 NOTHING = np.zeros(len(COUNTS))
@@ -57,9 +57,11 @@ def test_selection(score, own, responses, expected):
             {"activity": 3.0},
             gains(from_1=6.0),
             [
-                "As soon as this user is active again, the score would be about 3 points higher.",
+                "As soon as this user does anything again, such as posting or voting, the score would be about 3 "
+                "points higher.",
                 "Apart from that, the score would rise by about 6 points if 1 more established member responded "
-                "within four weeks, to a new post.",
+                "within four weeks, to a new post. "
+                f"{SEVERAL_FACTS}",
             ],
         ),
         (
@@ -74,7 +76,8 @@ def test_selection(score, own, responses, expected):
             gains(from_50=5.6),
             [
                 "The score would rise by about 5.6 points if 50 more established members responded within four "
-                "weeks, each to a new post."
+                "weeks, each to a new post. "
+                f"{SEVERAL_FACTS}"
             ],
         ),
         (
@@ -111,7 +114,8 @@ def test_selection(score, own, responses, expected):
             gains(from_200=5.0),
             [
                 "The score would rise by only about 5 points even if 200 more established members responded within "
-                "four weeks, each to a new post.",
+                "four weeks, each to a new post. "
+                f"{SEVERAL_FACTS}",
                 AWAY,
             ],
         ),
@@ -121,6 +125,12 @@ def test_sentences(score, own, responses, sentences):
     changes = possible_changes(score, own, responses, (84.0, 8.2))
     assert [change.sentence for change in changes] == sentences
     assert [change.points for change in changes if change.kind == "absence"] == [-8.2] * (AWAY in sentences)
+
+
+@pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])
+def test_more_members_are_more_than_some(someone, who):
+    (change,) = possible_changes(20.0, {}, gains(from_1=12.0), someone=someone)
+    assert f"if {who} responded within four weeks" in change.sentence
 
 
 def test_two_more_members_by_hand():

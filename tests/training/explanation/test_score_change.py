@@ -112,8 +112,8 @@ def test_repetition_is_an_own_part(plain):
     assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
     assert line.sentence == (
-        "13 of 27 posts of the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing. "
-        "Before: At most 10 posts of the last 90 days are known to repeat an earlier one of this user."
+        "13 of 27 posts of the last 90 days repeat an earlier one of this user, with the same content; up to 10 repeats "
+        "cost nothing. Before: At most 10 posts of the last 90 days are known to repeat an earlier one of this user."
     )
 
 
@@ -256,7 +256,7 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
         for line in lines:
             if line.part in ("own", "others", "time"):
                 assert re.search(
-                    r"\. Before: .*\.$|; before: [\d,]+\.$|\. Before, it was slightly different\.$", line.sentence
+                    r"\. Before: .*\.$|; before: [\d,.]+\.$|\. Before, it was slightly different\.$", line.sentence
                 )
                 values = [None if np.isnan(x) else x for x in (rows[line.feature].iloc[0] for rows in one)]
                 assert [line.before, line.after] == values
@@ -296,13 +296,21 @@ def test_words_that_both_sentences_end_with_are_said_once(plain):
     [
         ("They weigh as about 5 people.", "They weigh as about 1 person.", "They weigh as about 5 people; before: 1."),
         ("About 9 posts came.", "About 1 post came.", "About 9 posts came; before: 1."),
+        ("They weigh as 0.4 people.", "They weigh as 0.6 people.", "They weigh as 0.4 people; before: 0.6."),
+        (
+            "About 5 posts drew some; one person adds one post at most, but every post with an anonymous response "
+            "counts.",
+            "About 1 post drew some.",
+            "About 5 posts drew some; one person adds one post at most, but every post with an anonymous response "
+            "counts; before: 1.",
+        ),
         ("3 of 9 posts came.", "2 of 8 posts came.", "3 of 9 posts came. Before: 2 of 8 posts came."),
         (
-            "The 54 people who responded in the last year count as about 27 established members.",
-            "The 48 people who responded in the 361 days since count as about 20 established members; that is about 28 "
-            "fewer.",
-            "The 54 people who responded in the last year count as about 27 established members. Before: 48 people "
-            "counted as about 20.",
+            "54 people responded in the last year and together count as about 27 established members.",
+            "48 people responded in the 361 days since and together count as about 20 established members; about 28 "
+            "are taken off.",
+            "54 people responded in the last year and together count as about 27 established members. Before: 48 "
+            "people counted as about 20.",
         ),
         ("Nobody came.", "Nobody came.", "Nobody came. Before, it was slightly different."),
         ("Nobody came.", "About 2 came.", "Nobody came. Before: About 2 came."),
