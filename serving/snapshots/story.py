@@ -43,7 +43,7 @@ ANONYMOUS = (
 DEPENDING = "The same figure can be worth more or fewer points to others, because facts count together."
 # Words that need an explanation, by a part of the texts that use them.
 WORDS = {
-    "engage": ENGAGED,
+    "engage with": ENGAGED,
     "established member": ESTABLISHED,
     "that count": COUNTED,
     "this user responds": EXCHANGED,

@@ -302,7 +302,7 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
             sentences = [sentence for topic in ("for", "against", "rest") for sentence in story.get(topic, ())]
             points = [float(re.search(r": ([+-][\d.]+) points\.", sentence)[1]) for sentence in sentences]
             assert round(explanation.base, 1) + sum(points) == pytest.approx(explanation.unclipped, abs=0.11)
-            assert {fact.sentence for fact in explanation.facts if abs(fact.points) >= 1} <= {
+            assert {fact.sentence for fact in explanation.facts if abs(fact.points) >= 1 and fact.is_distinct} <= {
                 reason.sentence for reason in explanation.reasons
             }
             changes = tuple(change.sentence for change in explanation.possible_changes)

@@ -154,7 +154,7 @@ def test_sections_without_sentences_are_omitted():
     ("sentence", "words"),
     [
         ("This user was last active 3 days ago.", []),
-        ("Nobody engages.", [ENGAGED]),
+        ("1 person is expected to engage with this user.", [ENGAGED]),
         ("About 2 are taken off because hardly any established member responds to them.", [ESTABLISHED]),
         ("The last response that counts half or more came 3 days ago.", [COUNTED]),
         ("About 2 are taken off because this user responds to them as well.", [EXCHANGED]),

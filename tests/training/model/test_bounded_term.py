@@ -69,8 +69,10 @@ def test_the_ledger_has_one_line_that_opens_into_features(bundle, rows):
     assert sum(part.points for part in line.parts) == pytest.approx(line.points, abs=1e-9)
     assert not {line.feature for line in parts.lines} & set(BOUNDED.names)
     assert parts.base + sum(line.points for line in parts.lines) == pytest.approx(parts.unclipped, abs=1e-6)
+    assert line.value == rows["responders_365d"].iloc[3] == 0
     assert line.sentence == (
-        f"The sheer number of responses moves a score by {bundle.most_from_anybody:.1f} points at most."
+        "Counted alike, whoever they are, nobody with a known id responded in the last year; that moves a score by "
+        f"{bundle.most_from_anybody:.1f} points at most."
     )
 
 
