@@ -120,6 +120,14 @@ def choose_metrics(_=None):
     values.ValueClass = values.get_value_class()
 
 
+def choose_backend():
+    """Draw where MPLBACKEND says, which matplotlib reads when it is imported."""
+    import matplotlib
+
+    if backend := os.environ.get("MPLBACKEND"):
+        matplotlib.use(backend)
+
+
 def fork_workers():
     """Let uvicorn fork its workers from this process, which has the imports, where it would start each anew."""
     import uvicorn._subprocess
@@ -238,6 +246,7 @@ def _prepare(request, streams):
     os.environ.clear()
     os.environ.update(request["environment"])
     choose_metrics()
+    choose_backend()
     sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     kind, *rest = request["arguments"]
     if kind == "-m":
