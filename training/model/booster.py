@@ -39,7 +39,7 @@ def predict(booster: lgb.Booster, matrix: np.ndarray, **options: Any) -> np.ndar
 DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
 MONOTONE_METHOD = "intermediate"  # "advanced" makes trees that are not monotone
 # Few users repeat themselves, so that a tree gains little by a split on it, however much it says about them.
-PREFERENCE = {EXCESS_REPETITIONS: 50.0}
+PREFERENCE = {EXCESS_REPETITIONS: 20.0}
 
 
 def fit_booster(
