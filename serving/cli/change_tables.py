@@ -102,10 +102,11 @@ def movements_table(community: "CommunityChange") -> None:
     print_table("How far", ["points", "users", "share"], bins)
     sizes = [[TITLES[part], f"{size.mean:+.2f}", f"{size.size:.2f}"] for part, size in community.parts.items()]
     print_table("What moved them, in points", ["", "mean", "mean size"], sizes)
-    if community.largest:
-        print_text("Who moved most:")
-    for mover in community.largest:
-        print_points(_mover_title(mover), _mover_reasons(mover))
+    for title, movers in (("Who rose most:", community.risen), ("Who fell most:", community.fallen)):
+        if movers:
+            print_text(title)
+        for mover in movers:
+            print_points(_mover_title(mover), _mover_reasons(mover))
 
 
 def _mover_title(mover: "Mover") -> str:

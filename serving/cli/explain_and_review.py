@@ -107,7 +107,9 @@ def change(
         str | None, typer.Option("--to", help="The later snapshot's instant; default the served one.")
     ] = None,
     scope: Scope = "all",
-    top: Annotated[int, typer.Option(min=0, help="For a community: how many of the largest changes to list.")] = 10,
+    top: Annotated[
+        int, typer.Option(min=0, help="For a community: how many of the largest rises, and of the largest falls.")
+    ] = 5,
     out: Annotated[
         Path | None, typer.Option(help="For a community: where every user's change goes, a .parquet file.")
     ] = None,
@@ -116,7 +118,7 @@ def change(
 ) -> None:
     """Explain a change of score: the user's own activity, the responses of others, a new model, a new scale.
 
-    Without a user, show how far the community moved, what moved it, and which users moved most.
+    Without a user, show how far the community moved, what moved it, and who rose and fell most.
 
     Example: clout change u0000042 --from 2025-07-04 --to 2025-08-01
     """

@@ -61,8 +61,8 @@ class CommunityChange:
     `users` counts the users with a score in both snapshots; `only_before` and `only_after` count those with a score in
     one, who have no change. `insufficient_evidence` counts the `users` with too little evidence at either instant, who
     are not compared. All other figures cover the users compared: their number `judged`, the `share` that moved by more
-    than `points`, the `median` change, the `parts`, the `histogram` of changes, and `largest`, the users that moved
-    most.
+    than `points`, the `median` change, the `parts`, the `histogram` of changes, and the users that have `risen` and
+    `fallen` most, the largest moves first.
     """
 
     scope: str
@@ -79,7 +79,8 @@ class CommunityChange:
     median: float
     parts: dict[str, PartSize]
     histogram: tuple[Bin, ...]
-    largest: tuple[Mover, ...]
+    risen: tuple[Mover, ...]
+    fallen: tuple[Mover, ...]
     remarks: tuple[str, ...]
 
 
@@ -111,8 +112,7 @@ def movers(before: Snapshot, after: Snapshot, scope: str = "all", top: int = 5) 
     pairs, _ = _pairs(before, after, scope)
     compared = pairs[_is_sufficient(pairs)].reset_index(drop=True)
     moves = (compared["score_to"] - compared["score_from"]).to_numpy(float)
-    largest = [*top_movers(moves.clip(min=0), top), *top_movers(moves.clip(max=0), top)]
-    moved = _movers(before, after, compared["user"].iloc[largest].tolist(), scope)
+    risen, fallen = _movers(before, after, compared["user"], moves, top, scope)
     return Movers(
         before=to_iso_utc(before.as_of),
         after=to_iso_utc(after.as_of),
@@ -121,14 +121,14 @@ def movers(before: Snapshot, after: Snapshot, scope: str = "all", top: int = 5) 
         points=MOVED_POINTS,
         share=float((np.abs(moves) > MOVED_POINTS).mean()) if len(moves) else 0.0,
         median=float(np.median(moves)) if len(moves) else 0.0,
-        risen=tuple(mover for mover in moved if mover.change > 0),
-        fallen=tuple(mover for mover in moved if mover.change < 0),
+        risen=risen,
+        fallen=fallen,
         remarks=remarks(before.bundle, after.bundle),
     )
 
 
 def community_change(
-    before: Snapshot, after: Snapshot, scope: str = "all", top: int = 10, out: Path | None = None
+    before: Snapshot, after: Snapshot, scope: str = "all", top: int = 5, out: Path | None = None
 ) -> CommunityChange:
     """Split every user's change into its parts, find the users that moved most, and optionally write all changes.
 
@@ -136,7 +136,7 @@ def community_change(
     ----------
     before, after : the snapshots, the earlier first
     scope : of the scores
-    top : how many of the users that moved most
+    top : how many of the users that rose most, and as many that fell most
     out : a Parquet file, written atomically: user, scope, score_from, score_to, change, the six of PARTS (which add up
         to `change` within 1e-6), evidence_from, evidence_to, the points of every feature's move under its name, and
         under `model_NAME` the effect of the new model on each
@@ -156,6 +156,7 @@ def community_change(
     everybody = pd.concat(frames, ignore_index=True)
     compared = everybody[everybody["known"]].reset_index(drop=True)
     moves = (compared["score_to"] - compared["score_from"]).to_numpy()
+    risen, fallen = _movers(before, after, compared["user"], moves, top, scope)
     return CommunityChange(
         scope=scope,
         before=to_iso_utc(before.as_of),
@@ -171,7 +172,8 @@ def community_change(
         median=float(np.median(moves)) if len(moves) else 0.0,
         parts={part: _size(compared[part]) for part in PARTS},
         histogram=_histogram(moves),
-        largest=_movers(before, after, compared["user"].iloc[top_movers(moves, top)].tolist(), scope),
+        risen=risen,
+        fallen=fallen,
         remarks=remarks(before.bundle, after.bundle),
     )
 
@@ -241,8 +243,14 @@ def _histogram(moves: np.ndarray) -> tuple[Bin, ...]:
     return tuple(Bin(low, high, int(n)) for low, high, n in zip(EDGES, EDGES[1:], counts, strict=False))
 
 
-def _movers(before: Snapshot, after: Snapshot, users: list[str], scope: str) -> tuple[Mover, ...]:
-    return tuple(
+def _movers(
+    before: Snapshot, after: Snapshot, users: pd.Series, moves: np.ndarray, top: int, scope: str
+) -> tuple[tuple[Mover, ...], tuple[Mover, ...]]:
+    """Return those of some users who rose most and who fell most, `top` each at most, with their reasons."""
+    largest = [*top_movers(moves.clip(min=0), top), *top_movers(moves.clip(max=0), top)]
+    moved = [
         Mover(one.user, one.before.score, one.after.score, one.change, one.parts, one.reasons_up, one.reasons_down)
-        for one in changes_of_users(before, after, users, scope)
-    )
+        for one in changes_of_users(before, after, users.iloc[largest].tolist(), scope)
+    ]
+    risen, fallen = ([mover for mover in moved if sign * mover.change > 0] for sign in (+1, -1))
+    return tuple(risen), tuple(fallen)

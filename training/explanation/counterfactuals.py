@@ -31,6 +31,7 @@ from training.model.intervals import Interval
 
 CREATED = "created_90d"
 ROUNDING = 1e-9
+LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> 
     for name, value in changes.items():
         if name not in CATALOGUE:
             hint = did_you_mean(name, bundle.features)
-            raise WhatIfError(f"unknown feature {name[:100]!r}{hint}; {_usable_features(bundle)}")
+            raise WhatIfError(f"unknown feature {name[:LONGEST_NAME]!r}{hint}; {_usable_features(bundle)}")
         if name not in bundle.features:
             raise WhatIfError(f"{name} cannot change a score: the model does not use it; {_usable_features(bundle)}")
         share = CATALOGUE[name].unit == "share"
@@ -234,5 +235,5 @@ def _check(bundle: Bundle, changes: dict[str, float], row: dict[str, float]) -> 
 
 def _usable_features(bundle: Bundle) -> str:
     own = [name for name in bundle.features if CATALOGUE[name].actionable]
-    others = [name for name in bundle.features if name not in own]
-    return f"it uses, in the user's own hands: {', '.join(own) or 'none'}; in others' hands: {', '.join(others)}."
+    example = next(iter((*own, *bundle.features)))
+    return f"expected a feature of clout explain --json, such as {example}."

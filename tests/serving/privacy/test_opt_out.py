@@ -331,11 +331,11 @@ def test_library_call_hides_opted_out_user(two):
 
 def test_community_change_excludes_hidden_users(two, tmp_path):
     before = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "all.parquet")
-    first, *others = (row.user for row in before.largest)
+    first, *others = (row.user for row in before.fallen)
     opt_out(two, first)
     after = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "less.parquet")
     assert (after.users, after.judged) == (before.users - 1, before.judged - 1)
-    assert [row.user for row in after.largest][:2] == others
+    assert [row.user for row in after.fallen][:2] == others
     everybody, less = (pq.read_table(tmp_path / f"{name}.parquet")["user"].to_pylist() for name in ("all", "less"))
     assert less == [user for user in everybody if user != first]
 

@@ -227,9 +227,10 @@ def test_a_community_change_adds_up(pair, tmp_path, monkeypatch):
     assert result.median == pytest.approx(compared["change"].median())
     for part, size in result.parts.items():
         assert (size.mean, size.size) == pytest.approx((compared[part].mean(), compared[part].abs().mean()))
-    order = compared["change"].abs().sort_values(ascending=False)
-    assert [abs(mover.change) for mover in result.largest] == pytest.approx(order.head(7).tolist())
-    for mover in result.largest:
+    order = compared["change"].sort_values()
+    assert [mover.change for mover in result.fallen] == pytest.approx(order.head(7).tolist())
+    assert [mover.change for mover in result.risen] == pytest.approx(order.tail(7).tolist()[::-1])
+    for mover in (*result.risen, *result.fallen):
         single = change(before, after, mover.user)
         assert mover.parts == pytest.approx(single.parts, abs=1e-9)
         assert (mover.reasons_up, mover.reasons_down) == (single.reasons_up, single.reasons_down)
@@ -249,7 +250,7 @@ def test_identical_snapshots_have_no_changes(home, bundle, scores, rows):
     newest = open_snapshot(home)
     write_snapshot(home, newest.as_of - timedelta(days=7), bundle, "3", scores, rows)
     result = community_change.community_change(open_earlier(home, newest), newest)
-    assert (result.share, result.median, result.largest) == (0.0, 0.0, ())
+    assert (result.share, result.median, result.risen, result.fallen) == (0.0, 0.0, (), ())
     assert {size.size for size in result.parts.values()} == {0.0}
 
 
@@ -322,13 +323,13 @@ def test_a_community_on_the_terminal(shown, tmp_path):
     assert max(map(len, out.splitlines())) <= 80
     text = " ".join(out.split())
     assert len(pd.read_parquet(tmp_path / "all.parquet")) == 307
-    assert "Who moved most" in out
+    assert -1 < out.index("Who rose most:") < out.index("Who fell most:")
     assert "-1 to +1" in out
     assert re.search(r"[\d.]+% of \d+ users moved by more than 5 points from 2017-07-02 to 2017-07-30", text)
     assert re.search(r"\d+ of the 307 users with a score at both instants had too little evidence", text)
     assert "Only at the first instant: 1 user; only at the second: 1 user." in text
     result = json.loads(shown("--top", "3", "--json")[1])
-    assert (len(result["largest"]), result["users"]) == (3, 307)
+    assert [len(result["risen"]), len(result["fallen"]), result["users"]] == [3, 3, 307]
 
 
 @pytest.mark.parametrize(
@@ -398,7 +399,7 @@ def test_the_route_is_documented(client):
 @pytest.mark.fast
 def test_movers_are_those_of_the_full_comparison(pair):
     all_changes, figures = community_change.community_change(*pair, top=300), community_change.movers(*pair)
-    moved = {mover.user: mover for mover in all_changes.largest}
+    moved = {mover.user: mover for mover in (*all_changes.risen, *all_changes.fallen)}
     order = sorted(moved.values(), key=lambda mover: mover.change)
     assert [mover.user for mover in figures.fallen] == [mover.user for mover in order[:5] if mover.change < 0]
     assert [mover.user for mover in figures.risen] == [mover.user for mover in order[:-6:-1] if mover.change > 0]

@@ -221,10 +221,11 @@ class TestWhatIf:
         [
             (
                 {"days_absnt": 0.0},
-                r"unknown feature 'days_absnt' \(did you mean 'days_of_absence'\?\); it uses, in the user's",
+                r"unknown feature 'days_absnt' \(did you mean 'days_of_absence'\?\); expected a feature of clout "
+                r"explain --json, such as days_of_absence\.$",
             ),
-            ({"x" * 5000: 0.0}, "unknown feature 'x{100}'; it uses"),
-            ({"followers": 9.0}, "followers cannot change a score: the model does not use it"),
+            ({"x" * 5000: 0.0}, "unknown feature 'x{40}'; expected a feature of"),
+            ({"followers": 9.0}, "followers cannot change a score: the model does not use it; expected a feature"),
             ({"days_of_absence": -1.0}, "days_of_absence cannot be -1: expected a number from 0 up, in days"),
             ({"days_of_absence": math.nan}, "days_of_absence cannot be nan"),
             ({"days_of_absence": math.inf}, "days_of_absence cannot be inf"),
@@ -238,8 +239,9 @@ class TestWhatIf:
         ],
     )
     def test_impossible_values(self, bundle, top_rows, peers, requested, message):
-        with pytest.raises(WhatIfError, match=message):
+        with pytest.raises(WhatIfError, match=message) as error:
             what_if(bundle, feature_row(one(top_rows, 0)), [Scenario(requested, {})], peers)
+        assert len(str(error.value)) <= 160
 
     def test_a_share_is_at_most_one(self, bundle, top_rows, peers):
         name = "credible_after_a_day_share_90d"
