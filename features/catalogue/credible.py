@@ -53,8 +53,6 @@ SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 RATE_DAYS = {"established_rate_365d": WEEK_DAYS, "credible_rate_365d": MONTH_DAYS}  # the fewest that each divides by
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
-EACH_ONCE = "; one person adds one post at most"
-ANONYMOUS_ALL = ", but every post with an anonymous response counts"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
@@ -89,14 +87,23 @@ def _described_responders(value: float | None, row: Row, days: int, period: str)
         return f"The people who responded in {period} count as {members(value or 0.0)}."
     all_fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
     fewer = {kind: number for kind, number in all_fewer.items() if number >= 0.5}
-    numbers = rounded_to_sum(list(fewer.values()), count - math.floor(value + 0.5), digits=0)
-    reasons = {kind: round(number) for kind, number in zip(fewer, numbers, strict=True)}
+    reasons = dict(zip(fewer, _whole_people(list(fewer.values()), count - math.floor(value + 0.5)), strict=True))
     return f"{_how_many_count(value, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
+
+
+def _whole_people(parts: list[float], total: float) -> list[int]:
+    """Round numbers of people to whole ones that add up to a total; each is one at least where that is possible."""
+    numbers = [round(number) for number in rounded_to_sum(parts, total, digits=0)]
+    if 0 in numbers and sum(numbers) >= len(numbers):
+        numbers = [number or 1 for number in numbers]
+        numbers[numbers.index(max(numbers))] -= 1
+    return numbers
 
 
 def _how_many_count(value: float, count: float, period: str, in_full: bool) -> str:
     if count < 1.5:
-        counts = "counts" if in_full else "counts in part" if value else "does not count"
+        part = f"counts for {value:.1f} of a person" if value >= 0.05 else "counts for less than 0.1 of a person"
+        counts = "counts" if in_full else part if value else "does not count"
         return f"1 person responded in {period} and {counts}"
     if in_full:
         return f"{people(count)} responded in {period}, and all of them count{', or nearly' if value < count else ''}"
@@ -169,7 +176,7 @@ def _described_lately(value: float | None, row: Row) -> str:
     if not value:
         return _responded(LOOKBACK_DAYS)(value, row)
     weight = amount(value, "person", "people")
-    return f"As responses lose half their weight every four weeks, those of the last year now weigh as {weight}."
+    return f"As responses lose half their weight every four weeks, all those so far now weigh as {weight}."
 
 
 def _posts(days: int, text: str) -> Sentence:
@@ -181,9 +188,6 @@ def _posts(days: int, text: str) -> Sentence:
         if value < WHOLE_FROM:
             return f"In the last {days} days engagement with posts counts as {amount(value, 'post', 'posts')}."
         sentence = text.format(posts=f"about {count_of(value, 'post')}")
-        if EACH_ONCE in sentence:
-            once = "" if value < 1.5 else f"{EACH_ONCE}{ANONYMOUS_ALL if _some_anonymous(row) else ''}"
-            sentence = sentence.replace(EACH_ONCE, once)
         return f"{sentence[0].upper()}{sentence[1:]}"
 
     return sentence
@@ -476,7 +480,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, f"In the last 90 days {{posts}} of any age drew engagement that counts{EACH_ONCE}."),
+        _posts(90, "In the last 90 days {posts}, old and new, drew engagement that counts."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",

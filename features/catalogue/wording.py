@@ -7,7 +7,7 @@ Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 # Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
 Sentence = Callable[[float | None, Row], str]
 NOT_KNOWN = "Not known."
-YEAR_DAYS, YEARS_FROM = 365, 1_096
+YEAR_DAYS, LEAP_YEAR_DAYS, YEARS_FROM = 365, 365.25, 1_097
 WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
 
 
@@ -93,7 +93,7 @@ def observed_period(age_days: float) -> str:
 def ago(days: float) -> str:
     """Return how long ago something was: `less than a day ago`, `171 days ago`, `more than 3 years ago`."""
     if days >= YEARS_FROM:
-        return f"more than {count_of(math.floor(days / YEAR_DAYS), 'year')} ago"
+        return f"more than {count_of(math.floor(days / LEAP_YEAR_DAYS), 'year')} ago"
     return "less than a day ago" if days < 1 else f"{count_of(math.floor(days), 'day')} ago"
 
 

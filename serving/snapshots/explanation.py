@@ -20,8 +20,8 @@ from serving.snapshots.story import (
     standing,
     story,
 )
-from training.explanation.ledger import Discount, Ledger, ledger
-from training.explanation.possible_changes import PARTS_INTERACT, UNDONE, PossibleChange
+from training.explanation.ledger import LESS_THAN_LEAST, Discount, Ledger, ledger
+from training.explanation.possible_changes import NONE_BELOW_ZERO, PARTS_INTERACT, UNDONE, PossibleChange, days_away
 from training.explanation.reasons import (
     INSUFFICIENT,
     LEAST_POINTS,
@@ -166,7 +166,7 @@ def explanation(
         "against": [fact.pointed for fact in contra],
         "rest": [] if unscored else _rest(parts, merged, main),
         "not_counted": _not_counted(row, held_back, any(RATE_DAYS.keys() & fact.features for fact in main)),
-        "change": [_compared(change, contra) for change in changes],
+        "change": [_compared(change, contra, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
     reasons = [_reason(fact, parts) for fact in (*pro, *contra)]
@@ -188,7 +188,7 @@ def explanation(
         families=parts.families,
         lines=parts.lines,
         facts=merged,
-        story=story(sentences, lowered=sum(fact.points for fact in main) < 0),
+        story=story(sentences, lowered=bool(main) and main[0].points < 0),
         reasons_for=tuple(reason.sentence for reason in reasons if reason.points > 0),
         reasons_against=tuple(reason.sentence for reason in reasons if reason.points < 0),
         reasons=tuple(reasons),
@@ -214,12 +214,14 @@ def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[s
     return remainder(total - shown, round(parts.base, 1) + total, parts.score)
 
 
-def _compared(change: PossibleChange, contra: Sequence[Fact]) -> str:
+def _compared(change: PossibleChange, contra: Sequence[Fact], parts: Ledger) -> str:
     """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
     undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
     costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
     if not costs or abs(change.points - costs) < LEAST_POINTS:
         return change.sentence
+    if parts.unclipped < 0 and change.points < costs:
+        return f"{change.sentence} {NONE_BELOW_ZERO}"
     return f"{change.sentence} {PARTS_INTERACT.format(more='more' if change.points > costs else 'less')}"
 
 
@@ -230,7 +232,7 @@ def _not_counted(row: FeatureRow, held_back: Sequence[Discount], counted: bool) 
     rate = next(name for name in RATE_DAYS if name in row)
     shown = [] if counted else [CATALOGUE[rate].describe(row[rate], row)]
     if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
-        return [*shown, "If everybody who responded counted in full, the score would be hardly any higher."]
+        return [*shown, f"If everybody who responded counted in full, the score would be {LESS_THAN_LEAST}."]
     return [*shown, *(discount.sentence for discount in held_back)]
 
 
@@ -243,7 +245,7 @@ def _frame(
     return {
         "score": [
             standing(score["user"], score["score"], score["as_of"]),
-            rank(users_below, parts.base, baseline, score["scope"]),
+            rank(users_below, parts.base, baseline, score["scope"], days_away(row) > 0),
             expectation(score, bundle),
         ],
         "evidence": [describe_evidence(score["evidence"], row), spread(score, bundle)],

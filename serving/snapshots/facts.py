@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -28,6 +28,7 @@ ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however 
 PRECISE_BELOW = 99.95  # averages have a decimal
 NOTICEABLE = 1.2  # an average is shown where it is so many times the user's figure, or the user's is of it
 END_OF_CLAUSE = re.compile(r"; |, because |\.$")
+ACTIVE = "active"
 ENDS = "Scores end at 0 and at 100"
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
@@ -80,10 +81,26 @@ class Fact:
 
 def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
     """Return the facts of a ledger, strongest first."""
-    merged = facts(parts.lines)
+    merged = facts(_comparable(parts.lines, row))
     exact = [*(line.points for line in merged), parts.clipping]
     points = rounded_to_sum(exact, round(parts.score, 1) - round(parts.base, 1))
     return tuple(_fact(line, rounded, row) for line, rounded in zip(merged, points, strict=False))
+
+
+def _comparable(lines: Sequence[Line], row: FeatureRow) -> list[Line]:
+    """Leave out the average weight of responses where more people count by it than those of whom it is a part."""
+    of_people = [_amount(line.typical, line, row) for line in lines if line.feature in RATE_DAYS]
+    most = min((amount for amount in of_people if amount is not None), default=math.inf)
+    return [
+        replace(line, typical=None)
+        if line.feature == LATELY and line.typical is not None and line.typical > most
+        else line
+        for line in lines
+    ]
+
+
+def _amount(value: float | None, line: Line, row: FeatureRow) -> float | None:
+    return None if value is None else AMOUNTS[line.feature](value, row)
 
 
 def main_facts(merged: Sequence[Fact]) -> list[Fact]:
@@ -122,11 +139,11 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
 
 
 def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
-    """Say of periods that lower a score that they are "only" so many, or that the user came too late for more."""
+    """Say of periods that lower a score that they are "only" so many, or that more take time."""
     if line.feature not in PERIODS or line.points >= 0 or not line.value:
         return sentence
     if row[AGE] < PERIODS_DAYS:
-        return f"{sentence.removesuffix('.')}; users who came earlier can have up to six such periods."
+        return f"{sentence.removesuffix('.')}; more such periods can only come with time."
     return sentence.replace("In ", "In only ", 1)
 
 
@@ -155,6 +172,8 @@ def _leading(group: Sequence[Line]) -> Line:
 def _typical(group: Sequence[Line], row: FeatureRow) -> str:
     """Return what gives about the average as a figure; empty where it is unknown or hardly differs from the user's."""
     line = _leading(group)
+    if line.feature == ABSENT and not line.value:
+        return ACTIVE
     if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
         return ""
     amount = AMOUNTS[line.feature]
@@ -172,6 +191,8 @@ def _value(line: Line, row: FeatureRow) -> str:
         return ""
     if line.value is None:
         return "none"
+    if line.feature == ABSENT and not line.value:
+        return ACTIVE
     amount = AMOUNTS[line.feature](line.value, row)
     return "under 0.1" if 0 < amount < 0.05 else _shown(line.feature, _rounded(amount))
 
@@ -218,15 +239,15 @@ def _silence(days: float, row: FeatureRow) -> float:
 
 
 LABELS = {
-    **dict.fromkeys(RATE_DAYS, "Responders who count, up to a year"),
+    **dict.fromkeys(RATE_DAYS, "People who responded, as they count"),
     LATELY: "The weight of their responses now",
     POSTS: "Posts that drew engagement, 90 days",
-    **dict.fromkeys(PERIODS, "Four-week periods with a response"),
+    **dict.fromkeys(PERIODS, "Four-week periods (of 6) with a response"),
     **dict.fromkeys(SILENT, "Days since a response that counts"),
     TENURE: "Days since the first activity",
     ABSENT: "Days since the last activity",
     EXCESS_REPETITIONS: "Repeated posts, 90 days",
-    ANYBODY: "Responders of any kind, a year",
+    ANYBODY: "People who responded, counted alike",
 }
 AMOUNTS: dict[str, Amount] = {
     **{name: partial(_responders, least) for name, least in RATE_DAYS.items()},
@@ -237,4 +258,4 @@ AMOUNTS: dict[str, Amount] = {
     EXCESS_REPETITIONS: lambda excess, _: excess + FREE_REPETITIONS,
 }
 DAYS = {*SILENT, TENURE}
-WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}
+WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS, ANYBODY}

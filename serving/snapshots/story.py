@@ -21,33 +21,43 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it, by the model's estimate",
     "words": "Words",
 }
+OTHERS = " This user is not among them."
+ROUGH, FAIR = 40, 15  # points from which on a range is wide
 PERSON = 0.9  # people, about one
 ENGAGED = (
     "To respond is to reply, mention, like, repost or quote. To engage is that, or to follow, dislike, flag, unfollow "
     "or block."
 )
 ESTABLISHED = (
-    "Established members are users who get responses from several long-standing users, or from people who do. More in "
-    "docs/use/reading-a-score.md, Who counts."
+    "Established members are users to whom several long-standing users respond, or whose responders have such "
+    "responders. They count in full; everybody else counts in part or not at all."
 )
-COUNTED = (
-    "A response counts in full if it comes from an established member, and less the less established its sender is."
+COUNTED = "A response counts as much as the person it comes from."
+POSTS = (
+    "Among posts that drew engagement, each person who counts adds one at most; posts with an anonymous response all "
+    "count."
 )
 EXCHANGED = (
-    "Two people who respond to each other count for less than half, so that friends do not raise each other's scores."
+    "Two people who respond to each other count for less than half among those who responded, so that friends do not "
+    "raise each other's scores. For when a response came they count in full after 90 days."
 )
 ANONYMOUS = (
     "An anonymous response, such as a vote, counts in full for when it came and for the post, but adds no person, "
     "neither to those who responded nor to those expected."
 )
-DEPENDING = "The same figure can be worth more or fewer points to others, because facts count together."
+LIKE = "Users like this one are those of whom the model expects about as many people, for similar reasons."
+DEPENDING = (
+    "Facts count together: the same figure, even an average one, can be worth more or fewer points beside other facts."
+)
 # Words that need an explanation, by a part of the texts that use them.
 WORDS = {
     "engage with": ENGAGED,
     "established member": ESTABLISHED,
     "that count": COUNTED,
+    "drew engagement": POSTS,
     "this user responds": EXCHANGED,
     "nonymous": ANONYMOUS,
+    "users like this one": LIKE,
     "points.": DEPENDING,
 }
 
@@ -88,7 +98,7 @@ def standing(user: str, score: float, as_of: str) -> str:
     return f"{user} has an influence score of {score:.1f} out of 100, as of {as_of[:10]}."
 
 
-def rank(below: float, base: float, baseline: Baseline, scope: str) -> str:
+def rank(below: float, base: float, baseline: Baseline, scope: str, is_absent: bool = False) -> str:
     """Say how many of the active users have a lower score, what half of them have, and what their average is.
 
     Parameters
@@ -97,11 +107,13 @@ def rank(below: float, base: float, baseline: Baseline, scope: str) -> str:
     base : the points of the baseline
     baseline : of active users; where it is not of the scope, or does not hold their scores, `below` is of all users
     scope : the part of the activity
+    is_absent : whether the user is none of the active ones
 
     """
     if baseline.scope == scope and baseline.median is not None:
+        compared = _compared(below, f"the {baseline.population}")
         return (
-            f"{_compared(below, f'the {baseline.population}')} Half of them have at most {baseline.median:.1f} points; "
+            f"{compared}{OTHERS if is_absent else ''} Half of them have at most {baseline.median:.1f} points; "
             f"their average, from which the points below start, is {base:.1f}."
         )
     everybody = "all users" if scope == ALL else f"all users of {scope}"
@@ -112,7 +124,7 @@ def _compared(below: float, users: str) -> str:
     """Say how many users have less, rounded down: above 99 % to a tenth."""
     percent = 100 * below
     if percent < 1:
-        return f"Fewer than 1% of {users} have a lower one."
+        return f"Fewer than {1 if below else 0.1}% of {users} have a lower one."
     tenths = math.floor(10 * percent + 1e-6)
     share = "" if tenths == 1_000 else f"{tenths / 10:.1f}% of " if percent > 99 else f"{tenths // 10}% of "
     return f"That is higher than {share}{users}."
@@ -147,14 +159,17 @@ def describe_expectation(expected: float, days: int, scale: Scale, credible: boo
 
 def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) -> str:
     """Say with how many people engaging most users end who are like this one."""
-    most, like = f"Over the next {days} days", f"{level:.0%} of users like this one"
-    if high == 0:
-        return f"{most} nobody engages with {like}."
-    if high == 1:
-        return f"{most} {'1 person engages' if low else 'nobody or 1 person engages'} with {like}."
-    number = people(high) if low == high else f"between {low:,} and {people(high)}"
-    points = " to ".join(f"{scale.points_of_people(end):.0f}" for end in (low, high))
-    return f"The next {days} days are uncertain: {number} engage with {like} ({points} points)."
+    tenths = 10 * level
+    share = f"{tenths:.0f} in 10" if abs(tenths - round(tenths)) < 1e-9 else f"{level:.0%} of"
+    for_most = f"For {share} users like this one, {{who}} with them in the next {days} days"
+    if high <= 1:
+        who = "nobody engages" if high == 0 else "1 person engages" if low else "nobody or 1 person engages"
+        return f"{for_most.format(who=who)}."
+    ends = [round(scale.points_of_people(end)) for end in (low, high)]
+    width = ends[1] - ends[0]
+    guide = "a rough guide" if width >= ROUGH else "a fair guide" if width >= FAIR else "a close guide"
+    who = f"{people(high) if low == high else f'between {low:,} and {people(high)}'} engage"
+    return f"{for_most.format(who=who)} ({ends[0]} to {ends[1]} points): the score is {guide} to what comes."
 
 
 def remainder(points: float, unclipped: float, score: float) -> list[str]:

@@ -12,12 +12,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
 from features.catalogue.credible import YEAR
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
-from features.catalogue.wording import people, points_of, responders, value_of
+from features.catalogue.wording import people, points_of, value_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
@@ -36,11 +35,12 @@ from training.model.bundle import Bundle, FeatureRow
 Kind = Literal["new", "exchange"]
 ANYBODY, PEOPLE = "responses_from_anybody", "responders_365d"
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
+LESS_THAN_LEAST = f"less than {LEAST_POINTS} points higher"
 WHOM: dict[Kind, str] = {
     "new": "to whom hardly any established member responds",
     "exchange": "to whom this user responds as well",
 }
-LEAST_FEWER, LEAST_SHARE = 0.5, 0.1
+LEAST_FEWER = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Alternatives:
 
     Parameters
     ----------
-    discounts : what would have added half a point or more if it had counted, or makes a tenth of the responders count
-        for less, most points first
+    discounts : what would have added half a point or more if it had counted, or takes half a person or more off, most
+        points first
     possible_changes : one or two; see `possible_changes`
 
     """
@@ -131,20 +131,14 @@ def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount,
     items = [
         Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _discount_sentence(kind, gain))
         for kind, gain in points.items()
-        if gain >= LEAST_POINTS or _is_noticeable(row, row[DISCOUNT_FEATURES[kind]])
+        if gain >= LEAST_POINTS or row[DISCOUNT_FEATURES[kind]] >= LEAST_FEWER
     ]
     return tuple(sorted(items, key=lambda item: -item.points))
 
 
-def _is_noticeable(row: FeatureRow, fewer: float) -> bool:
-    """Say whether so many people that do not count are a tenth of those who responded, and half a person or more."""
-    count = responders(row, row.get(YEAR), LOOKBACK_DAYS)
-    return fewer >= LEAST_FEWER and count is not None and fewer >= LEAST_SHARE * count
-
-
 def _discount_sentence(kind: Kind, points: float) -> str:
     """Say what those would add who do not count in full."""
-    effect = f"about {points_of(points)} higher" if points >= LEAST_POINTS else "hardly any higher"
+    effect = f"about {points_of(points)} higher" if points >= LEAST_POINTS else LESS_THAN_LEAST
     return f"If people {WHOM[kind]} counted in full, the score would be {effect}."
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from features.catalogue.credible import MONTH_DAYS, SILENCE, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
-from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
+from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.tenure import FREE_POSTS, unanswered_posts
 from features.catalogue.wording import count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
@@ -27,7 +27,11 @@ NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
 PARTS_INTERACT = "That is {more} than it costs above, because other facts then count for {more}."
-SEVERAL_FACTS = "That moves several facts at once: how many people responded, how long ago, and to how many posts."
+NONE_BELOW_ZERO = "That is less than it costs above, because scores do not go below 0."
+SEVERAL_FACTS = (
+    "One response moves three facts, and the first one most: how many people responded, how long ago, and to how many "
+    "posts."
+)
 UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
@@ -115,8 +119,8 @@ def possible_changes(
     """Select the one or two changes to report.
 
     What the user can do comes first, strongest first, if it gains half a point or more. Unless that gains 5 points
-    together, it is followed by the number of responses that would. Where nothing gains 5 points, or only a hundred
-    people or more do, what a longer absence costs is added, if it is half a point or more.
+    together, or is to repeat no more, it is followed by the number of responses that would. Where nothing gains 5
+    points, or only a hundred people or more do, what a longer absence costs is added, if it is half a point or more.
 
     Parameters
     ----------
@@ -127,8 +131,11 @@ def possible_changes(
     someone : whether anybody who counts has responded in the last year
 
     """
-    changes = [_own_change(kind, gain) for kind, gain in own.items() if gain >= LEAST_POINTS]
+    changes = [_own_change(kind, gain, score) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
+    enough = bool(len(responses)) and responses[-1] >= MORE_POINTS
+    if [change.kind for change in changes] == ["repetition"] and changes[0].points >= MORE_POINTS and enough:
+        return changes[0], _responses(score, responses, True, someone)
     if sum(change.points for change in changes) < MORE_POINTS:
         changes = [*changes[:1], _responses(score, responses, bool(changes), someone)]
         rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
@@ -145,16 +152,16 @@ def _absence(days: float, points: float) -> PossibleChange:
     return PossibleChange("absence", None, -points, sentence)
 
 
-def _own_change(kind: OwnKind, points: float) -> PossibleChange:
+def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     sentence = {
         "activity": "As soon as this user does anything again, such as posting or voting, the score would be about "
-        "{points} higher.",
-        "repetition": f"Once at most {FREE_REPETITIONS} posts of the last 90 days are repeats, the score would be "
-        "about {points} higher.",
+        "{points} higher, at about {score:.0f}.",
+        "repetition": "Without further repeats the score would be about {points} higher, at about {score:.0f}, after "
+        "90 days at the latest.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
-        "the score would be about {points} higher.",
+        "the score would be about {points} higher, at about {score:.0f}.",
     }[kind]
-    return PossibleChange(kind, None, points, sentence.format(points=points_of(points)))
+    return PossibleChange(kind, None, points, sentence.format(points=points_of(points), score=score + points))
 
 
 def _responses(score: float, gains: np.ndarray, after_own: bool, someone: bool) -> PossibleChange:

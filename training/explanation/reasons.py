@@ -168,11 +168,14 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     engaged, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
     period, who = observed_period(age), _who_responded(engaged, row)
     if grade == STRONG and age < SHORT_DAYS:
-        return f"Much is known, but only of the last {count_of(max(math.floor(age), 1), 'day')}: {who}."
+        days = count_of(max(math.floor(age), 1), "day")
+        return f"Much is known, but only of the last {days}: {who} ({MANY_PEOPLE} are enough)."
     if grade == STRONG:
-        return f"The past is well known: {who} in {period}."
+        return f"The past is well known: {who} in {period} ({MANY_PEOPLE} are enough)."
     if engaged:
-        return f"Little is known: {who} in {period}, so a few more or fewer make a difference."
+        return (
+            f"Little is known: {who} in {period}, fewer than {MANY_PEOPLE}, so a few more or fewer make a difference."
+        )
     if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):
         return f"Little is known: only anonymous people engaged with this user in {period}; {BY_OTHERS}."
     return f"Little is known: nobody engaged with this user in {period}; {BY_OTHERS}."

@@ -45,7 +45,7 @@ Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and afte
 
 
 NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
-SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b|; one person adds one post at most(?:, but [^;.]+)?")
+SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b")
 COUNTED = re.compile(r"([\d,]+) people responded in .+? and together count as about ([\d,]+) established\b")
 
 

@@ -73,8 +73,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.2,
             NOBODY | {"uncounted_new_28d": 0.8},
-            "1 person responded in the last 28 days and counts in part, because hardly any established member "
-            "responds to them.",
+            "1 person responded in the last 28 days and counts for 0.2 of a person, because hardly any established "
+            "member responds to them.",
         ),
         (
             "credible_engagers_28d",
@@ -97,14 +97,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "As responses lose half their weight every four weeks, those of the last year now weigh as about 100 "
-            "people.",
+            "As responses lose half their weight every four weeks, all those so far now weigh as about 100 people.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "As responses lose half their weight every four weeks, those of the last year now weigh as about 1 person.",
+            "As responses lose half their weight every four weeks, all those so far now weigh as about 1 person.",
         ),
         (
             "credible_pace_28d",
@@ -224,8 +223,16 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_365d",
             8.6,
             {"uncounted_new_365d": 25.8, "uncounted_exchange_365d": 0.6},
-            "35 people responded in the last year and together count as about 9 established members; about 26 are "
-            "taken off because hardly any established member responds to them or this user responds to them as well.",
+            "35 people responded in the last year and together count as about 9 established members; about 25 are "
+            "taken off because hardly any established member responds to them, and about 1 because this user responds "
+            "to them as well.",
+        ),
+        (
+            "credible_engagers_365d",
+            0.9,
+            {"uncounted_new_365d": 0.6, "uncounted_exchange_365d": 0.5},
+            "2 people responded in the last year and together count as about 1 established member; about 1 is taken "
+            "off because hardly any established member responds to them or this user responds to them as well.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
@@ -270,19 +277,11 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_posts_90d",
             5.31,
             {},
-            "In the last 90 days about 5 posts of any age drew engagement that counts; one person adds one post at "
-            "most.",
-        ),
-        (
-            "credible_posts_90d",
-            5.31,
-            {"unknown_share_90d": 0.5},
-            "In the last 90 days about 5 posts of any age drew engagement that counts; one person adds one post at "
-            "most, but every post with an anonymous response counts.",
+            "In the last 90 days about 5 posts, old and new, drew engagement that counts.",
         ),
         ("credible_posts_90d", 0.3, {}, "In the last 90 days engagement with posts counts as 0.3 posts."),
         ("credible_posts_90d", 0.01, {}, "In the last 90 days engagement with posts counts as less than 0.1 posts."),
-        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post of any age drew engagement that counts."),
+        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post, old and new, drew engagement that counts."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
         ("tenure_days", 1_200.0, {}, "This user's first activity was more than 3 years ago."),
@@ -290,7 +289,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "As responses lose half their weight every four weeks, those of the last year now weigh as 0.4 people.",
+            "As responses lose half their weight every four weeks, all those so far now weigh as 0.4 people.",
         ),
         (
             "established_rate_365d",

@@ -42,7 +42,7 @@ def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):
     text = " ".join(out.split())
     titles = re.findall("|".join(filter(None, TITLES.values())), text)
     assert titles == [title for title in TITLES.values() if title in titles]
-    standing = r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Fewer than 1% of all users "
+    standing = r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Fewer than 0.1% of all users "
     assert re.match(standing, text)
     assert "The points of the score" not in out
     assert max(map(len, out.splitlines())) <= 80

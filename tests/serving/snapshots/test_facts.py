@@ -32,7 +32,7 @@ def facts(*lines, base=28.42, row=ROW):
         ("credible_posts_90d", 1.4, 1.0, 1.1, ""),
         ("credible_posts_90d", 0.4, -1.0, 0.8, " (average: 0.8)"),
         (PERIODS, 2.0, 1.0, 1.96, ""),
-        (ANYBODY, 12.0, 1.0, 9.0, " (average: 9)"),
+        (ANYBODY, 12.0, 1.0, 9.0, ""),
         ("days_without_established", 38.0, -0.8, 5.2, " (average: 33 days ago)"),
         ("days_of_silence", 0.0, 5.6, 1.3, ""),
         ("days_of_silence", 338.0, -0.8, 0.2, " (average: under 28 days ago)"),
@@ -59,7 +59,7 @@ def test_few_periods_that_lower_a_score_are_only_so_many(points, age, opening):
 
 def test_who_came_lately_cannot_have_more_periods():
     (fact,) = facts((PERIODS, 1.0, -1.7, IN_ONE, None), row=ROW | {"account_age_days": 14.0})
-    assert fact.sentence == f"{IN_ONE[:-1]}; users who came earlier can have up to six such periods."
+    assert fact.sentence == f"{IN_ONE[:-1]}; more such periods can only come with time."
 
 
 def test_what_all_active_users_share_or_another_fact_says_is_no_reason():
@@ -84,6 +84,17 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
         (LABELS[LATELY], "5", "1.2", 4.4),
     ]
     assert fact.points == 7.2
+
+
+def test_the_average_of_a_part_is_at_most_that_of_the_sum():
+    row = ROW | {"account_age_days": 14.0}
+    (fact,) = facts((RATE, 8.0, 2.8, "About 4 count.", 0.8), (LATELY, 4.0, 4.4, "They weigh 4.", 1.2), row=row)
+    assert fact.sentence == "About 4 count (average in 14 days: 0.4). They weigh 4."
+
+
+def test_who_is_active_is_as_active_as_the_average():
+    (fact,) = facts(("days_of_absence", 0.0, -0.2, "Active 3 days ago.", 0.0))
+    assert [(row.value, row.average) for row in fact.rows] == [("active", "active")]
 
 
 def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():

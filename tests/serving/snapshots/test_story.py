@@ -9,6 +9,8 @@ from serving.snapshots.story import (
     ENGAGED,
     ESTABLISHED,
     EXCHANGED,
+    LIKE,
+    POSTS,
     chance,
     describe_expectation,
     describe_spread,
@@ -41,13 +43,19 @@ def test_standing():
         (0.579, "That is higher than 57% of {}."),
         (0.58, "That is higher than 58% of {}."),
         (0.009, "Fewer than 1% of {} have a lower one."),
-        (0.0, "Fewer than 1% of {} have a lower one."),
+        (0.0, "Fewer than 0.1% of {} have a lower one."),
     ],
 )
 def test_rank_among_active_users(below, words):
     assert rank(below, 39.14, ACTIVE, "all") == (
         f"{words.format('the 2,311 users active in the last eight weeks')} Half of them have at most 31.5 points; "
         "their average, from which the points below start, is 39.1."
+    )
+
+
+def test_an_absent_user_is_none_of_the_active_ones():
+    assert "active in the last eight weeks. This user is not among them. Half of" in rank(
+        0.5, 39.14, ACTIVE, "all", True
     )
 
 
@@ -95,24 +103,24 @@ def test_expectation(expected, credible, words):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words"),
+    ("low", "high", "words", "guide"),
     [
-        (0, 3, "between 0 and 3 people engage with 90% of users like this one (0 to 17 points)."),
-        (2, 2, "2 people engage with 90% of users like this one (12 to 12 points)."),
-        (8, 1_200, "between 8 and 1,200 people engage with 90% of users like this one (29 to 89 points)."),
+        (0, 0, "nobody engages", ""),
+        (0, 1, "nobody or 1 person engages", ""),
+        (1, 1, "1 person engages", ""),
+        (0, 3, "between 0 and 3 people engage", " (0 to 17 points): the score is a fair guide to what comes"),
+        (2, 2, "2 people engage", " (12 to 12 points): the score is a close guide to what comes"),
+        (8, 1_200, "between 8 and 1,200 people engage", " (29 to 89 points): the score is a rough guide to what comes"),
     ],
 )
-def test_spread(low, high, words):
-    assert describe_spread(low, high, 0.9, 28, SCALE) == (f"The next 28 days are uncertain: {words}")
+def test_spread(low, high, words, guide):
+    assert describe_spread(low, high, 0.9, 28, SCALE) == (
+        f"For 9 in 10 users like this one, {words} with them in the next 28 days{guide}."
+    )
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "words"),
-    [(0, 0, "nobody engages"), (0, 1, "nobody or 1 person engages"), (1, 1, "1 person engages")],
-)
-def test_spread_of_one_person_at_most(low, high, words):
-    like = "with 90% of users like this one."
-    assert describe_spread(low, high, 0.9, 28, SCALE) == f"Over the next 28 days {words} {like}"
+def test_spread_of_another_level():
+    assert describe_spread(0, 0, 0.95, 28, SCALE).startswith("For 95% of users like this one, nobody")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,8 @@ def test_sections_without_sentences_are_omitted():
         ("The last response that counts half or more came 3 days ago.", [COUNTED]),
         ("About 2 are taken off because this user responds to them as well.", [EXCHANGED]),
         ("Nobody came: +1.2 points.", [DEPENDING]),
+        ("For 9 in 10 users like this one, nobody does.", [LIKE]),
+        ("No post drew engagement.", [POSTS]),
         ("No known person responded in the last year, only anonymous ones.", [ANONYMOUS]),
     ],
 )

@@ -20,12 +20,12 @@ from features.events.loading import load_encoded_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.story import ANONYMOUS, COUNTED, DEPENDING, ENGAGED, ESTABLISHED, EXCHANGED
+from serving.snapshots.story import ANONYMOUS, COUNTED, DEPENDING, ENGAGED, ESTABLISHED, EXCHANGED, LIKE, POSTS
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
 from training.explanation.ledger import contributions
-from training.explanation.possible_changes import SEVERAL_FACTS
+from training.explanation.possible_changes import NONE_BELOW_ZERO, SEVERAL_FACTS
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -209,7 +209,7 @@ def long_ago(text, days):
     if text == "less than a day ago":
         return days < 1
     count, unit = re.fullmatch(r"(?:more than )?([\d,]+) (day|year)s? ago", text).groups()
-    return number(count) == math.floor(days / {"day": 1, "year": 365}[unit])
+    return number(count) == math.floor(days / {"day": 1, "year": 365.25}[unit])
 
 
 def points(text, value):
@@ -245,26 +245,33 @@ def is_standing(p, user, score, day):
     return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and len(day) == 10
 
 
-def is_rank(p, share, users, period, median, mean):
+def is_rank(p, share, users, period, absent, median, mean):
     """The users are those with an own event in the period; the share of them with fewer points is rounded down."""
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
     below = (scores < p.scored["score"] - 1e-9).mean() * 100
-    true = {"Fewer than 1% of": below < 1, "That is higher than": below == 100}
+    true = {"Fewer than 0.1% of": below < 0.1, "Fewer than 1% of": below < 1, "That is higher than": below == 100}
     if share not in true:
         shown = share.removeprefix("That is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
     half = scores.sort_values().iloc[(len(scores) - 1) // 2]
     near = abs(scores - float(median)).min() <= 0.05 + 1e-6 and abs((scores <= float(median) + 0.05).mean() - 0.5)
     is_half = abs(half - float(median)) <= 0.05 + 1e-6 or near < 0.03
-    return number(users) == len(scores) and true[share] and is_half and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
+    among = bool(absent) == (p.user not in scores.index)
+    return (
+        among
+        and number(users) == len(scores)
+        and true[share]
+        and is_half
+        and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
+    )
 
 
-def is_interval(p, level, interval):
+def is_interval(p, interval):
     low, high = p.scored["low"], p.scored["high"]
-    named = {"nobody": (0, 0), "nobody or 1 person": (0, 1)}
-    ends = named.get(interval) or tuple(int(number(n)) for n in re.findall(N, interval))
-    return level == "90" and ends in {(low, high), (low,) if low == high else None}
+    phrases = {"nobody": (0, 0), "nobody or 1 person": (0, 1), "1 person": (1, 1)}
+    ends = phrases.get(interval) or tuple(int(number(n)) for n in re.findall(N, interval))
+    return ends in {(low, high), (low,) if low == high else None}
 
 
 def is_expected(p, count, *scale):
@@ -278,13 +285,12 @@ def is_chance(p, one, of, *scale, least=0.0, most=0.5):
     return right and max(expected, 0.001) <= upper + 1e-9 <= max(1.5 * expected, 0.001) + 0.1
 
 
-def is_spread(p, interval, level, *stated):
+def is_spread(p, interval, least, most, guide):
     ends = [p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9))) for end in ("low", "high")]
-    return (
-        p.scored["high"] > 1
-        and is_interval(p, level, interval)
-        and [*map(int, stated)] == [round(float(end)) for end in ends]
-    )
+    stated = [int(least), int(most)]
+    right = p.scored["high"] > 1 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
+    width = stated[1] - stated[0]
+    return right and guide == ("rough" if width >= 40 else "fair" if width >= 15 else "close")
 
 
 def is_responded(p, total, period, counts=None, why=""):
@@ -385,10 +391,15 @@ def is_difference(p, more):
     )
 
 
+def is_own(p, gained, at, **values):
+    gain = p.gain(**values)
+    return points(gained, gain) and abs(p.scored["score"] + gain - int(at)) <= 0.5 + 1e-6
+
+
 def is_discount(p, whom, gained):
     kind = "exchange" if "this user" in whom else "new"
     gain = p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))))
-    return gain < 0.5 if gained == "hardly any" else points(re.search(P, gained)[1], gain)
+    return gain < 0.5 if gained.startswith("less") else points(re.search(P, gained)[1], gain)
 
 
 def is_counted_anyway(p):
@@ -423,8 +434,8 @@ def is_too_little(p, acts, engagements, missing):
 
 PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
-    rf"(That is higher than|Fewer than 1% of|That is higher than .+ of) the {N} users active in the last (.+?)"
-    r"(?: have a lower one)?\. Half of them have at most ([\d.]+) points; their "
+    rf"(That is higher than|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last (.+?)"
+    r"(?: have a lower one)?\.( This user is not among them\.)? Half of them have at most ([\d.]+) points; their "
     r"average, from which the points below start, is ([\d.]+)\.": is_rank,
     r"About (.+) (?:person is|different people are) expected to engage with this user, for or against, in the next 28 "
     rf"days\. {SCALE}": is_expected,
@@ -432,10 +443,10 @@ PATTERNS = {
     rf"at most {N} in {N} users like this one hears from anybody\. {SCALE}": partial(is_chance, most=1 / 3 + 1e-9),
     r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
     rf"at most {N} in {N} users like this one hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
-    r"The next 28 days are uncertain: (?:between )?(.+) people engage with (90)% of users like this one "
-    r"\((\d+) to (\d+) points\)\.": is_spread,
-    r"Over the next 28 days (nobody|nobody or 1 person|1 person) engages with (90)% of users like this one\.": (
-        lambda p, interval, level: is_interval(p, level, interval)
+    r"For 9 in 10 users like this one, (?:between )?(.+) people engage with them in the next 28 days "
+    r"\((\d+) to (\d+) points\): the score is a (rough|fair|close) guide to what comes\.": is_spread,
+    r"For 9 in 10 users like this one, (nobody|nobody or 1 person|1 person) engages with them in the next 28 days\.": (
+        lambda p, interval: is_interval(p, interval)
     ),
     rf"{N} people responded in {PERIOD} and together count as about {N} established members?((?:;|, because) .+)?\.": (
         lambda p, total, period, counts, why: is_responded(
@@ -445,8 +456,10 @@ PATTERNS = {
     rf"{N} (?:people|person) responded in {PERIOD},? and (?:all of them count|counts)(?:, or nearly)?\.": (
         lambda p, total, period: is_responded(p, total, period, lambda weight: weight > number(total) - 1)
     ),
-    rf"{N} person responded in {PERIOD} and counts in part(, because .+)\.": lambda p, total, period, why: is_responded(
-        p, total, period, lambda weight: 0 < weight <= 0.5, why
+    rf"{N} person responded in {PERIOD} and counts for ([\d.]+|less than 0\.1) of a person(, because .+)\.": (
+        lambda p, total, period, counts, why: is_responded(
+            p, total, period, lambda weight: is_amount(counts, weight), why
+        )
     ),
     rf"{N} people responded in {PERIOD} and together count as less than half an established member(, because "
     r".+)\.": lambda p, total, period, why: is_responded(p, total, period, lambda weight: 0 < weight < 0.5, why),
@@ -456,19 +469,18 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    r"As responses lose half their weight every four weeks, those of the last year now weigh as (.+) (?:person|people)"
+    r"As responses lose half their weight every four weeks, all those so far now weigh as (.+) (?:person|people)"
     r"\.": lambda p, amount: is_amount(amount, p.row["credible_engagers_decayed_28d"]),
     rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an anonymous response came|a response came that counts in full)"
-    r"(?: or is anonymous)?(; users who came earlier can have up to six such periods)?\.": is_periods,
+    r"(?: or is anonymous)?(; more such periods can only come with time)?\.": is_periods,
     rf"Responses came in (?:(each|\d) of )?{SPAN}, which counts? as (about \d|less than half of "
-    r"one), because in (?:it|some of them) no response counts in full(; users who came earlier can have up to six such "
-    r"periods)?\.": is_periods_in_part,
+    r"one), because in (?:it|some of them) no response counts in full(; more such periods can only "
+    r"come with time)?\.": is_periods_in_part,
     rf"No response that counts came in {SPAN}\.": lambda p, span: (
         p.row["established_periods_168d"] == 0 and is_span(p, span)
     ),
-    r"In the last 90 days about ([\d,]+) posts? of any age drew engagement that counts(?:; one person adds one post at "
-    r"most)?(, but every post with an anonymous response counts)?\.": lambda p, count, anonymous: (
-        about(f"about {count}", p.row["credible_posts_90d"]) and (not anonymous or p.row["unknown_share_90d"] > 0)
+    r"In the last 90 days about ([\d,]+) posts?, old and new, drew engagement that counts\.": (
+        lambda p, count: about(f"about {count}", p.row["credible_posts_90d"])
     ),
     r"In the last 90 days engagement with posts counts as (.+) posts\.": lambda p, amount: is_amount(
         amount, p.row["credible_posts_90d"]
@@ -500,32 +512,32 @@ PATTERNS = {
         p.repeated() <= 10
     ),
     r"If people (to whom hardly any established member responds|to whom this user responds as well) counted in full, "
-    r"the score would be (about [\d.]+ points?|hardly any) higher\.": is_discount,
-    r"If everybody who responded counted in full, the score would be hardly any higher\.": is_counted_anyway,
-    rf"The past is well known: {WHO} in (.+)\.": lambda p, *stated: (
+    r"the score would be (about [\d.]+ points?|less than 0\.5 points) higher\.": is_discount,
+    r"If everybody who responded counted in full, the score would be less than 0\.5 points higher\.": is_counted_anyway,
+    rf"The past is well known: {WHO} in (.+) \(20 are enough\)\.": lambda p, *stated: (
         is_evidence(p, *stated) and p.engagers(days=365) >= 20
     ),
-    rf"Much is known, but only of the last {N} days?: {WHO}\.": lambda p, days, *who: (
+    rf"Much is known, but only of the last {N} days?: {WHO} \(20 are enough\)\.": lambda p, days, *who: (
         number(days) == max(math.floor(p.first_seen()), 1)
         and is_who(p, *who)
         and p.engagers(days=365) >= 20
         and p.first_seen() < 90
     ),
-    rf"Little is known: {WHO} in (.+), so a few more or fewer make a difference\.": lambda p, *stated: (
+    rf"Little is known: {WHO} in (.+), fewer than 20, so a few more or fewer make a difference\.": lambda p, *stated: (
         is_evidence(p, *stated) and p.engagers(days=365) < 20
     ),
     r"Little is known: (nobody|only anonymous people) engaged with this user in (.+); the score is based on users "
     r"like this one\.": lambda p, who, period: (
         is_period(p, period) and p.engagers(days=365) == 0 and (p.row["engagements_365d"] > 0) == who.startswith("only")
     ),
-    rf"As soon as this user does anything again, such as posting or voting, "
-    rf"the score would be about {P} higher\.": lambda p, gained: points(
-        gained, p.gain(days_of_absence=p.posts_beyond())
-    ),
+    r"As soon as this user does anything again, such as posting or voting, the score would be about "
+    rf"{P} higher, at about (\d+)\.": (lambda p, gained, at: is_own(p, gained, at, days_of_absence=p.posts_beyond())),
     rf"With at most 1,000 posts in 90 days, or 1,000 more for each responder who counts, the score would be about {P} "
-    r"higher\.": lambda p, gained: points(gained, p.gain(days_of_absence=p.row["days_of_absence"] - p.posts_beyond())),
-    rf"Once at most 10 posts of the last 90 days are repeats, the score would be about {P} higher\.": (
-        lambda p, gained: points(gained, p.gain(repetitions_beyond_10_90d=0.0))
+    r"higher, at about (\d+)\.": (
+        lambda p, gained, at: is_own(p, gained, at, days_of_absence=p.row["days_of_absence"] - p.posts_beyond())
+    ),
+    rf"Without further repeats the score would be about {P} higher, at about (\d+), after 90 days at the latest\.": (
+        lambda p, gained, at: is_own(p, gained, at, repetitions_beyond_10_90d=0.0)
     ),
     rf"(?:The|Apart from that, the) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:The|Apart from that, the) score would rise by only about {P} even if {MORE}\.": (
@@ -556,6 +568,7 @@ PATTERNS = {
     rf"year; that moves a score by {P} at most\.": lambda p, count, most: (
         number(count or "0") == p.responders(365) and points(most, p.community.bundle.most_from_anybody)
     ),
+    re.escape(NONE_BELOW_ZERO): lambda p: p.scored["score"] == 0 > p.unclipped,
     re.escape(SEVERAL_FACTS): lambda p: all(after > p.row[name] for name, after in p.more(1, 1).items()),
     r"All other facts together: ([+-][\d.]+) points\.": is_remainder,
     r"All other facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
@@ -567,6 +580,8 @@ PATTERNS = {
     ),
     re.escape(EXCHANGED): lambda p: p.row["uncounted_exchange_365d"] > 0,
     re.escape(COUNTED): lambda _: True,
+    re.escape(LIKE): lambda _: True,
+    re.escape(POSTS): lambda _: True,
     re.escape(DEPENDING): lambda _: True,
     re.escape(ENGAGED): lambda _: True,
     re.escape(ANONYMOUS): lambda _: True,
@@ -590,7 +605,9 @@ def test_every_sentence_is_true(community):
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
-                for part in re.split(r"(?<=\.) (?=As responses lose|That moves|That is (?:more|less) than)", sentence):
+                for part in re.split(
+                    r"(?<=\.) (?=As responses lose|One response moves|That is (?:more|less) than)", sentence
+                ):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

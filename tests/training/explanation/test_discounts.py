@@ -1,4 +1,4 @@
-"""Discounts: what would have added half a point or more, or is a tenth of those who responded."""
+"""Discounts: what would have added half a point or more, or takes half a person or more off."""
 
 import numpy as np
 import pytest
@@ -60,13 +60,13 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
 
 @pytest.mark.parametrize(
     ("fewer", "counted", "reported"),
-    [(1e-9, 100.0, False), (0.4, 0.1, False), (3.0, 97.0, False), (12.0, 88.0, True), (1.0, 0.5, True)],
+    [(1e-9, 100.0, False), (0.4, 0.1, False), (3.0, 97.0, True), (12.0, 88.0, True), (1.0, 0.5, True)],
 )
-def test_what_changes_little_is_reported_if_it_is_a_tenth_of_the_people(fewer, counted, reported):
+def test_what_changes_little_is_reported_if_it_takes_half_a_person_off(fewer, counted, reported):
     row = {"credible_engagers_365d": counted, **NOTHING, "uncounted_new_365d": fewer}
     result = _discounts(row, {"new": 0.2})
     assert len(result) == reported
     assert [discount.sentence for discount in result] == reported * [
-        "If people to whom hardly any established member responds counted in full, the score would be hardly any "
-        "higher."
+        "If people to whom hardly any established member responds counted in full, the score would be less than "
+        "0.5 points higher."
     ]

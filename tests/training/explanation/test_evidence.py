@@ -30,7 +30,7 @@ def test_nobody():
     assert evidence(pd.DataFrame({"acts_365d": [], "engagements_365d": [], "engagers_365d": []})).shape == (0,)
 
 
-FEW = "so a few more or fewer make a difference."
+FEW = "fewer than 20, so a few more or fewer make a difference."
 RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncounted_exchange_365d": 0.0}
 
 
@@ -40,22 +40,23 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "strong",
             {"engagers_365d": 1_062.0},
-            "The past is well known: 1,062 people engaged with this user in the last year.",
+            "The past is well known: 1,062 people engaged with this user in the last year (20 are enough).",
         ),
         (
             "strong",
             RESPONDED | {"engagers_365d": 48.0},
-            "The past is well known: 44 people responded in the last year.",
+            "The past is well known: 44 people responded in the last year (20 are enough).",
         ),
         (
             "strong",
             RESPONDED | {"uncounted_new_365d": 0.0, "engagers_365d": 48.0},
-            "The past is well known: 16 people responded and 32 people engaged in other ways only in the last year.",
+            "The past is well known: 16 people responded and 32 people engaged in other ways only in the last year "
+            "(20 are enough).",
         ),
         (
             "strong",
             RESPONDED | {"engagers_365d": 48.0, "account_age_days": 12.5},
-            "Much is known, but only of the last 12 days: 44 people responded.",
+            "Much is known, but only of the last 12 days: 44 people responded (20 are enough).",
         ),
         (
             "some",
@@ -70,7 +71,7 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "strong",
             {"engagers_365d": 127.0, "account_age_days": 12.5},
-            "Much is known, but only of the last 12 days: 127 people engaged with this user.",
+            "Much is known, but only of the last 12 days: 127 people engaged with this user (20 are enough).",
         ),
         (
             "some",

@@ -40,6 +40,8 @@ def summary(changes):
             gains(from_1=5.0),
             [("repetition", None, 2.0), ("responses", 1, 5.0)],
         ),
+        (20.0, {"repetition": 6.0}, gains(from_3=6.0), [("repetition", None, 6.0), ("responses", 3, 6.0)]),
+        (20.0, {"activity": 6.0}, gains(from_3=6.0), [("activity", None, 6.0)]),
         (20.0, {}, gains(from_4=3.0), [("responses", None, 3.0)]),
         (20.0, {}, NOTHING, [("responses", None, 0.0)]),
         (97.0, {}, gains(from_4=3.0), [("responses", None, 3.0)]),
@@ -58,7 +60,7 @@ def test_selection(score, own, responses, expected):
             gains(from_1=6.0),
             [
                 "As soon as this user does anything again, such as posting or voting, the score would be about 3 "
-                "points higher.",
+                "points higher, at about 23.",
                 "Apart from that, the score would rise by about 6 points if 1 more established member responded "
                 "within four weeks, to a new post. "
                 f"{SEVERAL_FACTS}",
@@ -68,7 +70,10 @@ def test_selection(score, own, responses, expected):
             20.0,
             {"repetition": 12.3},
             NOTHING,
-            ["Once at most 10 posts of the last 90 days are repeats, the score would be about 12 points higher."],
+            [
+                "Without further repeats the score would be about 12 points higher, at about 32, after 90 days at the "
+                "latest."
+            ],
         ),
         (
             20.0,
@@ -95,7 +100,8 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "Once at most 10 posts of the last 90 days are repeats, the score would be about 2 points higher.",
+                "Without further repeats the score would be about 2 points higher, at about 22, after 90 days at the "
+                "latest.",
                 "Apart from that, the score would rise by only about 1 point even if 1 more established member "
                 "responded within four weeks, to a new post.",
             ],
