@@ -100,13 +100,13 @@ def run(command, *, capture_output=False, timeout=None, check=False, **how):
 
 
 @contextmanager
-def program(folder, name):
-    """Write a program of the environment to a folder; its runs are forked from one process that has the imports."""
+def program(folder, name, before="pass"):
+    """Write a program of the environment to a folder; its runs are forked from one process that ran `before`."""
     script, address = Path(sys.executable).parent / name, folder / "socket"
     file = folder / name
     file.write_text(PROGRAM.format(python=sys.executable, address=str(address), script=str(script)))
     file.chmod(0o755)
-    code = "import sys; from tests.preloaded import serve_programs; serve_programs(sys.argv[1])"
+    code = f"{before}\nimport sys; from tests.preloaded import serve_programs; serve_programs(sys.argv[1])"
     with Popen([sys.executable, "-c", code, str(address)], cwd=ROOT, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         yield

@@ -28,6 +28,14 @@ from training.model.feature_sets import panel_features
 SHARED = Path(__file__).parents[2] / "shared"
 DATA, REFEREE = SHARED / "data", SHARED / "tools" / "referee.py"
 METRICS = ("auc", "ndcg_100", "r2_log")
+CLOUT = """
+import sys
+import training.backtest
+from serving.cli.main import main
+training.backtest._figures = lambda *_: {}  # nobody looks at the plots
+sys.argv[0] = "clout"
+main()
+"""
 
 pytestmark = [
     pytest.mark.real,
@@ -38,8 +46,7 @@ pytestmark = [
 def clout(folder, *words):
     environment = os.environ | {"CLOUT_HOME": str(folder / "clout-home")}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    script = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
-    command = [sys.executable, "-c", script, *map(str, words)]
+    command = [sys.executable, "-c", CLOUT, *map(str, words)]
     run = preloaded.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200)
     assert run.returncode == 0, run.stderr
     return run.stdout

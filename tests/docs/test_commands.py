@@ -30,11 +30,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(folder, tmp_path_factory):
-    """Run the pages; on fewer users `clout` need not import its packages each time."""
+    """Run the pages; on fewer users `clout` need not import its packages each time, and draws no plots of a model."""
     if COMPARES or sys.platform != "linux":
         return run_all(folder, quick=not COMPARES)
     programs = tmp_path_factory.mktemp("programs")
-    with preloaded.program(programs, "clout"):
+    with preloaded.program(programs, "clout", "import training.backtest as b; b._figures = lambda *_: {}"):
         return run_all(folder, True, programs)
 
 

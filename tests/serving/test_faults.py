@@ -432,8 +432,9 @@ class TestRegistryAway:
             words = ["server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--workers", "1"]
             words += ["--backend-store-uri", f"sqlite:///{complete_home.store}", "--no-serve-artifacts"]
             log = tmp_path / "server.log"
-            environment = os.environ | QUIET
-            with running([sys.executable, "-m", "mlflow", *words], log, env=environment, cwd=tmp_path) as process:
+            environment = os.environ | QUIET | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            command = [sys.executable, "-m", "mlflow", *words]
+            with running(command, log, preloaded.Popen, env=environment, cwd=tmp_path) as process:
                 awaited(process, log, lambda: answers(f"{address}/health"))
                 yield Home(complete_home.folder, address)
 
