@@ -50,10 +50,10 @@ def people(value: float) -> str:
 
 
 def feature_value(name: str, value: float | None) -> str:
-    """Format the value of a feature in its unit."""
+    """Format the value of a feature in its unit; a line of several features counts people."""
     if value is None:
         return UNKNOWN
-    if CATALOGUE[name].unit == "share":
+    if name in CATALOGUE and CATALOGUE[name].unit == "share":
         return percent(value)
     return number(value, 2).removesuffix(".00") if abs(value) < 100 else number(value)
 
