@@ -16,6 +16,7 @@ from features.events.event_table import VERBS, open_events
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.feature_table import KEYS, feature_rows, feature_table
 from features.utc import parse_utc
+from tests.benchmarks.timed import timed_statements
 
 SECOND = 1 / 86_400
 MICROSECOND = timedelta(microseconds=1)
@@ -261,6 +262,18 @@ class TestSelectedFeatures:
         assert scored.pair_columns(with_pairs=True)[:3] == ["last_age", "first_age", "weeks"]
         assert links.pair_columns(with_pairs=False) == []
         assert scored.piece_columns == ["unknown", "credit", "credible_age"]
+
+    def test_events_and_pairs_are_dropped_before_credibility_is_passed_on(self, table, as_of):
+        statements = []
+        events = load_encoded_events(table([(1, "ann", "like", "bob")]))
+        with timed_statements(events, lambda statement, *_: statements.append(statement)):
+            feature_rows(events, as_of, features=SCORED.names)
+        steps = [
+            (statement.partition(" ")[0], statement.split('"')[1]) for statement in statements if "clout0_" in statement
+        ]
+        seeds = steps.index(("CREATE", "clout0_seeds"))
+        assert {("DROP", "clout0_events"), ("DROP", "clout0_pairs")} < {*steps[:seeds]}
+        assert ("DROP", "clout0_responses") in steps[: steps.index(("CREATE", "clout0_recent_events"))]
 
     def test_creations_are_not_looked_up_for_features_that_do_not_read_them(self):
         assert "created" not in plan_features(SCORED.names).relations
