@@ -11,7 +11,7 @@ FAMILIES = (credible, tenure, responses, reach, response, persistence, network, 
 CATALOGUE = Catalogue(feature for family in FAMILIES for feature in family.FEATURES)
 SCORED = CATALOGUE.select(
     "credible_engagers_decayed_28d",
-    "established_rate_365d",
+    "responder_rate_365d",
     "established_periods_168d",
     "credible_posts_90d",
     "days_of_silence",

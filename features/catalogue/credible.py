@@ -5,10 +5,13 @@ Models use these features. The unweighted counts are displayed but do not move a
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 
 from features.aggregates.credibility import MUTUAL_FULL_DAYS, MUTUAL_MIN_DAYS
 from features.aggregates.windows import (
@@ -50,7 +53,7 @@ from features.catalogue.wording import (
 
 MONTH_DAYS, WEEK_DAYS = 28, 7
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
-RATE_DAYS = {"established_rate_365d": WEEK_DAYS, "credible_rate_365d": MONTH_DAYS}  # the fewest that each divides by
+FEW, FEW_DAYS = 5, 90
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
@@ -62,6 +65,55 @@ SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without
 SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 
+
+def _observed_days(age: float, least: int) -> float:
+    """Return the days that a rate is of, since the user was first seen: `least` at least, a year at most."""
+    return min(max(age, least), LOOKBACK_DAYS)
+
+
+Responders = TypeVar("Responders", float, np.ndarray)
+
+
+@dataclass(frozen=True)
+class ResponderRate:
+    """A rate of responders per 28 days since a user was first seen, of 365 days at most.
+
+    Parameters
+    ----------
+    few_days : the fewest days that the first five responders are divided by
+    days : the fewest days that all further ones are divided by
+
+    """
+
+    few_days: int
+    days: int
+
+    def of(self, responders: Responders, age: float) -> Responders:
+        """Return the rate of so many responders; `age` is in days."""
+        few_days, days = _observed_days(age, self.few_days), _observed_days(age, self.days)
+        further = np.maximum(responders - FEW, 0.0)
+        rate: Responders = (responders - further) * (MONTH_DAYS / few_days) + further * (MONTH_DAYS / days)
+        return rate
+
+    def responders(self, rate: float, age: float) -> float:
+        """Return how many responders give a rate, the inverse of `of`."""
+        few_days, days = _observed_days(age, self.few_days), _observed_days(age, self.days)
+        few = min(rate * few_days / MONTH_DAYS, FEW)
+        return few + (rate - MONTH_DAYS * few / few_days) * days / MONTH_DAYS
+
+    def of_users(self, user: ir.Table) -> ir.Value:
+        """Return the rate of each user; without responders it is 0, however new the account is."""
+        age, year = days_since_first_event(user), user.credible_engagers_365d
+        few = year.clip(upper=FEW)
+        further = (year - few) * MONTH_DAYS / age.clip(self.days, LOOKBACK_DAYS)
+        return few * MONTH_DAYS / age.clip(self.few_days, LOOKBACK_DAYS) + further
+
+
+RATES = {
+    "responder_rate_365d": ResponderRate(FEW_DAYS, WEEK_DAYS),
+    "established_rate_365d": ResponderRate(WEEK_DAYS, WEEK_DAYS),
+    "credible_rate_365d": ResponderRate(MONTH_DAYS, MONTH_DAYS),
+}
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
@@ -136,28 +188,24 @@ def _none_counts(row: Row) -> str | None:
     return _responded(LOOKBACK_DAYS)(0.0, row)
 
 
-def observed_days(age: float, least: int) -> float:
-    """Return the days that a rate is of, since the user was first seen: `least` at least, a year at most."""
-    return min(max(age, least), LOOKBACK_DAYS)
-
-
-def _described_rate(least: int) -> Sentence:
+def _described_rate(rate: ResponderRate) -> Sentence:
     """Say how many people responded in the time that a rate is of, a year or less, and what they count as."""
 
     def sentence(value: float | None, row: Row) -> str:
         age, year = value_of(row, "account_age_days"), value_of(row, YEAR)
         if not value or age is None or year is None:
-            return _responded(LOOKBACK_DAYS)(value, row) if not value else _described_bare_rate(value)
-        weight = value * observed_days(age, least) / MONTH_DAYS
+            return _responded(LOOKBACK_DAYS)(value, row) if not value else _described_bare_rate(rate, value)
+        weight = rate.responders(value, age)
         if not math.isclose(weight, year, rel_tol=1e-6):
-            return _described_bare_rate(value)
+            return _described_bare_rate(rate, value)
         return _described_responders(weight, row, LOOKBACK_DAYS, observed_period(age))
 
     return sentence
 
 
-def _described_bare_rate(value: float) -> str:
-    return f"For every four weeks of up to a year, responses count as {members(value)}."
+def _described_bare_rate(rate: ResponderRate, value: float) -> str:
+    few = "" if rate.few_days == rate.days else f" (the first {FEW} people over {rate.few_days} days or more)"
+    return f"For every four weeks of up to a year{few}, responses count as {members(value)}."
 
 
 def _or_nobody(when: str, text: str) -> Sentence:
@@ -365,19 +413,15 @@ def _posts_with_people(user: ir.Table) -> ir.Value:
     return user.unknown_pieces + ibis.least(by_known, user.credible_engagers_90d)
 
 
-def _rate(user: ir.Table, least: int) -> ir.Value:
-    """Return responders per `MONTH_DAYS`; a user without responders has rate 0, however new the account is."""
-    return user.credible_engagers_365d * MONTH_DAYS / days_since_first_event(user).clip(least, LOOKBACK_DAYS)
-
-
 def _rate_feature(name: str, title: str) -> Feature:
-    least = RATE_DAYS[name]
+    rate = RATES[name]
+    few = "" if rate.few_days == rate.days else f", for the first {FEW} people {rate.few_days} at least"
     return _feature(
         name,
         "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
-        f"person was first seen, {least} at least and 365 at most",
-        _described_rate(least),
-        lambda user: _rate(user, least),
+        f"person was first seen, {rate.days} at least and 365 at most{few}",
+        _described_rate(rate),
+        rate.of_users,
         relation="users",
         unit="people per 28 days",
         title=title,
@@ -429,7 +473,8 @@ FEATURES = [
         ),
         unit="people per 28 days",
     ),
-    _rate_feature("established_rate_365d", "Established responders every four weeks"),
+    _rate_feature("responder_rate_365d", "Established responders every four weeks"),
+    _rate_feature("established_rate_365d", "Established responders every four weeks, of 7 days at least"),
     _rate_feature("credible_rate_365d", "Established responders every four weeks, of 28 days at least"),
     _feature(
         "credible_returning_28d",

@@ -39,15 +39,15 @@ SCALE = Scale(4.0, 12.0)
 AVERAGE = Baseline(8_431, {}, None, {}, NEWEST["as_of"], active_days=56.0, scores=(48.0,))
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
-RATE = CATALOGUE["established_rate_365d"].describe(4.2)
+RATE = CATALOGUE["responder_rate_365d"].describe(4.2)
 ABSENT, ACTIVE = (CATALOGUE["days_of_absence"].describe(days) for days in (30, 0))
 COUNTED, AWAY = FACTS = (
     Fact(
         f"{RATE} {LATELY}",
         20.7,
-        ("established_rate_365d", "credible_engagers_decayed_28d"),
+        ("responder_rate_365d", "credible_engagers_decayed_28d"),
         (
-            FactRow(label("established_rate_365d"), "54.8", "11.7", 6.5),
+            FactRow(label("responder_rate_365d"), "54.8", "11.7", 6.5),
             FactRow(label("credible_engagers_decayed_28d"), "9.5", "1.4", 14.2),
         ),
     ),
@@ -88,7 +88,7 @@ EXPLANATION = {
     "families": {"reach": 20.71, "cadence": -2.0},
     "lines": [
         _line("credible_engagers_decayed_28d", 9.5, 14.21, LATELY, 1.4),
-        _line("established_rate_365d", 4.2, 6.5, RATE, 0.9),
+        _line("responder_rate_365d", 4.2, 6.5, RATE, 0.9),
         _line("days_of_absence", 30.0, -2.0, ABSENT, 0.0),
     ],
     "facts": [asdict(fact) | {"features": list(fact.features), "rows": [*map(asdict, fact.rows)]} for fact in FACTS],
@@ -211,7 +211,7 @@ MODEL = {
                 "most": 2.9,
                 "inputs": [
                     {"name": "expected_audience", "least": 0.0, "most": 5.6, "low_nats": 0.08, "high_nats": -0.11},
-                    {"name": "established_rate_365d", "least": 0.0, "most": 1.9, "low_nats": 0.12, "high_nats": 0.04},
+                    {"name": "responder_rate_365d", "least": 0.0, "most": 1.9, "low_nats": 0.12, "high_nats": 0.04},
                 ],
             },
         ],

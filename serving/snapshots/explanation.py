@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
-from features.catalogue.credible import RATE_DAYS
+from features.catalogue.credible import RATES
 from features.utc import UtcText
 from serving.snapshots.facts import Fact, facts_of, main_facts
 from serving.snapshots.story import (
@@ -165,7 +165,7 @@ def explanation(
         "for": [fact.pointed for fact in pro],
         "against": [fact.pointed for fact in contra],
         "rest": [] if unscored else _rest(parts, merged, main),
-        "not_counted": _not_counted(row, held_back, any(RATE_DAYS.keys() & fact.features for fact in main)),
+        "not_counted": _not_counted(row, held_back, any(RATES.keys() & fact.features for fact in main)),
         "change": [_compared(change, contra, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
@@ -229,7 +229,7 @@ def _not_counted(row: FeatureRow, held_back: Sequence[Discount], counted: bool) 
     """Say how many people responded and count, unless a reason does, and what they would add if counted in full."""
     if not held_back:
         return []
-    rate = next(name for name in RATE_DAYS if name in row)
+    rate = next(name for name in RATES if name in row)
     shown = [] if counted else [CATALOGUE[rate].describe(row[rate], row)]
     if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
         return [*shown, f"If everybody who responded counted in full, the score would be {LESS_THAN_LEAST}."]

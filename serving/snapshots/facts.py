@@ -10,7 +10,7 @@ from typing import TypeAlias
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible import MONTH_DAYS, NEVER, RATE_DAYS, SILENCE, WITHOUT_ESTABLISHED, observed_days
+from features.catalogue.credible import MONTH_DAYS, NEVER, RATES, SILENCE, WITHOUT_ESTABLISHED, ResponderRate
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.wording import WHOLE_FROM, count_of, pointed, rounded_to_sum
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
@@ -89,7 +89,7 @@ def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
 
 def _comparable(lines: Sequence[Line], row: FeatureRow) -> list[Line]:
     """Leave out the average weight of responses where more people count by it than those of whom it is a part."""
-    of_people = [_amount(line.typical, line, row) for line in lines if line.feature in RATE_DAYS]
+    of_people = [_amount(line.typical, line, row) for line in lines if line.feature in RATES]
     most = min((amount for amount in of_people if amount is not None), default=math.inf)
     return [
         replace(line, typical=None)
@@ -159,14 +159,14 @@ def _average(group: Sequence[Line], row: FeatureRow) -> str | None:
     feature, figure = _leading(group).feature, _typical(group, row)
     if not figure:
         return None
-    within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATE_DAYS and row[AGE] < LOOKBACK_DAYS else ""
+    within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATES and row[AGE] < LOOKBACK_DAYS else ""
     unit = " days ago" if feature in DAYS and figure[-1].isdigit() else ""
     return f"average{within}: {figure}{unit}"
 
 
 def _leading(group: Sequence[Line]) -> Line:
     """Return the line whose figures stand for features that say the same: that of the people, if there is one."""
-    return next((line for line in group if line.feature in RATE_DAYS), group[0])
+    return next((line for line in group if line.feature in RATES), group[0])
 
 
 def _typical(group: Sequence[Line], row: FeatureRow) -> str:
@@ -226,8 +226,8 @@ def _itself(value: float, _: FeatureRow) -> float:
     return value
 
 
-def _responders(least: int, rate: float, row: FeatureRow) -> float:
-    return rate * observed_days(row[AGE], least) / MONTH_DAYS
+def _responders(rate: ResponderRate, value: float, row: FeatureRow) -> float:
+    return rate.responders(value, row[AGE])
 
 
 def _days(value: float, _: FeatureRow) -> float:
@@ -239,7 +239,7 @@ def _silence(days: float, row: FeatureRow) -> float:
 
 
 LABELS = {
-    **dict.fromkeys(RATE_DAYS, "People who responded, as they count"),
+    **dict.fromkeys(RATES, "People who responded, as they count"),
     LATELY: "The weight of their responses now",
     POSTS: "Posts that drew engagement, 90 days",
     **dict.fromkeys(PERIODS, "Four-week periods (of 6) with a response"),
@@ -250,7 +250,7 @@ LABELS = {
     ANYBODY: "People who responded, counted alike",
 }
 AMOUNTS: dict[str, Amount] = {
-    **{name: partial(_responders, least) for name, least in RATE_DAYS.items()},
+    **{name: partial(_responders, rate) for name, rate in RATES.items()},
     **dict.fromkeys((LATELY, POSTS, *PERIODS, ANYBODY), _itself),
     **dict.fromkeys(SILENT, _silence),
     TENURE: _days,

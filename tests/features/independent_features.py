@@ -349,6 +349,11 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
         "credible_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(28, 365),
         "established_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(7, 365),
+        "responder_rate_365d": 28
+        * (
+            table["credible_engagers_365d"].clip(upper=5) / table["account_age_days"].clip(90, 365)
+            + (table["credible_engagers_365d"] - 5).clip(lower=0) / table["account_age_days"].clip(7, 365)
+        ),
         "tenure_days": table["days_since_first_act"],
         "credible_posts_90d": table["unknown_pieces"]
         + np.fmin(table["credible_pieces_drawing_90d"] - table["unknown_pieces"], table["credible_engagers_90d"]),

@@ -36,7 +36,7 @@ def feature_rows(users: list[str], seed: int) -> pd.DataFrame:
     reach = rng.lognormal(0.5, 1.2, len(users))
     values = {name: np.round(reach * rng.lognormal(0, 0.3, len(users)), 0) for name in CATALOGUE.names}
     frame = pd.DataFrame(values)
-    frame["credible_pace_28d"] = frame["established_rate_365d"] = reach
+    frame["credible_pace_28d"] = frame["responder_rate_365d"] = reach
     unknown = [feature.name for feature in CATALOGUE if feature.default is None]
     frame[unknown] = frame[unknown].mask(rng.random((len(users), len(unknown))) < 0.2)
     frame["mutual_share_365d"] /= 100

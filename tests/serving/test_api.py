@@ -130,7 +130,7 @@ def test_many_users_of_an_older_snapshot(client, home, bundle, scores, rows):
     assert read.instants == {"as_of": "2017-07-02T00:00:00Z"}
     problem(client.post("/v1/scores", json={"users": ["a"], "as_of": "2016-01-01"}), 404, "absent-snapshot")
     problem(client.post("/v1/scores", json={"users": ["a"], "as_of": "soon"}), 422, "no-instant")
-    refused = client.post("/v1/scores", json={"rows": [{"established_rate_365d": 1}], "as_of": "2017-07-02"})
+    refused = client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1}], "as_of": "2017-07-02"})
     assert "as_of applies to users only" in problem(refused, 422, "invalid-request")["detail"]
 
 
@@ -150,14 +150,14 @@ def test_absent_features_are_unknown(client, bundle):
             "/v1/scores",
             json={
                 "rows": [
-                    {"established_rate_365d": 3},
-                    {"credible_engagers_decayed_28d": 10.5, "established_rate_365d": None},
+                    {"responder_rate_365d": 3},
+                    {"credible_engagers_decayed_28d": 10.5, "responder_rate_365d": None},
                 ]
             },
         )
     )
     frame = pd.DataFrame(
-        [{"established_rate_365d": 3.0}, {"credible_engagers_decayed_28d": 10.5}],
+        [{"responder_rate_365d": 3.0}, {"credible_engagers_decayed_28d": 10.5}],
         columns=list(bundle.features),
         dtype=float,
     )
@@ -167,12 +167,12 @@ def test_absent_features_are_unknown(client, bundle):
 def test_features_outside_the_model_change_nothing(client):
     shown = {"followers": 1e6, "acts_365d": 5_600, "engagers_365d": 1e6}
     body = strict(
-        client.post("/v1/scores", json={"rows": [{"established_rate_365d": 3}, {"established_rate_365d": 3} | shown]})
+        client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 3}, {"responder_rate_365d": 3} | shown]})
     )
     assert body["scores"][0] == body["scores"][1]
 
 
-@pytest.mark.parametrize("features", [None, ["repetitions_beyond_10_90d", "acts_365d", "established_rate_365d"]])
+@pytest.mark.parametrize("features", [None, ["repetitions_beyond_10_90d", "acts_365d", "responder_rate_365d"]])
 def test_a_table_is_answered_as_its_rows_are(client, rows, features):
     names = features or CATALOGUE.names[::-1]
     selected = rows[names].head(200).astype(object).where(rows[names].head(200).notna(), None)
@@ -186,7 +186,7 @@ def test_a_table_is_answered_as_its_rows_are(client, rows, features):
     ("table", "message"),
     [
         ({"features": ["a"], "values": [[1]]}, "there is no feature called 'a'"),
-        ({"features": ["established_rate_365d"], "values": [[1], [None]]}, "1 of the 2 rows hold no known value"),
+        ({"features": ["responder_rate_365d"], "values": [[1], [None]]}, "1 of the 2 rows hold no known value"),
         ({"features": ["acts_365d"], "values": [[1]]}, "1 of the 1 rows hold no known value"),
         ({"features": ["acts_365d"] * 2, "values": []}, "a feature appears twice"),
         ({"features": [], "values": []}, "at least 1 item"),
@@ -205,7 +205,7 @@ def test_invalid_tables_are_refused(client, table, message):
 
 
 @pytest.mark.parametrize(
-    "body", [{"users": []}, {"rows": []}, {"table": {"features": ["established_rate_365d"], "values": []}}]
+    "body", [{"users": []}, {"rows": []}, {"table": {"features": ["responder_rate_365d"], "values": []}}]
 )
 def test_empty_requests_get_empty_responses(client, body):
     assert strict(client.post("/v1/scores", json=body))["users" if "users" in body else "scores"] == []
@@ -216,13 +216,13 @@ def test_empty_requests_get_empty_responses(client, body):
     [
         (
             [{"established_rate_365": 1.0}],
-            r"feature called 'established_rate_365' \(did you mean 'established_rate_365d'\?\)",
+            r"feature called 'established_rate_365' \(did you mean 'responder_rate_365d'\?\)",
         ),
         ([{"x" * 5000: 1.0} | {f"zz{k}": 1 for k in range(30)}], "and 21 more"),
-        ([{"established_rate_365d": 1.0}, {}], "1 of the 2 rows hold no known value; the first is row 1"),
-        ([{"established_rate_365d": None}], "hold no known value"),
+        ([{"responder_rate_365d": 1.0}, {}], "1 of the 2 rows hold no known value; the first is row 1"),
+        ([{"responder_rate_365d": None}], "hold no known value"),
         (
-            [{"established_rate_365d": 1.0}, {"followers": 1e6}],
+            [{"responder_rate_365d": 1.0}, {"followers": 1e6}],
             "1 of the 2 rows hold no known value; the first is row 1",
         ),
     ],
@@ -243,19 +243,19 @@ def test_rows_outside_the_catalogue_are_refused(client, posted, message):
         ('{"users": ["\\ud800"]}', "body: not valid JSON: unexpected end of hex escape at line 1 column 19"),
         ('{"users": [], "idz": []}', "body.idz: Extra inputs"),
         (
-            '{"rows": [{"established_rate_365d": "3"}]}',
-            "body.rows.0.established_rate_365d: Input should be a valid number",
+            '{"rows": [{"responder_rate_365d": "3"}]}',
+            "body.rows.0.responder_rate_365d: Input should be a valid number",
         ),
-        ('{"rows": [{"established_rate_365d": true}]}', "valid number; found True."),
-        ('{"rows": [{"established_rate_365d": NaN}]}', "finite number"),
-        ('{"rows": [{"established_rate_365d": 1e999}]}', "finite number"),
-        ('{"rows": [{"established_rate_365d": 1e300}]}', "less than or equal to"),
-        ('{"rows": [{"established_rate_365d": 1' + "0" * 400 + "}]}", "body.rows.0.established_rate_365d"),
+        ('{"rows": [{"responder_rate_365d": true}]}', "valid number; found True."),
+        ('{"rows": [{"responder_rate_365d": NaN}]}', "finite number"),
+        ('{"rows": [{"responder_rate_365d": 1e999}]}', "finite number"),
+        ('{"rows": [{"responder_rate_365d": 1e300}]}', "less than or equal to"),
+        ('{"rows": [{"responder_rate_365d": 1' + "0" * 400 + "}]}", "body.rows.0.responder_rate_365d"),
         (json.dumps({"users": ["a"] * 10_001}), "at most 10000 items"),
-        (json.dumps({"rows": [{"established_rate_365d": "x"}] * 100}), "and 97 more"),
+        (json.dumps({"rows": [{"responder_rate_365d": "x"}] * 100}), "and 97 more"),
         ("[", "body: not valid JSON: EOF while parsing a list at line 1 column 1"),
         ("[" * 5_000, "body: not valid JSON: recursion limit exceeded"),
-        ('{"rows": [{"established_rate_365d": 1,}]}', "body: not valid JSON: trailing comma at line 1"),
+        ('{"rows": [{"responder_rate_365d": 1,}]}', "body: not valid JSON: trailing comma at line 1"),
         ("", "body"),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_service_without_anything_says_what_to_do(tmp_path):
     problem(client.get("/v1/users/ann/score"), 503, "no-snapshot")
     problem(client.get("/v1/users/ann/score?as_of=2017-01-01"), 503, "no-snapshot")
     problem(client.post("/v1/scores", json={"users": ["ann"]}), 503, "no-snapshot")
-    problem(client.post("/v1/scores", json={"rows": [{"established_rate_365d": 1}]}), 503, "no-model")
+    problem(client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1}]}), 503, "no-model")
     problem(client.get("/v1/model"), 503, "no-model")
     assert client.get("/v1/catalogue").status_code == 200
 
@@ -376,7 +376,7 @@ def test_every_route_documents_its_problems(client):
 
 def test_responses_contain_plain_json_types(client):
     body = strict(
-        client.post("/v1/scores", json={"rows": [{"established_rate_365d": 1e15}, {"established_rate_365d": -1e15}]})
+        client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1e15}, {"responder_rate_365d": -1e15}]})
     )
     assert all(np.isfinite(list((score | score.pop("interval")).values())).all() for score in body["scores"])
 

@@ -447,7 +447,7 @@ class TestRegistryAway:
         state = service.until(lambda ready: ready["stale"])
         assert set(state["stale"]) == {"champion"}
         assert f"the registry at {there.tracking_uri} did not answer" in state["stale"]["champion"]["detail"]
-        row = {"rows": [{"established_rate_365d": 1}]}
+        row = {"rows": [{"responder_rate_365d": 1}]}
         assert service.client.post("/v1/scores", json=row).json()["model_version"] == "3"
         publish(there, LATER)
         state = service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))

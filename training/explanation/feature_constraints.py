@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from features.aggregates.windows import PERIOD_WEIGHTS
-from features.catalogue.credible import MONTH_DAYS, RATE_DAYS, observed_days
+from features.catalogue.credible import RATES
 from features.errors import CloutError
 
 # Each feature counts some of the events of the next.
@@ -104,9 +104,7 @@ def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float]
 
 def rates(row: Mapping[str, float], year: Number) -> dict[str, Number]:
     """Return the rates of a row per 28 days of so many engagers in the last 365 days, since the user was first seen."""
-    return {
-        name: year * MONTH_DAYS / observed_days(row[AGE], least) for name, least in RATE_DAYS.items() if name in row
-    }
+    return {name: rate.of(year, row[AGE]) for name, rate in RATES.items() if name in row}
 
 
 def engager_effects(row: Mapping[str, float], recent: Number, year: Number) -> dict[str, Number]:
@@ -116,12 +114,13 @@ def engager_effects(row: Mapping[str, float], recent: Number, year: Number) -> d
     or an array. Only the features that certainly move are included, not how often each engager returns or which pieces
     they respond to.
     """
+    before = {name: rate.responders(row[name], row[AGE]) for name, rate in RATES.items() if name in row}
     effects = {
         "credible_engagers_7d": recent / 4,
         "credible_engagers_28d": recent,
         "credible_engagers_90d": recent,
         YEAR: year,
-        **rates(row, year),
+        **{name: RATES[name].of(count + year, row[AGE]) - row[name] for name, count in before.items()},
         "credible_engagers_decayed_28d": recent * 0.5**0.5,
         "credible_pace_28d": recent * PERIOD_WEIGHTS[0] / sum(PERIOD_WEIGHTS),
     }

@@ -81,7 +81,7 @@ def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
 
     They are spread evenly over these days.
     """
-    values = {name: row[name] + rise * counts for name, rise in engager_effects(row, 1.0, 1.0).items()}
+    values = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
     if POSTS in row:
         values[POSTS] = row[POSTS] + counts
     soonest, none = MONTH_DAYS / (counts + 1), 0.0 * counts

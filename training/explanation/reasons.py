@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible import RATE_DAYS, YEAR
+from features.catalogue.credible import RATES, YEAR
 from features.catalogue.wording import count_of, observed_period, people, responders, times, value_of
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
@@ -20,7 +20,7 @@ LEAST_POINTS = 0.5
 MOST_REASONS = 3
 MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
-SAME_PEOPLE = (*RATE_DAYS, "credible_engagers_decayed_28d")  # the first tell more of them
+SAME_PEOPLE = (*RATES, "credible_engagers_decayed_28d")  # the first tell more of them
 
 
 @dataclass(frozen=True)

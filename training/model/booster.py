@@ -21,6 +21,9 @@ FEW_ROWS = 64
 # In fewer bins, and leaves of as many rows everywhere, the users with the largest audiences would not be told apart.
 MOST_BINS = 4095
 LEAST_ROWS_PER_LEAF, INFORMATION, LARGEST_SHARE = 10, 2.0, 1 / 40  # LightGBM estimates rows from second derivatives
+# Of users to whom a few established people responded lately, some find a large audience at once. If they were learnt
+# from, one friend of a new account would count for many people.
+FEW_RESPONDERS, MOST_WITHOUT, MOST_FOR_EACH = 5.0, 2.0, 2.0
 SAMPLE_WEIGHT = "sample_weight"  # a column of `training.dataset.sampling`, where rows are sampled
 PREDICTION_LOCK = Lock()
 
@@ -36,6 +39,7 @@ def predict(booster: lgb.Booster, matrix: np.ndarray, **options: Any) -> np.ndar
         return np.asarray(booster.predict(matrix[:, : booster.num_feature()], **threads, **options))
 
 
+LATELY = "credible_engagers_decayed_28d"
 DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
 MONOTONE_METHOD = "intermediate"  # "advanced" makes trees that are not monotone
 # Few users repeat themselves, so that a tree gains little by a split on it, however much it says about them.
@@ -53,7 +57,8 @@ def fit_booster(
 
     The booster is monotone in every feature with a stated direction. The gain of splits is multiplied by PREFERENCE of
     their feature, if any. Leaves hold as much information, not as many rows: few users with a large audience tell as
-    much as many with a small one. Equal rows and configuration give equal trees.
+    much as many with a small one. The audiences are those of `learnt_audience`. Equal rows and configuration give equal
+    trees.
 
     Parameters
     ----------
@@ -88,6 +93,19 @@ def leaf_information(rows: pd.DataFrame, config: Model) -> float:
     return float(size * (_weights(rows, config) * information).mean())
 
 
+def learnt_audience(rows: pd.DataFrame) -> np.ndarray:
+    """Return the audiences of panel rows that boosters learn from, people, shape (rows,).
+
+    Where established people responded lately and weigh five at most together, an audience counts as two people and two
+    more for each of them at most. All are then raised by one factor, so that they add up to the real ones.
+    """
+    audience, responders = rows["audience"].to_numpy(float), rows[LATELY].to_numpy(float)
+    few = (responders > 0) & (responders <= FEW_RESPONDERS)
+    limited = np.where(few, np.minimum(audience, MOST_WITHOUT + MOST_FOR_EACH * responders), audience)
+    weights = sample_weights(rows)
+    return np.asarray(limited * ((weights * audience).sum() / max((weights * limited).sum(), 1.0)))
+
+
 def fit_bounded_booster(rows: pd.DataFrame, config: Model, start: np.ndarray) -> lgb.Booster:
     """Train on what `fit_booster` leaves unexplained, with the features of BOUNDED alone.
 
@@ -116,7 +134,7 @@ def _train(
 ) -> lgb.Booster:
     data = lgb.Dataset(
         matrix,
-        label=rows["audience"].to_numpy(float),
+        label=learnt_audience(rows),
         weight=_weights(rows, config),
         init_score=start,
         feature_name=names,

@@ -236,7 +236,8 @@ def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | 
 def _ten_points(attacks: AttackReport) -> list[str]:
     """Say by how few accounts an ordinary member gained ten points, or what gained most."""
     tries = [(result.gain_median, result.accounts, result.description) for result in attacks.attacks]
-    tries += [(result.gain_median, result.people + 1, result.description) for result in attacks.alliances or ()]
+    allied = [result for result in attacks.alliances or () if not result.new_member]
+    tries += [(result.gain_median, result.people + 1, result.description) for result in allied]
     enough = [tried for tried in tries if tried[0] >= TEN_POINTS]
     if enough:
         gain, _, description = min(enough, key=lambda tried: (tried[1], -tried[0]))

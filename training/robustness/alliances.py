@@ -2,10 +2,11 @@
 
 They are not fake accounts, and so they count: the limits are in people. Whoever brings `k` people to respond has an
 audience of `k`, and the expected audience may rise by 1.25 of them each; people who answer each other may raise it by
-half of one each, however long they do. New accounts that established users answered are limited in points too.
+half of one each, however long they do. New accounts that established users answered are limited in points too. A new
+account with established responders is compared with one that posts the same and that nobody answers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -39,6 +40,7 @@ KNOWN_QUANTILE = 0.75
 MIN_ENGAGERS = 3
 RING_DAYS, RING_MEETINGS = 300, 3
 MEMBERS, FEWEST_MEMBERS = 20, 5
+UNANSWERED = ", unanswered"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class Alliance:
     ring : whether the helpers are accounts that have established themselves by answering each other for 300 days
     answers : how many established users answered a question of each helper, who are new accounts; 0 for others
     points : by how many points the median member may rise; None for people who were there before, limited in people
+    new_member : whether the member is an account that begins with its first post, instead of an ordinary member
 
     """
 
@@ -83,6 +86,7 @@ class Alliance:
     ring: bool = False
     answers: int = 0
     points: float | None = None
+    new_member: bool = False
 
     @property
     def exchanged(self) -> bool:
@@ -106,6 +110,12 @@ def _helped(people: int, days: int) -> Alliance:
     return Alliance(name, f"{who} every daily post for {days} days", people, days, lambda helpers: helpers.known)
 
 
+def _started(people: int, days: int) -> Alliance:
+    who = "an established user answers" if people == 1 else f"{people} established users answer"
+    description = f"{who} every daily post of a new account for {days} days"
+    return Alliance(f"new_with_{people}_for_{days}d", description, people, days, lambda h: h.known, new_member=True)
+
+
 def _pod(size: int, days: int) -> Alliance:
     description = f"{size} members answer each other's every daily post for {days} days"
     return Alliance(f"pod_{size}_for_{days}d", description, size - 1, days)
@@ -114,6 +124,7 @@ def _pod(size: int, days: int) -> Alliance:
 ANSWERED = "12 new accounts, each answered by 3 established users before, answer every daily post for 28 days"
 ALLIANCES = (
     *(_helped(people, days) for people in (1, 2, 3, 5) for days in (7, 28, 120)),
+    *(_started(people, days) for people in (1, 2, 3, 5) for days in (7, 28)),
     *(_pod(size, days) for size in (5, 12, 20) for days in (28, 120)),
     Alliance("star_28d", "the community's star answers every daily post for 28 days", 1, 28, lambda h: h.stars),
     Alliance("dormant_5_28d", "5 dormant accounts that were known answer for 28 days", 5, 28, lambda h: h.dormant),
@@ -129,7 +140,8 @@ def alliance_suite(
 
     Members are ordinary: they acted in the last 28 days, are in the middle half of those by score, and were first seen
     more than 180 days ago. Up to 20 members try each alliance, or one group. An alliance for which there are too few
-    people is left out: their median would say little.
+    people is left out: their median would say little. As many new accounts try those of new accounts; what they gain is
+    beyond an account that posts the same at the same times and that nobody answers.
 
     Parameters
     ----------
@@ -158,9 +170,12 @@ def alliance_suite(
         ]
         if not parts:
             return ()
-        added = open_events(pd.concat(parts, ignore_index=True), events.get_backend())
+        new = [member for alliance, several in groups if alliance.new_member for group in several for member in group]
+        made = pd.concat([*parts, *(_unanswered(part, new) for part in parts)], ignore_index=True)
+        added = open_events(made, events.get_backend())
         with cached_with(encoded, encode_events(added, (ALL,))) as attacked:
             after = _predict(attacked, bundle, at)
+    before = pd.concat([before, after.loc[[member + UNANSWERED for member in new]].set_axis(new)])
     results, start = [], 0
     for alliance, several in groups:
         own = sum(int((~part["provoked"]).sum()) for part in parts[start : start + len(several)])
@@ -202,20 +217,31 @@ def _helpers(others: pd.DataFrame) -> Helpers:
 def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:
     """Give each alliance groups of its own: one where members answer each other, 5 to 20 of one member elsewhere.
 
-    An alliance is left out where too few members remain.
+    An alliance is left out where too few members remain. Alliances of new accounts get as many accounts as others get
+    members.
     """
-    single = sum(alliance.group == 1 for alliance in ALLIANCES)
-    pods = sum(alliance.group for alliance in ALLIANCES if alliance.group > 1)
+    ordinary = [alliance for alliance in ALLIANCES if not alliance.new_member]
+    single = sum(alliance.group == 1 for alliance in ordinary)
+    pods = sum(alliance.group for alliance in ordinary if alliance.group > 1)
     most = min(max((len(members) - pods) // single, 1), MEMBERS)
     groups, start = [], 0
     for alliance in sorted(ALLIANCES, key=lambda alliance: alliance.group):
         count = most if alliance.group == 1 else 1
-        several = [members[start + k * alliance.group : start + (k + 1) * alliance.group] for k in range(count)]
-        several = [group for group in several if len(group) == alliance.group]
-        start += len(several) * alliance.group
+        if alliance.new_member:
+            several = [np.array([f"{FAKE} {alliance.name} {k}"], dtype=object) for k in range(count)]
+        else:
+            several = [members[start + k * alliance.group : start + (k + 1) * alliance.group] for k in range(count)]
+            several = [group for group in several if len(group) == alliance.group]
+            start += len(several) * alliance.group
         if len(several) * alliance.group >= FEWEST_MEMBERS:
             groups.append((alliance, several))
     return groups
+
+
+def _unanswered(events: pd.DataFrame, accounts: Sequence[str]) -> pd.DataFrame:
+    """Return the posts of accounts among some events as those of others, whom nobody answers."""
+    posts = events[events["actor"].isin(accounts) & (events["verb"] == "post")]
+    return posts.assign(actor=posts["actor"] + UNANSWERED, object=posts["object"] + UNANSWERED)
 
 
 def _alliance_events(
@@ -276,4 +302,5 @@ def _result(
         gain_low=low_median(points),
         points_limit=alliance.points,
         acts=round(acts / len(members)),
+        new_member=alliance.new_member,
     )

@@ -67,7 +67,7 @@ class AttackResult(Report):
 
 @dataclass(frozen=True)
 class AllianceResult(Report):
-    """What established people who respond on demand gain an ordinary member.
+    """What established people who respond on demand gain an ordinary member or a new account.
 
     Parameters
     ----------
@@ -85,6 +85,7 @@ class AllianceResult(Report):
     acts : events per member; those by which established users answer new accounts do not count
     gain_low : the lower end of the 95 % interval of the median of points
     points_limit : how many points may be gained; None where people alone are limited
+    new_member : whether it is a new account, which gains beyond one that posts the same and that nobody answers
 
     """
 
@@ -104,6 +105,7 @@ class AllianceResult(Report):
     acts: int = 0
     gain_low: float = 0.0
     points_limit: float | None = None
+    new_member: bool = False
 
     @property
     def exceeds(self) -> bool:

@@ -38,7 +38,7 @@ EXAMPLES = {
         "summary": "Feature rows",
         "value": {
             "rows": [
-                {"established_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "repetitions_beyond_10_90d": None}
+                {"responder_rate_365d": 3.5, "credible_engagers_decayed_28d": 4, "repetitions_beyond_10_90d": None}
             ]
         },
     },
@@ -46,7 +46,7 @@ EXAMPLES = {
         "summary": "Feature rows as a table",
         "value": {
             "table": {
-                "features": ["established_rate_365d", "repetitions_beyond_10_90d"],
+                "features": ["responder_rate_365d", "repetitions_beyond_10_90d"],
                 "values": [[3.5, None], [0, 2]],
             }
         },

@@ -336,6 +336,7 @@ BOUNDS = {
     "seniority_days": lambda _: 1.0,
     "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
     "established_rate_365d": lambda day: 4 * weighing("known", 365)(day) + day.before["established_rate_365d"] / 7,
+    "responder_rate_365d": lambda day: 4 * weighing("known", 365)(day) + day.before["responder_rate_365d"] / 7,
     # responses
     "early_responders": lambda day: day.in_window("known", 365) + 1,
     "responders_decayed_28d": fading("responders_decayed_28d", 28, "known", 365),
@@ -472,6 +473,7 @@ RISING = {
     "seniority_days",
     "credible_rate_365d",
     "established_rate_365d",
+    "responder_rate_365d",
     # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
     *(feature.name for feature in CATALOGUE if feature.relation in ("responders", "credibility")),
     *(feature.name for feature in CATALOGUE if feature.relation == "pieces" and feature.name.startswith("credible")),

@@ -126,6 +126,7 @@ WEEKS_ACTIVE = [  # as_of is a Sunday's midnight, so the present week began six 
 # Nobody here is established, so everybody is credible; who is engaged with in return weighs 0.4 at most.
 HALF = [(59, "g", "like", "u"), (1, "u", "repost", "g")]  # 0.4 (59 - 28) / (90 - 28)
 MUTUAL = 0.2
+SEVEN = [(1, name, "like", "u") for name in "abcdefg"]
 NOBODY_YET = [(28, "h", "like", "u"), (1, "u", "like", "h")]
 NO_RESPONSE = [
     (1, "x1", "follow", "u"),
@@ -367,6 +368,11 @@ BY_HAND = [
     ("established_rate_365d", [(14, "u", "post", None), (10, "a", "like", "u")], 2),
     ("established_rate_365d", [(3, "u", "post", None), (1, "a", "like", "u")], 4),
     ("established_rate_365d", [(3, "u", "post", None)], 0),
+    ("responder_rate_365d", [(20, "u", "post", None), (10, "a", "like", "u"), *HALF], (1 + MUTUAL) * 28 / 90),
+    ("responder_rate_365d", [(120, "u", "post", None), (10, "a", "like", "u")], 28 / 120),
+    ("responder_rate_365d", [(14, "u", "post", None), *SEVEN], 5 * 28 / 90 + 2 * 28 / 14),
+    ("responder_rate_365d", [(3, "u", "post", None), *SEVEN], 5 * 28 / 90 + 2 * 28 / 7),
+    ("responder_rate_365d", [(3, "u", "post", None)], 0),
     ("seniority_days", [(3, "u", "post", None), (200.5, None, "like", "u"), (300, "a", "view", "u")], 20.5),
     ("seniority_days", [(600, "u", "view", None), (200.5, "a", "like", "u")], 420),
     ("seniority_days", [(180, "u", "view", None)], 0),
@@ -1201,7 +1207,7 @@ class TestWords:
         }
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
         assert {name for name in raising if "credible" not in name} == {
-            "established_rate_365d",
+            "responder_rate_365d",
             "established_periods_168d",
             "tenure_days",
         }

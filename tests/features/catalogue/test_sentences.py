@@ -190,7 +190,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("days_of_silence", 338.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
-        ("established_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        ("responder_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         (
             "credible_engagers_decayed_28d",
             0.0,
@@ -200,7 +200,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ("days_of_silence", 0.0, ONLY_UNKNOWN, "The last anonymous response came within the last 28 days."),
         ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
         (
-            "established_rate_365d",
+            "responder_rate_365d",
             0.0,
             ONLY_UNKNOWN,
             "No known person responded in the last year, only anonymous ones.",
@@ -292,25 +292,28 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "As responses lose half their weight every four weeks, all those so far now weigh as 0.4 people.",
         ),
         (
-            "established_rate_365d",
+            "responder_rate_365d",
             0.3,
             {},
-            "For every four weeks of up to a year, responses count as less than half an established member.",
+            "For every four weeks of up to a year (the first 5 people over 90 days or more), responses count as "
+            "less than half an established member.",
         ),
         (
-            "established_rate_365d",
+            "responder_rate_365d",
             9.3,
             {},
-            "For every four weeks of up to a year, responses count as about 9 established members.",
+            "For every four weeks of up to a year (the first 5 people over 90 days or more), responses count as "
+            "about 9 established members.",
         ),
         (
-            "established_rate_365d",
+            "responder_rate_365d",
             9.3,
             {"account_age_days": 800.0, "credible_engagers_365d": 12.0},
-            "For every four weeks of up to a year, responses count as about 9 established members.",
+            "For every four weeks of up to a year (the first 5 people over 90 days or more), responses count as "
+            "about 9 established members.",
         ),
         (
-            "established_rate_365d",
+            "responder_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
             "1,060 people responded in the last year and together count as about 275 established members; about 700 "
@@ -318,15 +321,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responds to them as well.",
         ),
         (
-            "established_rate_365d",
-            78.0 * 28 / 12.5,
+            "responder_rate_365d",
+            5.0 * 28 / 90 + 73.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
             "863 people responded in the 12 days since this user was first seen and together count as about 78 "
             "established members; about 700 are taken off because hardly any established member responds to them, "
             "and about 85 because this user responds to them as well.",
         ),
         (
-            "established_rate_365d",
+            "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
             "None of the 785 people who responded in the last year counts, because hardly any established member "

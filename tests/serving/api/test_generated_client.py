@@ -107,7 +107,7 @@ def test_batches_are_scored(call, rows):
     request = models().ScoreRequest
     batch = call("score_batch", body=request(users=["user0001", "nobody"], as_of=EARLIER)).parsed
     assert ([score.user for score in batch.users], batch.unknown, batch.as_of) == (["user0001"], ["nobody"], EARLIER)
-    table = models().Table(features=["established_rate_365d"], values=[[3.0], [9.0]])
+    table = models().Table(features=["responder_rate_365d"], values=[[3.0], [9.0]])
     low, high = call("score_batch", body=request(table=table)).parsed.scores
     assert low.score < high.score
     assert low.interval.level == high.interval.level == 0.9

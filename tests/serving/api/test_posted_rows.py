@@ -40,7 +40,7 @@ def both(client, body, **headers):
     return shortly
 
 
-SEEN = ("established_rate_365d", "followers", "acts_365d")
+SEEN = ("responder_rate_365d", "followers", "acts_365d")
 
 
 def test_tables_and_rows_are_decoded():
@@ -81,21 +81,21 @@ def test_other_bodies_get_the_errors_of_the_schemas(client, body):
 
 
 def test_too_many_rows_get_the_errors_of_the_schemas(client):
-    body = json.dumps({"table": {"features": ["established_rate_365d"], "values": [[1]] * 10_001}}).encode()
+    body = json.dumps({"table": {"features": ["responder_rate_365d"], "values": [[1]] * 10_001}}).encode()
     assert decode_rows(body, SEEN) is None
     assert both(client, body).status_code == 422
 
 
 READ = [
-    {"rows": [{"established_rate_365d": 3}]},
-    {"rows": [{"established_rate_365d": 3}] * 3, "table": None},
-    {"rows": [{"established_rate_365d": 3}, {"established_rate_365d": None}]},
-    {"rows": [{"established_rate_365d": 3}, {"followers": 3, "established_rate_365d": 2}, {}]},
+    {"rows": [{"responder_rate_365d": 3}]},
+    {"rows": [{"responder_rate_365d": 3}] * 3, "table": None},
+    {"rows": [{"responder_rate_365d": 3}, {"responder_rate_365d": None}]},
+    {"rows": [{"responder_rate_365d": 3}, {"followers": 3, "responder_rate_365d": 2}, {}]},
     {"rows": [{}]},
     {"table": {"features": ["followers"], "values": [[1]]}},
-    {"table": {"features": ["followers", "established_rate_365d"], "values": [[1, 2.5], [None, 0]]}},
-    {"table": {"features": ["established_rate_365d"], "values": [[1e15], [-1e15], [1e-320], [-0.0]]}},
-    {"table": {"features": ["established_rate_365d"], "values": [[k / 7] for k in range(1_500)]}},
+    {"table": {"features": ["followers", "responder_rate_365d"], "values": [[1, 2.5], [None, 0]]}},
+    {"table": {"features": ["responder_rate_365d"], "values": [[1e15], [-1e15], [1e-320], [-0.0]]}},
+    {"table": {"features": ["responder_rate_365d"], "values": [[k / 7] for k in range(1_500)]}},
 ]
 
 
@@ -116,7 +116,7 @@ def test_valid_rows_skip_the_schemas(client, monkeypatch):
 
 numbers = st.none() | st.integers(-(10**15), 10**15) | st.floats(-1e15, 1e15)
 bounds = st.none() | st.integers() | st.floats() | st.booleans() | st.text(max_size=2)
-names = st.sampled_from([*CATALOGUE.names[:5], "established_rate_365d", "a", "\N{SNOWMAN}"])
+names = st.sampled_from([*CATALOGUE.names[:5], "responder_rate_365d", "a", "\N{SNOWMAN}"])
 tables = st.fixed_dictionaries(
     {"features": st.lists(names, max_size=3), "values": st.lists(st.lists(numbers, max_size=3), max_size=4)}
 )

@@ -38,7 +38,7 @@ def test_a_close_name_is_suggested(client):
 
 
 def test_posted_rows_refuse_them_too(client):
-    body = {"rows": [{"established_rate_365d": 3}]}
+    body = {"rows": [{"responder_rate_365d": 3}]}
     assert client.post("/v1/scores", json=body).status_code == 200
     assert client.post("/v1/scores?scope=all", json=body).status_code == 422
 

@@ -262,7 +262,7 @@ def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with
             assert client.get(path).status_code == 200
         assert client.get("/v1/users/nobody/score").status_code == 404
         for many in (1, 500, 5_000):
-            rows = {"rows": [{"established_rate_365d": 3}] * many}
+            rows = {"rows": [{"responder_rate_365d": 3}] * many}
             assert client.post("/v1/scores", json=rows).status_code == 200
         assert time.monotonic() - begun < 10
         waiting.set()

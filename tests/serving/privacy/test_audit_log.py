@@ -153,7 +153,7 @@ def test_route_without_users_fails(empty_home):
 def test_lists_log_every_user_requested_or_returned(client, home):
     secret = read_key(home)
     client.post("/v1/scores", json={"users": ["user0001", "nobody", "user0002", "user0001"]})
-    client.post("/v1/scores", json={"rows": [{"established_rate_365d": 1}]})
+    client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1}]})
     shown = client.get("/v1/users?limit=3").json()["users"]
     batch, rows, page = entries(home)
     assert batch["about"] == [secret.keyed_id(user) for user in ("user0001", "nobody", "user0002")]

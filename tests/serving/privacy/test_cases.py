@@ -248,7 +248,7 @@ def test_case_file_compares_stored_and_present_explanation(client, home, bundle,
     case = contest(client)
     then = client.get(f"/v1/cases/{case['case']}").json()["explanation"]
     later = rows.copy()
-    later.loc[later["user"] == "user0001", "established_rate_365d"] *= 50
+    later.loc[later["user"] == "user0001", "responder_rate_365d"] *= 50
     at = open_snapshot(home).as_of + timedelta(days=28)
     write_snapshot(home, at, bundle, "5", score_rows(bundle, "5", later), later)
     client.app.state.watcher.look()

@@ -53,7 +53,7 @@ def bundle(rows):
     frames = []
     for seed, cutoff in enumerate(cutoffs):
         pull = (
-            rows["established_rate_365d"]
+            rows["responder_rate_365d"]
             * np.exp(-rows["days_of_absence"] / 40)
             * (1 - rows["repetitions_beyond_10_90d"] / 8)
         )
@@ -260,7 +260,7 @@ class TestCommand:
         )
 
     def test_a_change_shows_its_parts(self, run_what_if):
-        code, out, _ = run_what_if("user0001", "--set", "established_rate_365d=90")
+        code, out, _ = run_what_if("user0001", "--set", "responder_rate_365d=90")
         assert code == 0
         assert "(in others' hands)" in out
         assert "of it:" in out

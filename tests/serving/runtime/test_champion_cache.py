@@ -15,7 +15,7 @@ from training.home import Home
 from training.registry.model_registry import RegistryError
 
 PATIENCE = 60
-ROW = {"rows": [{"established_rate_365d": 3}]}
+ROW = {"rows": [{"responder_rate_365d": 3}]}
 
 
 @pytest.fixture

@@ -365,7 +365,7 @@ def test_another_champion_is_taken_up(registered):
     look(client)
     assert ready(client)["model_version"] == "2"
     assert client.get("/v1/model").json()["figures"] == {"metrics": {"score": {"auc": 0.5}}}
-    results = client.post("/v1/scores", json={"rows": [{"established_rate_365d": 1}]}).json()
+    results = client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1}]}).json()
     assert results["model_version"] == "2"
     promote(home, "1")
     look(client)
@@ -472,7 +472,7 @@ def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, remainde
     assert results["model_version"] == "1"
     assert set(results["stale"]) == {"champion"}
     assert str(home.store) in results["stale"]["champion"]["detail"]
-    assert client.post("/v1/scores", json={"rows": [{"established_rate_365d": 1}]}).status_code == 200
+    assert client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1}]}).status_code == 200
     home.store.unlink(missing_ok=True)
     (tmp_path / "away").rename(home.store)
     look(client)

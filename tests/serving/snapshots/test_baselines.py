@@ -141,7 +141,7 @@ def test_a_change_is_between_the_ledgers_of_the_scope(scoped_home, snapshot, sco
 def test_what_if_gives_the_difference_of_two_ledgers(snapshot):
     scope, row = "network:a", snapshot.feature_row("user0001", "network:a")
     outcome = simulate_change(
-        snapshot, "user0001", scope, {"established_rate_365d": row["established_rate_365d"] + 9}
+        snapshot, "user0001", scope, {"responder_rate_365d": row["responder_rate_365d"] + 9}
     ).asked
     before, after = (
         contributions(snapshot.bundle, pd.DataFrame([values]), snapshot.baseline(scope)).iloc[0]

@@ -6,7 +6,7 @@ from serving.snapshots.facts import AMOUNTS, LABELS, Fact, facts_of, label, main
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
-RATE, LATELY, PERIODS = "established_rate_365d", "credible_engagers_decayed_28d", "established_periods_168d"
+RATE, LATELY, PERIODS = "responder_rate_365d", "credible_engagers_decayed_28d", "established_periods_168d"
 ROW = {"account_age_days": 56.0, "days_since_last_act": 91.4}
 IN_ONE = "In 1 of the last six four-week periods a response came that counts in full."
 
@@ -23,7 +23,7 @@ def facts(*lines, base=28.42, row=ROW):
 @pytest.mark.parametrize(
     ("feature", "value", "points", "typical", "shown"),
     [
-        (RATE, 4.0, 2.24, 1.0, " (average in 56 days: 2)"),
+        (RATE, 4.0, 2.24, 1.0, " (average in 56 days: 3.2)"),
         (LATELY, 4.0, 2.24, 0.52, " (average: 0.5)"),
         (LATELY, 0.0, -2.24, None, ""),
         ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
@@ -78,7 +78,7 @@ def test_a_user_who_was_never_active_has_no_days():
 
 def test_two_numbers_of_the_same_people_have_their_own_averages():
     (fact,) = facts((RATE, 13.5, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
-    assert fact.sentence == "About 27 count (average in 56 days: 10). They weigh 5 (average: 1.2)."
+    assert fact.sentence == "About 27 count (average in 56 days: 11.9). They weigh 5 (average: 1.2)."
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "10", 2.8),
         (LABELS[LATELY], "5", "1.2", 4.4),

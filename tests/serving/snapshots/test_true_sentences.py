@@ -152,10 +152,11 @@ class Person:
     def more(self, recent, year):
         """Return the features if more established people had responded, spread over the last 28 days."""
         row = self.row
+        responders, age = row["credible_engagers_365d"] + year, min(row["account_age_days"], 365)
+        first = 28 / max(age, 90) * min(responders, 5)
         return {
             "credible_engagers_decayed_28d": row["credible_engagers_decayed_28d"] + recent * math.sqrt(0.5),
-            "established_rate_365d": row["established_rate_365d"]
-            + year * 28 / min(max(row["account_age_days"], 7), 365),
+            "responder_rate_365d": first + 28 / max(age, 7) * max(responders - 5, 0),
         }
 
     def with_members(self, count):

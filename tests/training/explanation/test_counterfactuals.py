@@ -204,7 +204,7 @@ class TestWhatIf:
             bundle, feature_row(one(top_rows, 0)), [Scenario({"credible_engagers_decayed_28d": 1e5}, {})], peers
         )
         outside = {change.feature for change in outcome.changes if change.outside}
-        assert {"credible_engagers_decayed_28d", "established_rate_365d"} <= outside
+        assert {"credible_engagers_decayed_28d", "responder_rate_365d"} <= outside
         assert not outcome.in_own_hands
 
     def test_consequences_may_become_unknown(self, bundle, top_rows, peers):

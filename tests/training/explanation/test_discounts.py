@@ -45,12 +45,14 @@ def test_uncounted_people(bundle, ordinary, kind, change):
 
 def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
     grown = ordinary.assign(**MANY_NEW)
+    year, age = grown["credible_engagers_365d"] + 50, grown["account_age_days"]
+    few = year.clip(upper=5)
     counted = grown.assign(
         credible_engagers_7d=grown["credible_engagers_7d"] + 10,
         credible_engagers_28d=grown["credible_engagers_28d"] + 40,
         credible_engagers_90d=grown["credible_engagers_90d"] + 40,
-        credible_engagers_365d=grown["credible_engagers_365d"] + 50,
-        established_rate_365d=grown["established_rate_365d"] + 50 * 28 / grown["account_age_days"].clip(7, 365),
+        credible_engagers_365d=year,
+        responder_rate_365d=28 * (few / age.clip(90, 365) + (year - few) / age.clip(7, 365)),
         credible_engagers_decayed_28d=grown["credible_engagers_decayed_28d"] + 40 * np.sqrt(0.5),
         credible_pace_28d=grown["credible_pace_28d"] + 40 / sum(0.5**k for k in range(6)),
     )

@@ -146,7 +146,7 @@ def test_two_more_members_by_hand():
         "credible_engagers_28d": 3.0,
         "credible_engagers_90d": 3.0,
         "credible_engagers_365d": 3.0,
-        "established_rate_365d": 1 + 2 * 28 / 7,
+        "responder_rate_365d": 28 * (5 / 90 + (1 * 90 / 28 + 2 - 5) / 7),
         "credible_engagers_decayed_28d": 1 + 2**0.5,
         "credible_pace_28d": 1 + 2 * 32 / 63,
         "credible_posts_90d": 3.0,

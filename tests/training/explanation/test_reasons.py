@@ -38,7 +38,7 @@ def test_at_most_three_of_a_family():
     assert MOST_OF_A_FAMILY == 3
 
 
-RATE, LATELY = "established_rate_365d", "credible_engagers_decayed_28d"
+RATE, LATELY = "responder_rate_365d", "credible_engagers_decayed_28d"
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ class TestPredict:
 
     def test_missing_features_are_named(self, bundle, rows):
         with pytest.raises(
-            CatalogueError, match=rf"lack 2 of the model's {len(INPUTS)} features: established_rate_365d, early_re"
+            CatalogueError, match=rf"lack 2 of the model's {len(INPUTS)} features: responder_rate_365d, early_re"
         ):
-            bundle.predict(rows.drop(columns=["followers", "early_responders", "established_rate_365d"]))
+            bundle.predict(rows.drop(columns=["followers", "early_responders", "responder_rate_365d"]))
 
     @pytest.mark.parametrize("value", ["many", "", [1], {}])
     def test_a_value_that_is_not_a_number(self, bundle, rows, value):

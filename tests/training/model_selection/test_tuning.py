@@ -55,8 +55,8 @@ def rows(users, cutoff, seed):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(0.0, index=range(users), columns=CATALOGUE.names)
     frame["credible_engagers_decayed_28d"] = rng.poisson(2, users).astype(float)
-    frame["established_rate_365d"] = rng.lognormal(1, 1, users).round()
-    mean = np.exp(-2 + 0.3 * frame["credible_engagers_decayed_28d"] + 0.3 * np.log1p(frame["established_rate_365d"]))
+    frame["responder_rate_365d"] = rng.lognormal(1, 1, users).round()
+    mean = np.exp(-2 + 0.3 * frame["credible_engagers_decayed_28d"] + 0.3 * np.log1p(frame["responder_rate_365d"]))
     names = [f"u{k}" for k in range(users)]
     return frame.assign(user=names, scope="all", as_of=pd.Timestamp(cutoff), audience=rng.poisson(mean))
 

@@ -96,10 +96,11 @@ def test_limits_say_what_ten_points_cost(trained, gains, sentence):
         AllianceResult(name, name, 20, people, False, gain, 1.0, 0.5, 2.5, True)
         for name, people, gain in (("one answers", 1, one), ("two answer", 2, two))
     )
+    new = dataclasses.replace(alliances[0], description="one answers a new account", gain_median=31.0, new_member=True)
     farm = AttackResult(
         *("farm", "they like", "scoring", 30, 201, 5_628, many, many, many, many, 1.0, {}, {}, 6.0, None, 6.0, False)
     )
-    report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "engagers", 20.0, (farm,), alliances=alliances)
+    report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "engagers", 20.0, (farm,), alliances=(*alliances, new))
     limits = section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
     assert sentence in limits
     assert "really answered" not in limits

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, alliance_suite
+from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, _unanswered, alliance_suite
 from training.robustness.attack_report import AttackReport, low_median
 from training.robustness.attacks import AttackContext
 
@@ -19,15 +19,24 @@ HELPERS = Helpers(USERS[100:200], USERS[100:101], USERS[200:220])
 
 def events_of(name):
     alliance = BY_NAME[name]
-    context = AttackContext(
+    return _alliance_events(alliance, USERS[: alliance.group], 0, HELPERS, attack_context())
+
+
+def attack_context():
+    return AttackContext(
         AS_OF, USERS, USERS[:0], USERS, USERS, pd.DataFrame({"actor": [], "object": []}), 90, np.random.default_rng(0)
     )
-    return _alliance_events(alliance, USERS[: alliance.group], 0, HELPERS, context)
 
 
 @pytest.mark.parametrize(
     ("name", "limit"),
-    [("friends_1_for_28d", 1.25), ("friends_5_for_120d", 6.25), ("pod_12_for_120d", 5.5), ("slow_ring", 10.0)],
+    [
+        ("friends_1_for_28d", 1.25),
+        ("new_with_5_for_7d", 6.25),
+        ("friends_5_for_120d", 6.25),
+        ("pod_12_for_120d", 5.5),
+        ("slow_ring", 10.0),
+    ],
 )
 def test_limits_in_people(name, limit):
     assert BY_NAME[name].limit == limit
@@ -74,13 +83,31 @@ def test_new_accounts_are_answered_before_they_answer_the_member():
     assert not BY_NAME["answered_12_28d"].exchanged
 
 
+def test_a_new_account_is_compared_with_one_that_nobody_answers():
+    alliance = BY_NAME["new_with_2_for_7d"]
+    groups = dict(_assign(USERS))
+    account = groups[alliance][0]
+    assert not set(account) & set(USERS)
+    context = attack_context()
+    events = _alliance_events(alliance, account, 0, HELPERS, context)
+    answers = events[events["verb"] == "reply"]
+    assert (len(events), len(answers), answers["actor"].nunique()) == (7 + 2 * 7, 2 * 7, 2)
+    assert set(answers["target"]) == set(account)
+    other = _unanswered(events, account)
+    posts = events[events["verb"] == "post"]
+    assert other["time"].tolist() == posts["time"].tolist()
+    assert not set(other["object"]) & set(posts["object"])
+    assert other["actor"].unique().tolist() == [f"{account[0]}, unanswered"]
+    assert _unanswered(events_of("friends_3_for_28d"), account).empty
+
+
 def test_every_alliance_gets_members_of_its_own():
     groups = _assign(USERS)
     members = np.concatenate([np.concatenate(several) for _, several in groups])
     assert len(set(members)) == len(members)
     assert {alliance.name for alliance, _ in groups} == set(BY_NAME)
     assert [len(several) for _, several in _assign(USERS[:10])] == []
-    assert [len(several) for _, several in groups] == [20] * 16 + [1] * 6
+    assert [len(several) for _, several in groups] == [20] * 24 + [1] * 6
     assert _assign(USERS[:0]) == []
 
 
@@ -105,6 +132,9 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     assert (one.acts, one.answers) == (2 * 28, 0)
     assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions
     assert answered.cost in AttackReport(simulated.as_of, "", 20.0, (), alliances=results).answered_accounts
+    new = by_name["new_with_1_for_7d"]
+    assert (new.acts, new.members) == (2 * 7, one.members)
+    assert new.gain_median > 0 < new.people_gain_median
     assert (one.points_limit, answered.points_limit) == (None, 35.0)
     assert "points_limit" not in one.as_json()
     assert one.as_json()["held"] == one.within_limit
