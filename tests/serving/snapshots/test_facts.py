@@ -77,10 +77,12 @@ def test_a_user_who_was_never_active_has_no_days():
 
 
 def test_two_numbers_of_the_same_people_have_their_own_averages():
-    (fact,) = facts((RATE, 13.5, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
+    (fact,) = facts(
+        (RATE, 5 * 28 / 90 + 22 * 28 / 56, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2)
+    )
     assert fact.sentence == "About 27 count (average in 56 days: 11.9). They weigh 5 (average: 1.2)."
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
-        (LABELS[RATE], "27", "10", 2.8),
+        (LABELS[RATE], "27", "11.9", 2.8),
         (LABELS[LATELY], "5", "1.2", 4.4),
     ]
     assert fact.points == 7.2
@@ -101,8 +103,8 @@ def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people()
     (fact,) = facts(
         ("credible_posts_90d", 0.0, -6.0, "Nobody responded.", 2.0), (RATE, 0.0, -3.0, "Nobody responded.", 1.0)
     )
-    assert fact.sentence == "Nobody responded (average in 56 days: 2)."
-    assert [(row.value, row.average, row.points) for row in fact.rows] == [("0", "2", -9.0)]
+    assert fact.sentence == "Nobody responded (average in 56 days: 3.2)."
+    assert [(row.value, row.average, row.points) for row in fact.rows] == [("0", "3.2", -9.0)]
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,9 @@ def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
         1.0 + 2.0 * np.tanh(panel["responder_rate_365d"].fillna(0)) + panel["credible_posts_90d"].fillna(0).clip(0, 9)
     )
     rows = panel.assign(
-        repetitions_beyond_10_90d=np.where(few, 50.0, 0.0), audience=rng.poisson(pull * np.where(few, 0.4, 1.0))
+        credible_engagers_decayed_28d=9.0,
+        repetitions_beyond_10_90d=np.where(few, 50.0, 0.0),
+        audience=rng.poisson(pull * np.where(few, 0.4, 1.0)),
     )
     expected = np.exp(margins(fit_booster(rows, Model(min_users_per_leaf=5)), rows))
     for users in (few, ~few):
@@ -192,7 +194,7 @@ def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
 
 def test_a_large_audience_of_whom_few_established_people_respond_to_is_learnt_in_part():
     rows = pd.DataFrame({"credible_engagers_decayed_28d": [0.0, 1.0, 1.0, 5.0, 5.1], "audience": [90, 90, 3, 90, 90]})
-    limited = np.array([90, 4, 3, 12, 90])
-    assert learnt_audience(rows).tolist() == pytest.approx(limited * 363 / 199)
+    limited = np.array([90, 6, 3, 18, 90])
+    assert learnt_audience(rows).tolist() == pytest.approx(limited * 363 / 207)
     sample = rows.assign(sample_weight=[1.0, 1.0, 1.0, 1.0, 4.0])
-    assert learnt_audience(sample).tolist() == pytest.approx(limited * 633 / 469)
+    assert learnt_audience(sample).tolist() == pytest.approx(limited * 633 / 477)
