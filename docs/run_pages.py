@@ -162,7 +162,7 @@ def run_all(folder: Path, quick: bool = False, programs: Path | None = None) -> 
     """
     (folder / "docs").symlink_to(ROOT / "docs")
     (folder / "quick.toml").write_text(
-        "[evaluation]\nresamples = 20\n\n[gate]\nattacks = false\n\n[panel]\ncutoffs = 4\n\n"
+        "[evaluation]\nresamples = 20\n\n[gate]\nattacks = false\n\n[panel]\ncutoffs = 7\n\n"
         "[model]\ntrees = 80\nlearning_rate = 0.06\n"
     )
     results: dict[Path, list[Result]] = {}

@@ -171,8 +171,8 @@ def alliance_suite(
         if not parts:
             return ()
         new = [member for alliance, several in groups if alliance.new_member for group in several for member in group]
-        made = pd.concat([*parts, *(_unanswered(part, new) for part in parts)], ignore_index=True)
-        added = open_events(made, events.get_backend())
+        added_rows = pd.concat([*parts, *(_unanswered(part, new) for part in parts)], ignore_index=True)
+        added = open_events(added_rows, events.get_backend())
         with cached_with(encoded, encode_events(added, (ALL,))) as attacked:
             after = _predict(attacked, bundle, at)
     before = pd.concat([before, after.loc[[member + UNANSWERED for member in new]].set_axis(new)])

@@ -90,7 +90,9 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
 
 def test_the_average_of_a_part_is_at_most_that_of_the_sum():
     row = ROW | {"account_age_days": 14.0}
-    (fact,) = facts((RATE, 8.0, 2.8, "About 4 count.", 0.8), (LATELY, 4.0, 4.4, "They weigh 4.", 1.2), row=row)
+    (fact,) = facts(
+        (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90), (LATELY, 4.0, 4.4, "They weigh 4.", 1.2), row=row
+    )
     assert fact.sentence == "About 4 count (average in 14 days: 0.4). They weigh 4."
 
 
