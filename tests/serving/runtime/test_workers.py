@@ -199,12 +199,12 @@ def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(service):
     first, second, starts = service.living()
     before = service.answered()
     with asking(service.url, callers=4) as callers:
-        time.sleep(1.0)
+        time.sleep(0.3)
         os.kill(first, signal.SIGKILL)
         for caller in callers:  # they leave time for the new worker to start
-            caller.pause = 0.02
+            caller.pause = 0.1
         service.workers(starts + 1)
-        time.sleep(1.0)
+        time.sleep(0.3)
     for caller in callers:
         assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
         assert caller.found[-1][1] == 200
@@ -220,7 +220,7 @@ def test_stopped_under_load_every_request_under_way_is_answered(started):
     with started() as service:
         service.workers(2)
         with asking(service.url, callers=4) as callers:
-            time.sleep(1.0)
+            time.sleep(0.5)
             stopped = time.monotonic()
             assert service.end() == 0
         for caller in callers:
@@ -302,6 +302,7 @@ def test_rate_is_shared_by_workers(started, home):
         begun = time.monotonic()
         while time.monotonic() - begun < 4:
             answered[service.ask(SCORE).status_code] += 1
+            time.sleep(0.005)
         seconds = time.monotonic() - begun
         assert answered[429] > 0
         assert answered[200] <= 20 + 10 * seconds + 1  # a burst of two seconds' worth, then ten a second
