@@ -87,20 +87,13 @@ def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
     return tuple(_fact(line, rounded, row) for line, rounded in zip(merged, points, strict=False))
 
 
-def _comparable(lines: Sequence[Line], row: FeatureRow) -> list[Line]:
+def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
     """Leave out the average weight of responses where more people count by it than those of whom it is a part."""
-    of_people = [_amount(line.typical, line, row) for line in lines if line.feature in RATES]
-    most = min((amount for amount in of_people if amount is not None), default=math.inf)
-    return [
-        replace(line, typical=None)
-        if line.feature == LATELY and line.typical is not None and line.typical > most
-        else line
-        for line in lines
-    ]
-
-
-def _amount(value: float | None, line: Line, row: FeatureRow) -> float | None:
-    return None if value is None else AMOUNTS[line.feature](value, row)
+    typical = {line.feature: line.typical for line in lines if line.typical is not None}
+    weight = typical.get(LATELY)
+    if weight is None or all(weight <= AMOUNTS[name](typical[name], row) for name in RATES if name in typical):
+        return lines
+    return [replace(line, typical=None) if line.feature == LATELY else line for line in lines]
 
 
 def main_facts(merged: Sequence[Fact]) -> list[Fact]:
@@ -118,24 +111,33 @@ def main_facts(merged: Sequence[Fact]) -> list[Fact]:
 
 
 def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
-    by_sentence: dict[str, list[Line]] = {}
-    for part in (line,) if line.feature == ANYBODY else line.parts or (line,):
-        by_sentence.setdefault(part.sentence, []).append(part)
-    groups = list(by_sentence.values())
-    rounded = rounded_to_sum([sum(part.points for part in group) for group in groups], points)
-    sentence = line.sentence
-    for text, group in by_sentence.items():
-        sentence = sentence.replace(text, _with_average(_with_only(text, group[0], row), _average(group, row)))
+    groups = _by_sentence(line)
+    totals = [points]
+    if len(groups) > 1:
+        totals = rounded_to_sum([sum(part.points for part in group) for group in groups], points)
+    sentence, rows = line.sentence, []
+    for group, total in zip(groups, totals, strict=True):
+        leading, text = _leading(group), group[0].sentence
+        average = _typical(leading, row)
+        rows.append(FactRow(label(group[0].feature), _value(group[0], row), average, total))
+        sentence = sentence.replace(text, _with_average(_with_only(text, leading, row), leading.feature, average, row))
     return Fact(
         sentence=sentence,
         points=points,
         features=tuple(part.feature for part in line.parts or (line,)),
-        rows=tuple(
-            FactRow(label(group[0].feature), _value(group[0], row), _typical(group, row), total)
-            for group, total in zip(groups, rounded, strict=True)
-        ),
+        rows=tuple(rows),
         is_distinct=line.feature not in (ABSENT, ANYBODY) or bool(line.value),
     )
+
+
+def _by_sentence(line: Line) -> list[list[Line]]:
+    """Return the lines of a fact, those that say the same together."""
+    if line.feature == ANYBODY or not line.parts:
+        return [[line]]
+    groups: dict[str, list[Line]] = {}
+    for part in line.parts:
+        groups.setdefault(part.sentence, []).append(part)
+    return list(groups.values())
 
 
 def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
@@ -147,31 +149,22 @@ def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
     return sentence.replace("In ", "In only ", 1)
 
 
-def _with_average(sentence: str, average: str | None) -> str:
-    """Put what gives the average behind the first clause, which holds the user's number."""
-    if average is None:
+def _with_average(sentence: str, feature: str, figure: str, row: FeatureRow) -> str:
+    """Put what gives about the average behind the first clause, which holds the user's number."""
+    if not figure or feature in WITHOUT_AVERAGE:
         return sentence
-    return END_OF_CLAUSE.sub(lambda end: f" ({average}){end[0]}", sentence, count=1)
-
-
-def _average(group: Sequence[Line], row: FeatureRow) -> str | None:
-    """Return what gives about the average, in words; None where no figure is shown."""
-    feature, figure = _leading(group).feature, _typical(group, row)
-    if not figure:
-        return None
     within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATES and row[AGE] < LOOKBACK_DAYS else ""
     unit = " days ago" if feature in DAYS and figure[-1].isdigit() else ""
-    return f"average{within}: {figure}{unit}"
+    return END_OF_CLAUSE.sub(rf" (average{within}: {figure}{unit})\g<0>", sentence, count=1)
 
 
 def _leading(group: Sequence[Line]) -> Line:
     """Return the line whose figures stand for features that say the same: that of the people, if there is one."""
-    return next((line for line in group if line.feature in RATES), group[0])
+    return group[0] if len(group) == 1 else next((line for line in group if line.feature in RATES), group[0])
 
 
-def _typical(group: Sequence[Line], row: FeatureRow) -> str:
+def _typical(line: Line, row: FeatureRow) -> str:
     """Return what gives about the average as a figure; empty where it is unknown or hardly differs from the user's."""
-    line = _leading(group)
     if line.feature == ABSENT and not line.value:
         return ACTIVE
     if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:

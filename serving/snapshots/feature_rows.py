@@ -29,6 +29,7 @@ class FeatureRowFile:
     reader : of the mapped file; all batches but the last are as long as the first
     per_batch : rows in each
     features : the feature columns, in order
+    features_reader : of these columns alone
     lock : serialises reads, since threads cannot share a reader
 
     """
@@ -37,6 +38,7 @@ class FeatureRowFile:
     reader: ipc.RecordBatchFileReader
     per_batch: int
     features: list[str]
+    features_reader: ipc.RecordBatchFileReader
     lock: Lock = field(default_factory=Lock, repr=False)
 
     def __len__(self) -> int:
@@ -46,9 +48,10 @@ class FeatureRowFile:
     def row(self, index: int) -> dict[str, float]:
         """Return the features of one row, counted from 0, null as NaN."""
         batch, within = divmod(index, self.per_batch)
-        row = self._batch(batch).slice(within, 1).select(self.features)
-        values = row.to_tensor(null_to_nan=True).to_numpy()[0].tolist()
-        return dict(zip(self.features, map(float, values), strict=True))
+        with self.lock:
+            rows = self.features_reader.get_batch(batch)
+        values = rows.slice(within, 1).to_tensor(null_to_nan=True).to_numpy()[0].astype(float, copy=False)
+        return dict(zip(self.features, values.tolist(), strict=True))
 
     def rows(self, indices: np.ndarray, names: list[str]) -> pd.DataFrame:
         """Return some features of some rows, null as NaN; ascending indices read each batch only once."""
@@ -101,4 +104,7 @@ def map_rows(file: Path) -> FeatureRowFile:
     source = pa.memory_map(str(file))
     reader = ipc.open_file(source, options=READING)
     per_batch = reader.get_batch(0).num_rows if reader.num_record_batches else ROWS_PER_BATCH
-    return FeatureRowFile(source, reader, per_batch, [name for name in reader.schema.names if name not in KEYS])
+    features = [name for name in reader.schema.names if name not in KEYS]
+    fields = [reader.schema.get_field_index(name) for name in features]
+    of_features = ipc.open_file(source, options=ipc.IpcReadOptions(use_threads=False, included_fields=fields))
+    return FeatureRowFile(source, reader, per_batch, features, of_features)

@@ -99,6 +99,7 @@ def test_the_average_of_a_part_is_at_most_that_of_the_sum():
 def test_who_is_active_is_as_active_as_the_average():
     (fact,) = facts(("days_of_absence", 0.0, -0.2, "Active 3 days ago.", 0.0))
     assert [(row.value, row.average) for row in fact.rows] == [("active", "active")]
+    assert fact.sentence == "Active 3 days ago."
 
 
 def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():
