@@ -56,6 +56,7 @@ SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 FEW, FEW_DAYS = 5, 90
 DAYS_PER_HALVING = 30
 YEAR = "credible_engagers_365d"
+OLD_AND_NEW = ", old and new,"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
@@ -170,7 +171,7 @@ def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> 
         return ""
     either = " or ".join(WHY_FEWER[kind] for kind in fewer)
     if value < 0.5 or count < 1.5:
-        return f", because {either}"
+        return f"; {either}"
     if 0 in fewer.values():
         number = sum(fewer.values())
         return f"; about {number:,} {'is' if number == 1 else 'are'} taken off because {either}"
@@ -236,6 +237,8 @@ def _posts(days: int, text: str) -> Sentence:
         if value < WHOLE_FROM:
             return f"In the last {days} days engagement with posts counts as {amount(value, 'post', 'posts')}."
         sentence = text.format(posts=f"about {count_of(value, 'post')}")
+        if value < 1.5:
+            sentence = sentence.replace(OLD_AND_NEW, "")
         return f"{sentence[0].upper()}{sentence[1:]}"
 
     return sentence
@@ -263,16 +266,17 @@ def _described_periods(value: float | None, row: Row) -> str:
         return _none_counts(row) or f"No response that counts came in {span}."
     count = value_of(row, "response_periods_168d")
     if value > periods - 0.05 or (count is not None and value > count - 0.05):
-        what = f"a response came that counts in full{' or is anonymous' if _some_anonymous(row) else ''}"
-        what = "an anonymous response came" if _only_anonymous(row) else what
-        return f"In {_periods_of(value, periods)}{span} {what}."
+        who = f"an established member{' or somebody anonymous' if _some_anonymous(row) else ''}"
+        return (
+            f"In {_periods_of(value, periods)}{span} {'somebody anonymous' if _only_anonymous(row) else who} responded."
+        )
     less = "less than half of one" if value < 0.5 else f"about {value:.0f}"
     if count is None:
         return f"The responses of {span} count as {less}."
     verb, them = ("counts", "it") if count == 1 else ("count", "some of them")
     return (
-        f"Responses came in {_periods_of(count, periods)}{span}, which {verb} as {less}, because in {them} no response "
-        "counts in full."
+        f"Responses came in {_periods_of(count, periods)}{span}, which {verb} as {less}, because in {them} nobody "
+        "fully established responded."
     )
 
 
@@ -303,18 +307,25 @@ def _only_anonymous(row: Row) -> bool:
     return value_of(row, YEAR) == 0
 
 
+def _last_by(row: Row) -> str:
+    """Return who responded last of those who count half or more; unknown beyond 90 days is whether they were known."""
+    if _only_anonymous(row):
+        return "Somebody anonymous last"
+    return (
+        f"Somebody at least half established{'' if value_of(row, 'unknown_share_90d') == 0 else ', or anonymous,'} last"
+    )
+
+
 def _described_established(value: float | None, row: Row) -> str:
     if value is None:
-        return _none_counts(row) or "No response that counts half or more came in the last year."
-    which = "anonymous response" if _only_anonymous(row) else "response that counts half or more"
-    return f"The last {which} came {ago(value)}."
+        return _none_counts(row) or "Nobody at least half established responded in the last year."
+    return f"{_last_by(row)} responded {ago(value)}."
 
 
 def _described_without_established(value: float | None, row: Row) -> str:
     if value is None or value > 0:
         return _described_established(None if value is None else value + MONTH_DAYS, row)
-    which = "anonymous response" if _only_anonymous(row) else "response that counts half or more"
-    return f"The last {which} came within the last {MONTH_DAYS} days."
+    return f"{_last_by(row)} responded within the last {MONTH_DAYS} days."
 
 
 def _described_silence(value: float | None, row: Row) -> str:
@@ -525,7 +536,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        _posts(90, "In the last 90 days {posts}, old and new, drew engagement that counts."),
+        _posts(90, f"In the last 90 days {{posts}}{OLD_AND_NEW} drew engagement that counts."),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",

@@ -96,7 +96,7 @@ EXPLANATION = {
         _section(
             "score",
             standing("ann", 48.71, NEWEST["as_of"]),
-            rank(0.974, 30.0, AVERAGE, "all"),
+            rank(0.974, 30.0, AVERAGE, "all", 48.71),
             describe_expectation(41.5, 28, SCALE, False),
         ),
         _section("for", COUNTED.pointed),

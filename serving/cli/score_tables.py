@@ -46,9 +46,7 @@ def ledger_table(explanation: "Explanation") -> None:
     if explanation.clipped:
         rows.append([ENDS, "", "", f"{explanation.clipped:+.1f}"])
     rows.append(["Score", "", "", f"{explanation.score:.1f}"])
-    print_text(
-        "No average stands where it hardly differs from this user's figure, or does not explain the points alone."
-    )
+    print_text("Where no average stands, it hardly differs from this user's figure, or other facts decide the points.")
     print_table("The points of the score", ["", "this user", "average", "points"], rows)
 
 

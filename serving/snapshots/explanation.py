@@ -21,7 +21,7 @@ from serving.snapshots.story import (
     story,
 )
 from training.explanation.ledger import LESS_THAN_LEAST, Discount, Ledger, ledger
-from training.explanation.possible_changes import NONE_BELOW_ZERO, PARTS_INTERACT, UNDONE, PossibleChange, days_away
+from training.explanation.possible_changes import NONE_BELOW_ZERO, UNDONE, PossibleChange, days_away
 from training.explanation.reasons import (
     INSUFFICIENT,
     LEAST_POINTS,
@@ -215,14 +215,11 @@ def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[s
 
 
 def _compared(change: PossibleChange, contra: Sequence[Fact], parts: Ledger) -> str:
-    """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
+    """Say what would change a score, and where the end of the scale makes the gain smaller than the cost."""
     undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
     costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
-    if not costs or abs(change.points - costs) < LEAST_POINTS:
-        return change.sentence
-    if parts.unclipped < 0 and change.points < costs:
-        return f"{change.sentence} {NONE_BELOW_ZERO}"
-    return f"{change.sentence} {PARTS_INTERACT.format(more='more' if change.points > costs else 'less')}"
+    explained = change.points < costs - LEAST_POINTS and costs <= change.points - min(parts.unclipped, 0.0)
+    return f"{change.sentence} {NONE_BELOW_ZERO}" if explained else change.sentence
 
 
 def _not_counted(row: FeatureRow, held_back: Sequence[Discount], counted: bool) -> list[str]:
@@ -245,7 +242,7 @@ def _frame(
     return {
         "score": [
             standing(score["user"], score["score"], score["as_of"]),
-            rank(users_below, parts.base, baseline, score["scope"], days_away(row) > 0),
+            rank(users_below, parts.base, baseline, score["scope"], score["score"], days_away(row) > 0),
             expectation(score, bundle),
         ],
         "evidence": [describe_evidence(score["evidence"], row), spread(score, bundle)],

@@ -29,6 +29,7 @@ PRECISE_BELOW = 99.95  # averages have a decimal
 NOTICEABLE = 1.2  # an average is shown where it is so many times the user's figure, or the user's is of it
 END_OF_CLAUSE = re.compile(r"; |, because |\.$")
 ACTIVE = "active"
+SILENT_FACTS = "No response, several facts together"
 ENDS = "Scores end at 0 and at 100"
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
@@ -119,7 +120,9 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
     for group, total in zip(groups, totals, strict=True):
         leading, text = _leading(group), group[0].sentence
         average = _typical(leading, row)
-        rows.append(FactRow(label(group[0].feature), _value(group[0], row), average, total))
+        rows.append(
+            FactRow(label(group[0].feature) if len(group) == 1 else SILENT_FACTS, _value(group[0], row), average, total)
+        )
         sentence = sentence.replace(text, _with_average(_with_only(text, leading, row), leading.feature, average, row))
     return Fact(
         sentence=sentence,
@@ -141,11 +144,11 @@ def _by_sentence(line: Line) -> list[list[Line]]:
 
 
 def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
-    """Say of periods that lower a score that they are "only" so many, or that more take time."""
+    """Say of periods that lower a score that they are "only" so many, or that the user had no more."""
     if line.feature not in PERIODS or line.points >= 0 or not line.value:
         return sentence
-    if row[AGE] < PERIODS_DAYS:
-        return f"{sentence.removesuffix('.')}; more such periods can only come with time."
+    if row[AGE] < PERIODS_DAYS and line.value > math.ceil(row[AGE] / MONTH_DAYS) - 0.05:
+        return f"{sentence.removesuffix('.')}; there could be no more so far."
     return sentence.replace("In ", "In only ", 1)
 
 
@@ -187,6 +190,8 @@ def _value(line: Line, row: FeatureRow) -> str:
     if line.feature == ABSENT and not line.value:
         return ACTIVE
     amount = AMOUNTS[line.feature](line.value, row)
+    if line.feature in PERIODS and 0 < amount < WHOLE_FROM:
+        return "under 1"
     return "under 0.1" if 0 < amount < 0.05 else _shown(line.feature, _rounded(amount))
 
 

@@ -21,7 +21,7 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it, by the model's estimate",
     "words": "Words",
 }
-OTHERS = " This user is not among them."
+OTHERS = " This user is not among the active ones."
 ROUGH, FAIR = 40, 15  # points from which on a range is wide
 PERSON = 0.9  # people, about one
 ENGAGED = (
@@ -34,27 +34,27 @@ ESTABLISHED = (
 )
 COUNTED = "A response counts as much as the person it comes from."
 POSTS = (
-    "Among posts that drew engagement, each person who counts adds one at most; posts with an anonymous response all "
-    "count."
+    "A post that drew engagement counts in full if somebody established or anonymous engaged, else in part; one person "
+    "adds one post at most."
 )
 EXCHANGED = (
     "Two people who respond to each other count for less than half among those who responded, so that friends do not "
-    "raise each other's scores. For when a response came they count in full after 90 days."
+    "raise each other's scores."
 )
 ANONYMOUS = (
     "An anonymous response, such as a vote, counts in full for when it came and for the post, but adds no person, "
     "neither to those who responded nor to those expected."
 )
-LIKE = "Users like this one are those of whom the model expects about as many people, for similar reasons."
+LIKE = "Users like this one have similar figures, and about as many people are expected to engage with them."
 DEPENDING = (
     "Facts count together: the same figure, even an average one, can be worth more or fewer points beside other facts."
 )
 # Words that need an explanation, by a part of the texts that use them.
 WORDS = {
     "engage with": ENGAGED,
-    "established member": ESTABLISHED,
+    "established": ESTABLISHED,
     "that count": COUNTED,
-    "drew engagement": POSTS,
+    "engagement": POSTS,
     "this user responds": EXCHANGED,
     "nonymous": ANONYMOUS,
     "users like this one": LIKE,
@@ -98,7 +98,7 @@ def standing(user: str, score: float, as_of: str) -> str:
     return f"{user} has an influence score of {score:.1f} out of 100, as of {as_of[:10]}."
 
 
-def rank(below: float, base: float, baseline: Baseline, scope: str, is_absent: bool = False) -> str:
+def rank(below: float, base: float, baseline: Baseline, scope: str, score: float, is_absent: bool = False) -> str:
     """Say how many of the active users have a lower score, what half of them have, and what their average is.
 
     Parameters
@@ -107,22 +107,25 @@ def rank(below: float, base: float, baseline: Baseline, scope: str, is_absent: b
     base : the points of the baseline
     baseline : of active users; where it is not of the scope, or does not hold their scores, `below` is of all users
     scope : the part of the activity
+    score : the user's
     is_absent : whether the user is none of the active ones
 
     """
     if baseline.scope == scope and baseline.median is not None:
-        compared = _compared(below, f"the {baseline.population}")
+        compared = _compared(below, f"the {baseline.population}", score)
         return (
             f"{compared}{OTHERS if is_absent else ''} Half of them have at most {baseline.median:.1f} points; "
             f"their average, from which the points below start, is {base:.1f}."
         )
     everybody = "all users" if scope == ALL else f"all users of {scope}"
-    return f"{_compared(below, everybody)} The points below start from {baseline.description}: {base:.1f}."
+    return f"{_compared(below, everybody, score)} The points below start from {baseline.description}: {base:.1f}."
 
 
-def _compared(below: float, users: str) -> str:
+def _compared(below: float, users: str, score: float) -> str:
     """Say how many users have less, rounded down: above 99 % to a tenth."""
     percent = 100 * below
+    if score <= 0:
+        return f"None of {users} has a lower one."
     if percent < 1:
         return f"Fewer than {1 if below else 0.1}% of {users} have a lower one."
     tenths = math.floor(10 * percent + 1e-6)

@@ -24,7 +24,8 @@ from training.explanation.possible_changes import (
     PossibleChange,
     alternative_rows,
     days_away,
-    more_members,
+    effects_of_members,
+    first_member,
     own_changes,
     possible_changes,
 )
@@ -101,11 +102,13 @@ def alternatives(
     vector = bundle.vector(row) if vector is None else vector
     margin = float(bundle.margin(vector[np.newaxis])[0]) if margin is None else margin
     counted, own = _counted_in_full(row), own_changes(row)
-    single = [*counted.values(), *own.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
-    rows = alternative_rows(bundle, vector, single, more_members(row, COUNTS))
+    effects = effects_of_members(row, COUNTS)
+    alone, many = first_member(effects), {name: sizes for effect in effects.values() for name, sizes in effect.items()}
+    single = [*counted.values(), *own.values(), *alone.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
+    rows = alternative_rows(bundle, vector, single, many)
     points = bundle.scale.points(bundle.margins_beside(rows, margin))
     gains = points[1:] - points[0]
-    gain_of = dict(zip((*counted, *own), gains.tolist(), strict=False))
+    gain_of = dict(zip((*counted, *own, *alone), gains.tolist(), strict=False))
     return Alternatives(
         discounts=_discounts(row, {kind: gain_of[kind] for kind in counted}),
         possible_changes=possible_changes(
@@ -114,6 +117,7 @@ def alternatives(
             gains[len(single) :],
             (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
             someone=bool(row.get(YEAR, 1.0)),
+            alone={effect: gain_of[effect] for effect in alone},
         ),
     )
 

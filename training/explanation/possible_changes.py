@@ -18,6 +18,7 @@ from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
 
 OwnKind = Literal["activity", "repetition", "posts"]
+Effect = Literal["people", "recency", "posts"]
 Kind = Literal[OwnKind, "responses", "absence"]
 POSTS = "credible_posts_90d"
 MORE_POINTS = 5.0
@@ -26,12 +27,13 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-PARTS_INTERACT = "That is {more} than it costs above, because other facts then count for {more}."
-NONE_BELOW_ZERO = "That is less than it costs above, because scores do not go below 0."
-SEVERAL_FACTS = (
-    "One response moves three facts, and the first one most: how many people responded, how long ago, and to how many "
-    "posts."
-)
+NONE_BELOW_ZERO = "That is less than is taken above, because scores do not go below 0."
+MOSTLY: dict[Effect, str] = {
+    "people": "mostly because one more person would count",
+    "recency": "mostly because it would be recent",
+    "posts": "mostly because one more post would draw engagement",
+}
+IN_SEVERAL_WAYS = "because it would count as a person, as recent and as a post at once"
 UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
@@ -81,14 +83,24 @@ def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
 
     They are spread evenly over these days.
     """
-    values = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
-    if POSTS in row:
-        values[POSTS] = row[POSTS] + counts
+    return {name: values for effect in effects_of_members(row, counts).values() for name, values in effect.items()}
+
+
+def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[Effect, dict[str, np.ndarray]]:
+    """Return the same features by what they measure: who responds, how long ago, and to how many posts."""
+    people = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
     soonest, none = MONTH_DAYS / (counts + 1), 0.0 * counts
-    for name, days in {SINCE_ESTABLISHED: soonest, WITHOUT_ESTABLISHED: none, SILENCE: none}.items():
-        if name in row:
-            values[name] = np.fmin(row[name], days)
-    return values
+    days = {SINCE_ESTABLISHED: soonest, WITHOUT_ESTABLISHED: none, SILENCE: none}
+    return {
+        "people": people,
+        "recency": {name: np.fmin(row[name], least) for name, least in days.items() if name in row},
+        "posts": {POSTS: row[POSTS] + counts} if POSTS in row else {},
+    }
+
+
+def first_member(effects: Mapping[Effect, Mapping[str, np.ndarray]]) -> dict[Effect, dict[str, float]]:
+    """Return each effect of one more member alone."""
+    return {effect: {name: float(sizes[0]) for name, sizes in values.items()} for effect, values in effects.items()}
 
 
 def alternative_rows(
@@ -115,6 +127,7 @@ def possible_changes(
     responses: np.ndarray,
     absence: tuple[float, float] = (0.0, 0.0),
     someone: bool = True,
+    alone: Mapping[Effect, float] | None = None,
 ) -> tuple[PossibleChange, ...]:
     """Select the one or two changes to report.
 
@@ -129,15 +142,16 @@ def possible_changes(
     responses : the points gained with each of COUNTS more members, shape (counts,)
     absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
     someone : whether anybody who counts has responded in the last year
+    alone : the points gained by each effect of one more member, without the others
 
     """
     changes = [_own_change(kind, gain, score) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
     enough = bool(len(responses)) and responses[-1] >= MORE_POINTS
     if [change.kind for change in changes] == ["repetition"] and changes[0].points >= MORE_POINTS and enough:
-        return changes[0], _responses(score, responses, True, someone)
+        return changes[0], _responses(score, responses, True, someone, alone or {})
     if sum(change.points for change in changes) < MORE_POINTS:
-        changes = [*changes[:1], _responses(score, responses, bool(changes), someone)]
+        changes = [*changes[:1], _responses(score, responses, bool(changes), someone, alone or {})]
         rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
         if len(changes) == 1 and rises_little and absence[1] >= LEAST_POINTS:
             changes.append(_absence(*absence))
@@ -164,16 +178,18 @@ def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points), score=score + points))
 
 
-def _responses(score: float, gains: np.ndarray, after_own: bool, someone: bool) -> PossibleChange:
+def _responses(
+    score: float, gains: np.ndarray, after_own: bool, someone: bool, alone: Mapping[Effect, float]
+) -> PossibleChange:
     """Say how many more members add 5 points, or else nearly as many points as any number of them."""
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
-    opening = "Apart from that, the score" if after_own else "The score"
+    opening = "Without that, the score" if after_own else "The score"
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
         only, even = ("only ", "even ") if people >= MANY_PEOPLE else ("", "")
+        why = f", {_why_so_many(alone, points)}" if people == 1 and alone else ""
         sentence = (
-            f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}. "
-            f"{SEVERAL_FACTS}"
+            f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}{why}."
         )
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
@@ -188,6 +204,12 @@ def _responses(score: float, gains: np.ndarray, after_own: bool, someone: bool) 
         f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly], someone)}."
     )
     return PossibleChange("responses", None, points, sentence)
+
+
+def _why_so_many(alone: Mapping[Effect, float], points: float) -> str:
+    """Say which effect of one more response makes most of the points."""
+    effect = max(alone, key=lambda name: alone[name])
+    return MOSTLY[effect] if alone[effect] > points / 2 else IN_SEVERAL_WAYS
 
 
 def _more_members(people: float, someone: bool) -> str:

@@ -166,31 +166,31 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     if grade == INSUFFICIENT:
         return lacking(row)
     engaged, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
-    period, who = observed_period(age), _who_responded(engaged, row)
+    period = observed_period(age)
     if grade == STRONG and age < SHORT_DAYS:
         days = count_of(max(math.floor(age), 1), "day")
-        return f"Much is known, but only of the last {days}: {who} ({MANY_PEOPLE} are enough)."
+        return f"Much is known, but only of the last {days}: {_who('', engaged, row)} ({MANY_PEOPLE} are enough)."
     if grade == STRONG:
-        return f"The past is well known: {who} in {period} ({MANY_PEOPLE} are enough)."
+        return f"The past is well known: {_who(f' in {period}', engaged, row)} ({MANY_PEOPLE} are enough)."
     if engaged:
+        who = _who(f" in {period}", engaged, row)
         return (
-            f"Little is known: {who} in {period}, fewer than {MANY_PEOPLE}, so a few more or fewer make a difference."
+            f"Of the past little is known: {who}, fewer than {MANY_PEOPLE}, so a few more or fewer make a difference."
         )
     if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):
-        return f"Little is known: only anonymous people engaged with this user in {period}; {BY_OTHERS}."
-    return f"Little is known: nobody engaged with this user in {period}; {BY_OTHERS}."
+        return f"Of the past little is known: only anonymous people engaged with this user in {period}; {BY_OTHERS}."
+    return f"Of the past little is known: nobody engaged with this user in {period}; {BY_OTHERS}."
 
 
-def _who_responded(engaged: float, row: FeatureRow) -> str:
-    """Say how many people responded, and how many engaged in other ways only where that decides the grade."""
+def _who(when: str, engaged: float, row: FeatureRow) -> str:
+    """Say how many people responded, and how many engaged in any way only where that decides the grade."""
     responded = responders(row, value_of(row, YEAR), LOOKBACK_DAYS)
     if responded is None:
-        return f"{people(engaged)} engaged with this user"
-    others = engaged - round(responded)
-    few = f"{people(responded)} responded"
-    if others < 1 or responded >= MANY_PEOPLE or 0.5 <= responded <= engaged < MANY_PEOPLE:
-        return few
-    return f"{few if responded >= 0.5 else 'nobody responded'} and {people(others)} engaged in other ways only"
+        return f"{people(engaged)} engaged with this user{when}"
+    if round(responded) >= min(engaged, MANY_PEOPLE) or 0.5 <= responded <= engaged < MANY_PEOPLE:
+        return f"{people(responded)} responded{when}"
+    some = f"{responded:,.0f}" if responded >= 0.5 else "none"
+    return f"{people(engaged)} engaged with this user{when}, {some} of whom responded"
 
 
 def _number(value: float) -> float:

@@ -53,7 +53,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "None of the 4 people who responded in the last 28 days counts, because hardly any established member "
+            "None of the 4 people who responded in the last 28 days counts; hardly any established member "
             "responds to them.",
         ),
         (
@@ -66,14 +66,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days and does not count, because hardly any established member "
+            "1 person responded in the last 28 days and does not count; hardly any established member "
             "responds to them.",
         ),
         (
             "credible_engagers_28d",
             0.2,
             NOBODY | {"uncounted_new_28d": 0.8},
-            "1 person responded in the last 28 days and counts for 0.2 of a person, because hardly any established "
+            "1 person responded in the last 28 days and counts for 0.2 of a person; hardly any established "
             "member responds to them.",
         ),
         (
@@ -122,40 +122,39 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             0.2,
             {"response_periods_168d": 1.0},
             "Responses came in 1 of the last six four-week periods, which counts as less than half of one, because "
-            "in it no response counts in full.",
+            "in it nobody fully established responded.",
         ),
         (
             "established_periods_168d",
             3.6,
             {"response_periods_168d": 6.0},
             "Responses came in each of the last six four-week periods, which count as about 4, because in some of "
-            "them no response counts in full.",
+            "them nobody fully established responded.",
         ),
         (
             "established_periods_168d",
             4.0,
             {"response_periods_168d": 4.0},
-            "In 4 of the last six four-week periods a response came that counts in full.",
+            "In 4 of the last six four-week periods an established member responded.",
         ),
         (
             "established_periods_168d",
             1.0,
             {"response_periods_168d": 1.0, "account_age_days": 14.0},
-            "In the one four-week period since this user was first seen a response came that counts in full.",
+            "In the one four-week period since this user was first seen an established member responded.",
         ),
         (
             "established_periods_168d",
             3.0,
             {"response_periods_168d": 3.0, "account_age_days": 80.0},
-            "In each of the three four-week periods since this user was first seen a response came that counts in "
-            "full.",
+            "In each of the three four-week periods since this user was first seen an established member responded.",
         ),
         (
             "established_periods_168d",
             0.4,
             {"response_periods_168d": 2.0, "account_age_days": 80.0},
             "Responses came in 2 of the three four-week periods since this user was first seen, which count as less "
-            "than half of one, because in some of them no response counts in full.",
+            "than half of one, because in some of them nobody fully established responded.",
         ),
         (
             "established_periods_168d",
@@ -167,7 +166,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             2.0,
             ONLY_UNKNOWN | {"response_periods_168d": 2.0},
-            "In 2 of the last six four-week periods an anonymous response came.",
+            "In 2 of the last six four-week periods somebody anonymous responded.",
         ),
         (
             "established_periods_168d",
@@ -179,7 +178,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             6.0,
             {},
-            "In each of the last six four-week periods a response came that counts in full.",
+            "In each of the last six four-week periods an established member responded.",
         ),
         (
             "established_periods_168d",
@@ -197,8 +196,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             NOBODY_AT_ALL | {"account_age_days": 23.7},
             "Nobody responded in the 23 days since this user was first seen.",
         ),
-        ("days_of_silence", 0.0, ONLY_UNKNOWN, "The last anonymous response came within the last 28 days."),
-        ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
+        ("days_of_silence", 0.0, ONLY_UNKNOWN, "Somebody anonymous last responded within the last 28 days."),
+        ("days_of_silence", 135.0, ONLY_UNKNOWN, "Somebody anonymous last responded 163 days ago."),
         (
             "responder_rate_365d",
             0.0,
@@ -246,31 +245,31 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             338.0,
             {},
-            "No response that counts half or more came in the last year.",
+            "Nobody at least half established responded in the last year.",
         ),
         (
             "days_of_silence",
             0.0,
             {},
-            "The last response that counts half or more came within the last 28 days.",
+            "Somebody at least half established, or anonymous, last responded within the last 28 days.",
         ),
         (
             "days_of_silence",
             13.5,
             {},
-            "The last response that counts half or more came 41 days ago.",
+            "Somebody at least half established, or anonymous, last responded 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "No response that counts half or more came in the last year.",
+            "Nobody at least half established responded in the last year.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "The last response that counts half or more came 3 days ago.",
+            "Somebody at least half established, or anonymous, last responded 3 days ago.",
         ),
         ("credible_posts_90d", 0.0, {}, "No post drew engagement that counts in the last 90 days."),
         (
@@ -281,7 +280,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         ),
         ("credible_posts_90d", 0.3, {}, "In the last 90 days engagement with posts counts as 0.3 posts."),
         ("credible_posts_90d", 0.01, {}, "In the last 90 days engagement with posts counts as less than 0.1 posts."),
-        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post, old and new, drew engagement that counts."),
+        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post drew engagement that counts."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
         ("tenure_days", 1_200.0, {}, "This user's first activity was more than 3 years ago."),
@@ -332,7 +331,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "None of the 785 people who responded in the last year counts, because hardly any established member "
+            "None of the 785 people who responded in the last year counts; hardly any established member "
             "responds to them or this user responds to them as well.",
         ),
         (

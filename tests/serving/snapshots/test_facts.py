@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.snapshots.facts import AMOUNTS, LABELS, Fact, facts_of, label, main_facts
+from serving.snapshots.facts import AMOUNTS, LABELS, SILENT_FACTS, Fact, facts_of, label, main_facts
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
@@ -59,7 +59,7 @@ def test_few_periods_that_lower_a_score_are_only_so_many(points, age, opening):
 
 def test_who_came_lately_cannot_have_more_periods():
     (fact,) = facts((PERIODS, 1.0, -1.7, IN_ONE, None), row=ROW | {"account_age_days": 14.0})
-    assert fact.sentence == f"{IN_ONE[:-1]}; more such periods can only come with time."
+    assert fact.sentence == f"{IN_ONE[:-1]}; there could be no more so far."
 
 
 def test_what_all_active_users_share_or_another_fact_says_is_no_reason():
@@ -107,7 +107,7 @@ def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people()
         ("credible_posts_90d", 0.0, -6.0, "Nobody responded.", 2.0), (RATE, 0.0, -3.0, "Nobody responded.", 1.0)
     )
     assert fact.sentence == "Nobody responded (average in 56 days: 3.2)."
-    assert [(row.value, row.average, row.points) for row in fact.rows] == [("0", "3.2", -9.0)]
+    assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [(SILENT_FACTS, "0", "3.2", -9.0)]
 
 
 @pytest.mark.parametrize(

@@ -47,16 +47,21 @@ def test_standing():
     ],
 )
 def test_rank_among_active_users(below, words):
-    assert rank(below, 39.14, ACTIVE, "all") == (
+    assert rank(below, 39.14, ACTIVE, "all", 5.0) == (
         f"{words.format('the 2,311 users active in the last eight weeks')} Half of them have at most 31.5 points; "
         "their average, from which the points below start, is 39.1."
     )
 
 
-def test_an_absent_user_is_none_of_the_active_ones():
-    assert "active in the last eight weeks. This user is not among them. Half of" in rank(
-        0.5, 39.14, ACTIVE, "all", True
+def test_nobody_is_below_zero():
+    assert rank(0.0, 39.14, ACTIVE, "all", 0.0).startswith(
+        "None of the 2,311 users active in the last eight weeks has a "
     )
+
+
+def test_an_absent_user_is_none_of_the_active_ones():
+    sentence = rank(0.5, 39.14, ACTIVE, "all", 50.0, True)
+    assert "active in the last eight weeks. This user is not among the active ones. Half of" in sentence
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_an_absent_user_is_none_of_the_active_ones():
     ],
 )
 def test_rank_among_all_users(baseline, scope, words):
-    assert rank(0.571, 39.14, baseline, scope) == words
+    assert rank(0.571, 39.14, baseline, scope, 50.0) == words
 
 
 SCALE = Scale(4.0, 12.0)

@@ -25,7 +25,7 @@ from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
 from training.explanation.ledger import contributions
-from training.explanation.possible_changes import NONE_BELOW_ZERO, SEVERAL_FACTS
+from training.explanation.possible_changes import IN_SEVERAL_WAYS, MOSTLY, NONE_BELOW_ZERO
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -231,7 +231,10 @@ SCALE = r"10 points more mean ([\d.]+) times as many people\."
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
 MORE = rf"{N} (more )?established members? responded within four weeks, (?:each )?to a new post"
-WHO = rf"(?:nobody|{N} (?:people|person)) responded(?: and {N} (?:people|person) engaged in other ways only)?"
+WHO = (
+    rf"(?:{N} (?:people|person) responded{{0}}|"
+    rf"{N} (?:people|person) engaged with this user{{0}}, (none|\d+) of whom responded)"
+)
 SPAN = (
     r"(the last six four-week periods|"
     r"the (?:one|two|three|four|five|six) four-week periods? since this user was first seen)"
@@ -251,7 +254,12 @@ def is_rank(p, share, users, period, absent, median, mean):
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
     below = (scores < p.scored["score"] - 1e-9).mean() * 100
-    true = {"Fewer than 0.1% of": below < 0.1, "Fewer than 1% of": below < 1, "That is higher than": below == 100}
+    true = {
+        "None of": p.scored["score"] == 0,
+        "Fewer than 0.1% of": below < 0.1,
+        "Fewer than 1% of": below < 1,
+        "That is higher than": below == 100,
+    }
     if share not in true:
         shown = share.removeprefix("That is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
@@ -325,7 +333,7 @@ def is_last(p, which, ago):
     """A response that counts half a member came so long ago; who counts is the reference implementation's."""
     since, anonymous = p.row["days_of_silence"], p.row["credible_engagers_365d"] == 0
     right = since == 0 if ago == "28 days" else long_ago(ago, since + 28)
-    return right and anonymous == which.endswith("anonymous response")
+    return right and anonymous == (which == "anonymous")
 
 
 def is_span(p, span, later=None):
@@ -341,7 +349,7 @@ def is_periods(p, stated, span, what, later):
     most = min(math.ceil(p.first_seen() / 28), 6)
     in_all = most if stated in ("each", None) else int(stated)
     anonymous = p.row["credible_engagers_365d"] == 0
-    right = value > in_all - 0.06 and periods == in_all and anonymous == what.startswith("an anonymous")
+    right = value > in_all - 0.06 and periods == in_all and anonymous == (what == "somebody anonymous")
     return right and is_span(p, span, later) and (stated is None) == (most == 1)
 
 
@@ -365,31 +373,28 @@ def is_period(p, period):
     return number(young[1]) == max(math.floor(p.first_seen()), 1) <= 365 if young else p.first_seen() >= 365
 
 
-def is_who(p, responded, others):
-    """Others are stated where few responded, or none, but others engaged."""
-    few = p.responders(365) == 0 or (p.responders(365) < 20 <= p.engagers(days=365))
-    missing = p.engagers(days=365) - p.responders(365)
-    stated = number(others or "0") == (missing if few else 0)
-    return number(responded or "0") == p.responders(365) and stated
+def is_who(p, responded, engaged, of_whom):
+    """Those who engaged are stated where few responded, or none, but others engaged."""
+    few = p.engagers(days=365) > p.responders(365) and (
+        p.responders(365) == 0 or p.responders(365) < 20 <= p.engagers(days=365)
+    )
+    if engaged:
+        return (
+            few
+            and number(engaged) == p.engagers(days=365)
+            and number(of_whom.replace("none", "0")) == p.responders(365)
+        )
+    return not few and number(responded) == p.responders(365)
 
 
-def is_evidence(p, responded, others, period):
-    return is_period(p, period) and is_who(p, responded, others)
+def is_evidence(p, responded, period, engaged, period_engaged, of_whom):
+    return is_period(p, period or period_engaged) and is_who(p, responded, engaged, of_whom)
 
 
 def is_remainder(p, others):
     stated = [feature for reason in p.reasons for feature in reason.features]
     rest = set(p.community.bundle.features) - set(stated)
     return abs(p.points_of(sorted(rest)) - float(others)) <= 0.05 * (len(p.reasons) + 2) + 1e-6
-
-
-def is_difference(p, more):
-    """Undoing something gains more, or less, than it costs in a reason of this user."""
-    costs = {name: -p.points_of(reason.features) for reason in p.reasons for name in reason.features}
-    gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "repetitions_beyond_10_90d") if name in costs}
-    return any(
-        gain - costs[name] >= 0.45 if more == "more" else costs[name] - gain >= 0.45 for name, gain in gains.items()
-    )
 
 
 def is_own(p, gained, at, **values):
@@ -417,12 +422,24 @@ def is_more(p, more):
     return bool(more) == (p.row["credible_engagers_365d"] > 0)
 
 
-def is_enough(p, gained, count, more):
+def is_mostly(p, why, gained):
+    """One more response alone as a person, as the last one or as a post makes most of the points."""
+    alone = {
+        "people": p.gain(**p.more(1, 1)),
+        "recency": p.gain(days_of_silence=0.0),
+        "posts": p.gain(credible_posts_90d=p.row["credible_posts_90d"] + 1),
+    }
+    effect = max(alone, key=alone.get)
+    return why == (MOSTLY[effect] if alone[effect] > gained / 2 else IN_SEVERAL_WAYS)
+
+
+def is_enough(p, gained, count, more, why):
     """The number is the least of COUNTS that adds 5 points."""
     count = int(number(count))
     before = COUNTS[COUNTS.index(count) - 1] if count > 1 else 0
     enough = p.with_members(count) >= 5 > (p.with_members(before) if before else 0)
-    return points(gained, p.with_members(count)) and enough and is_more(p, more)
+    explained = is_mostly(p, why, p.with_members(1)) if count == 1 else why is None
+    return points(gained, p.with_members(count)) and enough and is_more(p, more) and explained
 
 
 def is_too_little(p, acts, engagements, missing):
@@ -435,9 +452,11 @@ def is_too_little(p, acts, engagements, missing):
 
 PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
-    rf"(That is higher than|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last (.+?)"
-    r"(?: have a lower one)?\.( This user is not among them\.)? Half of them have at most ([\d.]+) points; their "
-    r"average, from which the points below start, is ([\d.]+)\.": is_rank,
+    rf"(That is higher than|None of|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last "
+    r"(.+?)(?: have a lower one| has a lower one)?\.( This user is not among the active ones\.)? "
+    r"Half of them have at most ([\d.]+) points; their average, from which the points below start, is ([\d.]+)\.": (
+        is_rank
+    ),
     r"About (.+) (?:person is|different people are) expected to engage with this user, for or against, in the next 28 "
     rf"days\. {SCALE}": is_expected,
     r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
@@ -457,14 +476,14 @@ PATTERNS = {
     rf"{N} (?:people|person) responded in {PERIOD},? and (?:all of them count|counts)(?:, or nearly)?\.": (
         lambda p, total, period: is_responded(p, total, period, lambda weight: weight > number(total) - 1)
     ),
-    rf"{N} person responded in {PERIOD} and counts for ([\d.]+|less than 0\.1) of a person(, because .+)\.": (
+    rf"{N} person responded in {PERIOD} and counts for ([\d.]+|less than 0\.1) of a person(; .+)\.": (
         lambda p, total, period, counts, why: is_responded(
             p, total, period, lambda weight: is_amount(counts, weight), why
         )
     ),
-    rf"{N} people responded in {PERIOD} and together count as less than half an established member(, because "
+    rf"{N} people responded in {PERIOD} and together count as less than half an established member(; "
     r".+)\.": lambda p, total, period, why: is_responded(p, total, period, lambda weight: 0 < weight < 0.5, why),
-    rf"(?:None of the )?{N} (?:people who|person) responded in {PERIOD} (?:counts|and does not count)(, because .+)"
+    rf"(?:None of the )?{N} (?:people who|person) responded in {PERIOD} (?:counts|and does not count)(; .+)"
     r"\.": lambda p, total, period, why: is_responded(p, total, period, None, why),
     rf"(Nobody|No known person) responded in {PERIOD}(?:, only anonymous ones)?\.": is_nobody,
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
@@ -472,26 +491,25 @@ PATTERNS = {
     ),
     r"As responses lose half their weight every four weeks, all those so far now weigh as (.+) (?:person|people)"
     r"\.": lambda p, amount: is_amount(amount, p.row["credible_engagers_decayed_28d"]),
-    rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an anonymous response came|a response came that counts in full)"
-    r"(?: or is anonymous)?(; more such periods can only come with time)?\.": is_periods,
-    rf"Responses came in (?:(each|\d) of )?{SPAN}, which counts? as (about \d|less than half of "
-    r"one), because in (?:it|some of them) no response counts in full(; more such periods can only "
-    r"come with time)?\.": is_periods_in_part,
+    rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an established member|somebody anonymous)(?: or somebody anonymous)? "
+    r"responded(; there could be no more so far)?\.": is_periods,
+    rf"Responses came in (?:(each|\d) of )?{SPAN}, which counts? as (about \d|less than half of one), because in "
+    r"(?:it|some of them) nobody fully established responded(; there could be no more so far)?\.": is_periods_in_part,
     rf"No response that counts came in {SPAN}\.": lambda p, span: (
         p.row["established_periods_168d"] == 0 and is_span(p, span)
     ),
-    r"In the last 90 days about ([\d,]+) posts?, old and new, drew engagement that counts\.": (
+    r"In the last 90 days about ([\d,]+) posts?(?:, old and new,)? drew engagement that counts\.": (
         lambda p, count: about(f"about {count}", p.row["credible_posts_90d"])
     ),
     r"In the last 90 days engagement with posts counts as (.+) posts\.": lambda p, amount: is_amount(
         amount, p.row["credible_posts_90d"]
     ),
     r"No post drew engagement that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
-    rf"(The last anonymous response|The last response that counts half or more) came {AGO}\.": is_last,
-    r"(The last anonymous response|The last response that counts half or more) came within the last (28 days)\.": (
+    rf"Somebody (at least half established|anonymous)(?:, or anonymous,)? last responded {AGO}\.": is_last,
+    r"Somebody (at least half established|anonymous)(?:, or anonymous,)? last responded within the last (28 days)\.": (
         is_last
     ),
-    r"No response that counts half or more came in the last year\.": lambda p: p.row["days_of_silence"] == 338,
+    r"Nobody at least half established responded in the last year\.": lambda p: p.row["days_of_silence"] == 338,
     rf"This user was last active {AGO}\.": lambda p, ago: (
         long_ago(ago, p.own["age"].min()) and p.row["days_of_absence"] == p.posts_beyond()
     ),
@@ -515,20 +533,21 @@ PATTERNS = {
     r"If people (to whom hardly any established member responds|to whom this user responds as well) counted in full, "
     r"the score would be (about [\d.]+ points?|less than 0\.5 points) higher\.": is_discount,
     r"If everybody who responded counted in full, the score would be less than 0\.5 points higher\.": is_counted_anyway,
-    rf"The past is well known: {WHO} in (.+) \(20 are enough\)\.": lambda p, *stated: (
+    rf"The past is well known: {WHO.format(' in (.+?)')} \(20 are enough\)\.": lambda p, *stated: (
         is_evidence(p, *stated) and p.engagers(days=365) >= 20
     ),
-    rf"Much is known, but only of the last {N} days?: {WHO} \(20 are enough\)\.": lambda p, days, *who: (
-        number(days) == max(math.floor(p.first_seen()), 1)
-        and is_who(p, *who)
-        and p.engagers(days=365) >= 20
-        and p.first_seen() < 90
+    rf"Much is known, but only of the last {N} days?: {WHO.format('()')} \(20 are enough\)\.": (
+        lambda p, days, responded, _, engaged, __, of_whom: (
+            number(days) == max(math.floor(p.first_seen()), 1)
+            and is_who(p, responded, engaged, of_whom)
+            and p.engagers(days=365) >= 20
+            and p.first_seen() < 90
+        )
     ),
-    rf"Little is known: {WHO} in (.+), fewer than 20, so a few more or fewer make a difference\.": lambda p, *stated: (
-        is_evidence(p, *stated) and p.engagers(days=365) < 20
-    ),
-    r"Little is known: (nobody|only anonymous people) engaged with this user in (.+); the score is based on users "
-    r"like this one\.": lambda p, who, period: (
+    rf"Of the past little is known: {WHO.format(' in (.+?)')}, fewer than 20, so a few more or fewer make a "
+    r"difference\.": lambda p, *stated: is_evidence(p, *stated) and p.engagers(days=365) < 20,
+    r"Of the past little is known: (nobody|only anonymous people) engaged with this user in (.+); the score is "
+    r"based on users like this one\.": lambda p, who, period: (
         is_period(p, period) and p.engagers(days=365) == 0 and (p.row["engagements_365d"] > 0) == who.startswith("only")
     ),
     r"As soon as this user does anything again, such as posting or voting, the score would be about "
@@ -540,10 +559,10 @@ PATTERNS = {
     rf"Without further repeats the score would be about {P} higher, at about (\d+), after 90 days at the latest\.": (
         lambda p, gained, at: is_own(p, gained, at, repetitions_beyond_10_90d=0.0)
     ),
-    rf"(?:The|Apart from that, the) score would rise by about {P} if {MORE}\.": is_enough,
-    rf"(?:The|Apart from that, the) score would rise by only about {P} even if {MORE}\.": (
-        lambda p, gained, count, more: (
-            is_enough(p, gained, count, more)
+    rf"(?:The|Without that, the) score would rise by about {P} if {MORE}(?:, (.+))?\.": is_enough,
+    rf"(?:The|Without that, the) score would rise by only about {P} even if {MORE}(?:, (.+))?\.": (
+        lambda p, gained, count, more, why: (
+            is_enough(p, gained, count, more, why)
             if p.with_members(number(count)) >= 5
             else points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
@@ -564,13 +583,11 @@ PATTERNS = {
             and points(lost, -p.gain(days_of_absence=p.row["days_of_absence"] + 28))
         )
     ),
-    r"That is (more|less) than it costs above, because other facts then count for (?:more|less)\.": is_difference,
     rf"Counted alike, whoever they are, (?:{N} (?:people|person)|nobody with a known id) responded in the last "
     rf"year; that moves a score by {P} at most\.": lambda p, count, most: (
         number(count or "0") == p.responders(365) and points(most, p.community.bundle.most_from_anybody)
     ),
     re.escape(NONE_BELOW_ZERO): lambda p: p.scored["score"] == 0 > p.unclipped,
-    re.escape(SEVERAL_FACTS): lambda p: all(after > p.row[name] for name, after in p.more(1, 1).items()),
     r"All other facts together: ([+-][\d.]+) points\.": is_remainder,
     r"All other facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
         lambda p, others, sum_, end: (
@@ -606,9 +623,7 @@ def test_every_sentence_is_true(community):
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
-                for part in re.split(
-                    r"(?<=\.) (?=As responses lose|One response moves|That is (?:more|less) than)", sentence
-                ):
+                for part in re.split(r"(?<=\.) (?=As responses lose|That is less than)", sentence):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

@@ -50,8 +50,8 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "strong",
             RESPONDED | {"uncounted_new_365d": 0.0, "engagers_365d": 48.0},
-            "The past is well known: 16 people responded and 32 people engaged in other ways only in the last year "
-            "(20 are enough).",
+            "The past is well known: 48 people engaged with this user in the last year, 16 of whom responded (20 are "
+            "enough).",
         ),
         (
             "strong",
@@ -61,12 +61,14 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "some",
             RESPONDED | {"credible_engagers_365d": 0.0, "uncounted_new_365d": 1.0, "engagers_365d": 8.0},
-            f"Little is known: 1 person responded in the last year, {FEW}",
+            f"Of the past little is known: 1 person responded in the last year, {FEW}",
         ),
         (
             "some",
             dict.fromkeys(RESPONDED, 0.0) | {"engagers_365d": 3.0},
-            f"Little is known: nobody responded and 3 people engaged in other ways only in the last year, {FEW}",
+            f"Of the past little is known: 3 people engaged with this user in the last year, none of "
+            "whom responded, "
+            f"{FEW}",
         ),
         (
             "strong",
@@ -76,24 +78,27 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "some",
             {"engagers_365d": 0.0, "engagements_365d": 0.0},
-            "Little is known: nobody engaged with this user in the last year; the score is based on users like "
+            "Of the past little is known: nobody engaged with this user in the last year; the score is "
+            "based on users like "
             "this one.",
         ),
         (
             "some",
             {"engagers_365d": 0.0, "engagements_365d": 3.0},
-            "Little is known: only anonymous people engaged with this user in the last year; the score is based on "
+            "Of the past little is known: only anonymous people engaged with this user in the last "
+            "year; the score is based on "
             "users like this one.",
         ),
         (
             "some",
             {"engagers_365d": 1.0, "account_age_days": 400.0},
-            f"Little is known: 1 person engaged with this user in the last year, {FEW}",
+            f"Of the past little is known: 1 person engaged with this user in the last year, {FEW}",
         ),
         (
             "some",
             {"engagers_365d": 2.0, "account_age_days": 0.2},
-            f"Little is known: 2 people engaged with this user in the 1 day since this user was first seen, {FEW}",
+            "Of the past little is known: 2 people engaged with this user in the 1 day since this user "
+            f"was first seen, {FEW}",
         ),
         (
             "insufficient_evidence",

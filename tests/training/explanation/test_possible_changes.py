@@ -5,7 +5,7 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from training.explanation.ledger import alternatives
-from training.explanation.possible_changes import COUNTS, SEVERAL_FACTS, more_members, possible_changes
+from training.explanation.possible_changes import COUNTS, IN_SEVERAL_WAYS, MOSTLY, more_members, possible_changes
 from training.model.bundle import feature_row
 
 NOTHING = np.zeros(len(COUNTS))
@@ -61,9 +61,8 @@ def test_selection(score, own, responses, expected):
             [
                 "As soon as this user does anything again, such as posting or voting, the score would be about 3 "
                 "points higher, at about 23.",
-                "Apart from that, the score would rise by about 6 points if 1 more established member responded "
-                "within four weeks, to a new post. "
-                f"{SEVERAL_FACTS}",
+                "Without that, the score would rise by about 6 points if 1 more established member responded "
+                "within four weeks, to a new post.",
             ],
         ),
         (
@@ -81,8 +80,7 @@ def test_selection(score, own, responses, expected):
             gains(from_50=5.6),
             [
                 "The score would rise by about 5.6 points if 50 more established members responded within four "
-                "weeks, each to a new post. "
-                f"{SEVERAL_FACTS}"
+                "weeks, each to a new post."
             ],
         ),
         (
@@ -102,7 +100,7 @@ def test_selection(score, own, responses, expected):
             [
                 "Without further repeats the score would be about 2 points higher, at about 22, after 90 days at the "
                 "latest.",
-                "Apart from that, the score would rise by only about 1 point even if 1 more established member "
+                "Without that, the score would rise by only about 1 point even if 1 more established member "
                 "responded within four weeks, to a new post.",
             ],
         ),
@@ -120,8 +118,7 @@ def test_selection(score, own, responses, expected):
             gains(from_200=5.0),
             [
                 "The score would rise by only about 5 points even if 200 more established members responded within "
-                "four weeks, each to a new post. "
-                f"{SEVERAL_FACTS}",
+                "four weeks, each to a new post.",
                 AWAY,
             ],
         ),
@@ -131,6 +128,21 @@ def test_sentences(score, own, responses, sentences):
     changes = possible_changes(score, own, responses, (84.0, 8.2))
     assert [change.sentence for change in changes] == sentences
     assert [change.points for change in changes if change.kind == "absence"] == [-8.2] * (AWAY in sentences)
+
+
+@pytest.mark.parametrize(
+    ("alone", "why"),
+    [
+        ({"people": 1.0, "recency": 9.0, "posts": 1.0}, MOSTLY["recency"]),
+        ({"people": 7.0, "recency": 1.0, "posts": 1.0}, MOSTLY["people"]),
+        ({"people": 4.0, "recency": 4.0, "posts": 5.0}, IN_SEVERAL_WAYS),
+    ],
+)
+def test_why_a_single_response_adds_so_much(alone, why):
+    (change,) = possible_changes(20.0, {}, gains(from_1=12.0), alone=alone)
+    assert change.sentence.endswith(f"within four weeks, to a new post, {why}.")
+    (change,) = possible_changes(20.0, {}, gains(from_2=12.0), alone=alone)
+    assert change.sentence.endswith("within four weeks, each to a new post.")
 
 
 @pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])
