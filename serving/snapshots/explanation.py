@@ -21,7 +21,7 @@ from serving.snapshots.story import (
     story,
 )
 from training.explanation.ledger import LESS_THAN_LEAST, Discount, Ledger, ledger
-from training.explanation.possible_changes import NONE_BELOW_ZERO, UNDONE, PossibleChange, days_away
+from training.explanation.possible_changes import AND_END, DIFFERS, UNDONE, PossibleChange, days_away
 from training.explanation.reasons import (
     INSUFFICIENT,
     LEAST_POINTS,
@@ -215,11 +215,12 @@ def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[s
 
 
 def _compared(change: PossibleChange, contra: Sequence[Fact], parts: Ledger) -> str:
-    """Say what would change a score, and where the end of the scale makes the gain smaller than the cost."""
+    """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
     undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
     costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
-    explained = change.points < costs - LEAST_POINTS and costs <= change.points - min(parts.unclipped, 0.0)
-    return f"{change.sentence} {NONE_BELOW_ZERO}" if explained else change.sentence
+    if not costs or abs(change.points - costs) < LEAST_POINTS:
+        return change.sentence
+    return f"{change.sentence} {DIFFERS.format(cost=costs, end=AND_END if parts.unclipped < 0 else '')}"
 
 
 def _not_counted(row: FeatureRow, held_back: Sequence[Discount], counted: bool) -> list[str]:

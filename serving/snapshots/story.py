@@ -22,7 +22,6 @@ TITLES: dict[Topic, str] = {
     "words": "Words",
 }
 OTHERS = " This user is not among the active ones."
-ROUGH, FAIR = 40, 15  # points from which on a range is wide
 PERSON = 0.9  # people, about one
 ENGAGED = (
     "To respond is to reply, mention, like, repost or quote. To engage is that, or to follow, dislike, flag, unfollow "
@@ -30,7 +29,7 @@ ENGAGED = (
 )
 ESTABLISHED = (
     "Established members are users to whom several long-standing users respond, or whose responders have such "
-    "responders. They count in full; everybody else counts in part or not at all."
+    "responders. They count in full; everybody else is established, and counts, in part or not at all."
 )
 COUNTED = "A response counts as much as the person it comes from."
 POSTS = (
@@ -169,10 +168,8 @@ def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) 
         who = "nobody engages" if high == 0 else "1 person engages" if low else "nobody or 1 person engages"
         return f"{for_most.format(who=who)}."
     ends = [round(scale.points_of_people(end)) for end in (low, high)]
-    width = ends[1] - ends[0]
-    guide = "a rough guide" if width >= ROUGH else "a fair guide" if width >= FAIR else "a close guide"
     who = f"{people(high) if low == high else f'between {low:,} and {people(high)}'} engage"
-    return f"{for_most.format(who=who)} ({ends[0]} to {ends[1]} points): the score is {guide} to what comes."
+    return f"{for_most.format(who=who)} ({ends[0]} to {ends[1]} points)."
 
 
 def remainder(points: float, unclipped: float, score: float) -> list[str]:

@@ -103,12 +103,13 @@ def alternatives(
     margin = float(bundle.margin(vector[np.newaxis])[0]) if margin is None else margin
     counted, own = _counted_in_full(row), own_changes(row)
     effects = effects_of_members(row, COUNTS)
-    alone, many = first_member(effects), {name: sizes for effect in effects.values() for name, sizes in effect.items()}
-    single = [*counted.values(), *own.values(), *alone.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
+    by_effect = first_member(effects)
+    many = {name: sizes for effect in effects.values() for name, sizes in effect.items()}
+    single = [*counted.values(), *own.values(), *by_effect.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
     rows = alternative_rows(bundle, vector, single, many)
     points = bundle.scale.points(bundle.margins_beside(rows, margin))
     gains = points[1:] - points[0]
-    gain_of = dict(zip((*counted, *own, *alone), gains.tolist(), strict=False))
+    gain_of = dict(zip((*counted, *own, *by_effect), gains.tolist(), strict=False))
     return Alternatives(
         discounts=_discounts(row, {kind: gain_of[kind] for kind in counted}),
         possible_changes=possible_changes(
@@ -117,7 +118,7 @@ def alternatives(
             gains[len(single) :],
             (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
             someone=bool(row.get(YEAR, 1.0)),
-            alone={effect: gain_of[effect] for effect in alone},
+            by_effect={effect: gain_of[effect] for effect in by_effect},
         ),
     )
 

@@ -27,11 +27,17 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-NONE_BELOW_ZERO = "That is less than is taken above, because scores do not go below 0."
+DIFFERS = "That is not the {cost:.1f} points of above, because facts count together{end}."
+AND_END = " and scores do not go below 0"
 MOSTLY: dict[Effect, str] = {
     "people": "mostly because one more person would count",
     "recency": "mostly because it would be recent",
     "posts": "mostly because one more post would draw engagement",
+}
+STAYING: dict[OwnKind, str] = {
+    "activity": "Even without such activity",
+    "repetition": "Even if the repeats go on",
+    "posts": "Even with as many posts",
 }
 IN_SEVERAL_WAYS = "because it would count as a person, as recent and as a post at once"
 UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
@@ -99,7 +105,7 @@ def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[Effect, dict
 
 
 def first_member(effects: Mapping[Effect, Mapping[str, np.ndarray]]) -> dict[Effect, dict[str, float]]:
-    """Return each effect of one more member alone."""
+    """Return each effect of one more member without the others."""
     return {effect: {name: float(sizes[0]) for name, sizes in values.items()} for effect, values in effects.items()}
 
 
@@ -127,7 +133,7 @@ def possible_changes(
     responses: np.ndarray,
     absence: tuple[float, float] = (0.0, 0.0),
     someone: bool = True,
-    alone: Mapping[Effect, float] | None = None,
+    by_effect: Mapping[Effect, float] | None = None,
 ) -> tuple[PossibleChange, ...]:
     """Select the one or two changes to report.
 
@@ -142,16 +148,17 @@ def possible_changes(
     responses : the points gained with each of COUNTS more members, shape (counts,)
     absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
     someone : whether anybody who counts has responded in the last year
-    alone : the points gained by each effect of one more member, without the others
+    by_effect : the points gained by each effect of one more member, without the others
 
     """
     changes = [_own_change(kind, gain, score) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
     enough = bool(len(responses)) and responses[-1] >= MORE_POINTS
     if [change.kind for change in changes] == ["repetition"] and changes[0].points >= MORE_POINTS and enough:
-        return changes[0], _responses(score, responses, True, someone, alone or {})
+        return changes[0], _responses(score, responses, "repetition", someone, by_effect or {})
     if sum(change.points for change in changes) < MORE_POINTS:
-        changes = [*changes[:1], _responses(score, responses, bool(changes), someone, alone or {})]
+        own_kind = max(own.items(), key=lambda item: item[1])[0] if changes else None
+        changes = [*changes[:1], _responses(score, responses, own_kind, someone, by_effect or {})]
         rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
         if len(changes) == 1 and rises_little and absence[1] >= LEAST_POINTS:
             changes.append(_absence(*absence))
@@ -179,15 +186,15 @@ def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
 
 
 def _responses(
-    score: float, gains: np.ndarray, after_own: bool, someone: bool, alone: Mapping[Effect, float]
+    score: float, gains: np.ndarray, after_own: OwnKind | None, someone: bool, by_effect: Mapping[Effect, float]
 ) -> PossibleChange:
     """Say how many more members add 5 points, or else nearly as many points as any number of them."""
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
-    opening = "Without that, the score" if after_own else "The score"
+    opening = f"{STAYING[after_own]}, the score" if after_own else "The score"
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
         only, even = ("only ", "even ") if people >= MANY_PEOPLE else ("", "")
-        why = f", {_why_so_many(alone, points)}" if people == 1 and alone else ""
+        why = f", {_why_so_many(by_effect, points)}" if people == 1 and by_effect else ""
         sentence = (
             f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}{why}."
         )
@@ -206,10 +213,10 @@ def _responses(
     return PossibleChange("responses", None, points, sentence)
 
 
-def _why_so_many(alone: Mapping[Effect, float], points: float) -> str:
+def _why_so_many(by_effect: Mapping[Effect, float], points: float) -> str:
     """Say which effect of one more response makes most of the points."""
-    effect = max(alone, key=lambda name: alone[name])
-    return MOSTLY[effect] if alone[effect] > points / 2 else IN_SEVERAL_WAYS
+    effect = max(by_effect, key=lambda name: by_effect[name])
+    return MOSTLY[effect] if by_effect[effect] > points / 2 else IN_SEVERAL_WAYS
 
 
 def _more_members(people: float, someone: bool) -> str:

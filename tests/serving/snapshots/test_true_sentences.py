@@ -25,7 +25,7 @@ from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
 from training.explanation.ledger import contributions
-from training.explanation.possible_changes import IN_SEVERAL_WAYS, MOSTLY, NONE_BELOW_ZERO
+from training.explanation.possible_changes import IN_SEVERAL_WAYS, MOSTLY
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -235,6 +235,7 @@ WHO = (
     rf"(?:{N} (?:people|person) responded{{0}}|"
     rf"{N} (?:people|person) engaged with this user{{0}}, (none|\d+) of whom responded)"
 )
+OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
 SPAN = (
     r"(the last six four-week periods|"
     r"the (?:one|two|three|four|five|six) four-week periods? since this user was first seen)"
@@ -294,12 +295,10 @@ def is_chance(p, one, of, *scale, least=0.0, most=0.5):
     return right and max(expected, 0.001) <= upper + 1e-9 <= max(1.5 * expected, 0.001) + 0.1
 
 
-def is_spread(p, interval, least, most, guide):
+def is_spread(p, interval, least, most):
     ends = [p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9))) for end in ("low", "high")]
     stated = [int(least), int(most)]
-    right = p.scored["high"] > 1 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
-    width = stated[1] - stated[0]
-    return right and guide == ("rough" if width >= 40 else "fair" if width >= 15 else "close")
+    return p.scored["high"] > 1 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
 
 
 def is_responded(p, total, period, counts=None, why=""):
@@ -397,6 +396,15 @@ def is_remainder(p, others):
     return abs(p.points_of(sorted(rest)) - float(others)) <= 0.05 * (len(p.reasons) + 2) + 1e-6
 
 
+def is_difference(p, cost, end):
+    """Undoing something gains other points than it costs in a reason of this user."""
+    costs = {name: -p.points_of(reason.features) for reason in p.reasons for name in reason.features}
+    gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "repetitions_beyond_10_90d") if name in costs}
+    stated = float(cost)
+    differs = any(abs(costs[name] - stated) <= 0.11 and abs(gain - stated) >= 0.45 for name, gain in gains.items())
+    return differs and bool(end) == (p.unclipped < 0)
+
+
 def is_own(p, gained, at, **values):
     gain = p.gain(**values)
     return points(gained, gain) and abs(p.scored["score"] + gain - int(at)) <= 0.5 + 1e-6
@@ -424,13 +432,13 @@ def is_more(p, more):
 
 def is_mostly(p, why, gained):
     """One more response alone as a person, as the last one or as a post makes most of the points."""
-    alone = {
+    by_effect = {
         "people": p.gain(**p.more(1, 1)),
         "recency": p.gain(days_of_silence=0.0),
         "posts": p.gain(credible_posts_90d=p.row["credible_posts_90d"] + 1),
     }
-    effect = max(alone, key=alone.get)
-    return why == (MOSTLY[effect] if alone[effect] > gained / 2 else IN_SEVERAL_WAYS)
+    effect = max(by_effect, key=by_effect.get)
+    return why == (MOSTLY[effect] if by_effect[effect] > gained / 2 else IN_SEVERAL_WAYS)
 
 
 def is_enough(p, gained, count, more, why):
@@ -464,7 +472,7 @@ PATTERNS = {
     r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
     rf"at most {N} in {N} users like this one hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
     r"For 9 in 10 users like this one, (?:between )?(.+) people engage with them in the next 28 days "
-    r"\((\d+) to (\d+) points\): the score is a (rough|fair|close) guide to what comes\.": is_spread,
+    r"\((\d+) to (\d+) points\)\.": is_spread,
     r"For 9 in 10 users like this one, (nobody|nobody or 1 person|1 person) engages with them in the next 28 days\.": (
         lambda p, interval: is_interval(p, interval)
     ),
@@ -559,8 +567,8 @@ PATTERNS = {
     rf"Without further repeats the score would be about {P} higher, at about (\d+), after 90 days at the latest\.": (
         lambda p, gained, at: is_own(p, gained, at, repetitions_beyond_10_90d=0.0)
     ),
-    rf"(?:The|Without that, the) score would rise by about {P} if {MORE}(?:, (.+))?\.": is_enough,
-    rf"(?:The|Without that, the) score would rise by only about {P} even if {MORE}(?:, (.+))?\.": (
+    rf"(?:{OPENING}) score would rise by about {P} if {MORE}(?:, (.+))?\.": is_enough,
+    rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}(?:, (.+))?\.": (
         lambda p, gained, count, more, why: (
             is_enough(p, gained, count, more, why)
             if p.with_members(number(count)) >= 5
@@ -587,7 +595,9 @@ PATTERNS = {
     rf"year; that moves a score by {P} at most\.": lambda p, count, most: (
         number(count or "0") == p.responders(365) and points(most, p.community.bundle.most_from_anybody)
     ),
-    re.escape(NONE_BELOW_ZERO): lambda p: p.scored["score"] == 0 > p.unclipped,
+    r"That is not the ([\d.]+) points of above, because facts count together( and scores do not go below 0)?\.": (
+        is_difference
+    ),
     r"All other facts together: ([+-][\d.]+) points\.": is_remainder,
     r"All other facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
         lambda p, others, sum_, end: (
@@ -623,7 +633,7 @@ def test_every_sentence_is_true(community):
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
-                for part in re.split(r"(?<=\.) (?=As responses lose|That is less than)", sentence):
+                for part in re.split(r"(?<=\.) (?=As responses lose|That is not the)", sentence):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

@@ -61,8 +61,8 @@ def test_selection(score, own, responses, expected):
             [
                 "As soon as this user does anything again, such as posting or voting, the score would be about 3 "
                 "points higher, at about 23.",
-                "Without that, the score would rise by about 6 points if 1 more established member responded "
-                "within four weeks, to a new post.",
+                "Even without such activity, the score would rise by about 6 points if 1 more established member "
+                "responded within four weeks, to a new post.",
             ],
         ),
         (
@@ -100,8 +100,8 @@ def test_selection(score, own, responses, expected):
             [
                 "Without further repeats the score would be about 2 points higher, at about 22, after 90 days at the "
                 "latest.",
-                "Without that, the score would rise by only about 1 point even if 1 more established member "
-                "responded within four weeks, to a new post.",
+                "Even if the repeats go on, the score would rise by only about 1 point even if 1 more established "
+                "member responded within four weeks, to a new post.",
             ],
         ),
         (
@@ -131,17 +131,17 @@ def test_sentences(score, own, responses, sentences):
 
 
 @pytest.mark.parametrize(
-    ("alone", "why"),
+    ("by_effect", "why"),
     [
         ({"people": 1.0, "recency": 9.0, "posts": 1.0}, MOSTLY["recency"]),
         ({"people": 7.0, "recency": 1.0, "posts": 1.0}, MOSTLY["people"]),
         ({"people": 4.0, "recency": 4.0, "posts": 5.0}, IN_SEVERAL_WAYS),
     ],
 )
-def test_why_a_single_response_adds_so_much(alone, why):
-    (change,) = possible_changes(20.0, {}, gains(from_1=12.0), alone=alone)
+def test_why_a_single_response_adds_so_much(by_effect, why):
+    (change,) = possible_changes(20.0, {}, gains(from_1=12.0), by_effect=by_effect)
     assert change.sentence.endswith(f"within four weeks, to a new post, {why}.")
-    (change,) = possible_changes(20.0, {}, gains(from_2=12.0), alone=alone)
+    (change,) = possible_changes(20.0, {}, gains(from_2=12.0), by_effect=by_effect)
     assert change.sentence.endswith("within four weeks, each to a new post.")
 
 
