@@ -1,6 +1,6 @@
 """The score and the explanation of one user, in the form that API clients rely on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -169,7 +169,8 @@ def explanation(
         "change": [_compared(change, contra, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
-    reasons = [_reason(fact, parts) for fact in (*pro, *contra)]
+    line_of = {line.feature: line for outer in parts.lines for line in (outer, *outer.parts)}
+    reasons = [_reason(fact, line_of) for fact in (*pro, *contra)]
     return Explanation(
         user=score["user"],
         scope=score["scope"],
@@ -202,10 +203,11 @@ def explanation(
     )
 
 
-def _reason(fact: Fact, parts: Ledger) -> Reason:
-    """Return a fact as a reason, with exact points."""
-    lines = [line for outer in parts.lines for line in (outer, *outer.parts) if line.feature in fact.features]
-    return Reason(fact.sentence, sum(line.points for line in lines), lines[0].family, fact.features)
+def _reason(fact: Fact, line_of: Mapping[str, Line]) -> Reason:
+    """Return a fact as a reason, with exact points and the family of its strongest line."""
+    lines = [line_of[feature] for feature in fact.features]
+    strongest = max(lines, key=lambda line: abs(line.points))
+    return Reason(fact.sentence, sum(line.points for line in lines), strongest.family, fact.features)
 
 
 def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[str]:

@@ -1,5 +1,6 @@
 """The scale: from nats to points, fitted once and then frozen."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Scale:
 
     def points_of_people(self, people: float) -> float:
         """Return the score, 0 to 100, that a number of people stands for."""
-        return float(self.points(np.log(people))) if people > 0 else 0.0
+        return min(max(self.anchor + self.points_per_nat * math.log(people), 0.0), 100.0) if people > 0 else 0.0
 
     def from_other(self, other: "Scale", points: float) -> float:
         """Return the unclipped points on this scale of the audience that has `points` on another scale."""
