@@ -215,8 +215,8 @@ def test_empty_requests_get_empty_responses(client, body):
     ("posted", "message"),
     [
         (
-            [{"established_rate_365": 1.0}],
-            r"feature called 'established_rate_365' \(did you mean 'responder_rate_365d'\?\)",
+            [{"responder_rate_365": 1.0}],
+            r"feature called 'responder_rate_365' \(did you mean 'responder_rate_365d'\?\)",
         ),
         ([{"x" * 5000: 1.0} | {f"zz{k}": 1 for k in range(30)}], "and 21 more"),
         ([{"responder_rate_365d": 1.0}, {}], "1 of the 2 rows hold no known value; the first is row 1"),
