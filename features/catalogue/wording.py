@@ -8,6 +8,7 @@ Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 Sentence = Callable[[float | None, Row], str]
 NOT_KNOWN = "Not known."
 YEAR_DAYS, LEAP_YEAR_DAYS, YEARS_FROM = 365, 365.25, 1_097
+WHOLE_POINTS = 9.95  # from which on points are rounded to whole numbers
 WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
 
 
@@ -79,7 +80,7 @@ def times(count: int) -> str:
 
 def points_of(points: float) -> str:
     """Return a number of points: `0.6 points`, `1 point`, `12 points`."""
-    number = f"{points:.0f}" if points >= 9.95 else f"{points:.1f}".removesuffix(".0")
+    number = f"{points:.0f}" if points >= WHOLE_POINTS else f"{points:.1f}".removesuffix(".0")
     return f"{number} {'point' if number == '1' else 'points'}"
 
 

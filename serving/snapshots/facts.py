@@ -158,6 +158,8 @@ def _with_average(sentence: str, feature: str, figure: str, row: FeatureRow) -> 
         return sentence
     within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATES and row[AGE] < LOOKBACK_DAYS else ""
     unit = " days ago" if feature in DAYS and figure[-1].isdigit() else ""
+    if feature in RATES and "established member" not in sentence:
+        unit = " established member" if figure == "1" else " established members"
     return END_OF_CLAUSE.sub(rf" (average{within}: {figure}{unit})\g<0>", sentence, count=1)
 
 

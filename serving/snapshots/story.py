@@ -29,7 +29,7 @@ ENGAGED = (
 )
 ESTABLISHED = (
     "Established members are users to whom several long-standing users respond, or whose responders have such "
-    "responders. They count in full; everybody else is established, and counts, in part or not at all."
+    "responders. They count in full; everybody else counts in part, such as by half, or not at all."
 )
 COUNTED = "A response counts as much as the person it comes from."
 POSTS = (
@@ -44,7 +44,7 @@ ANONYMOUS = (
     "An anonymous response, such as a vote, counts in full for when it came and for the post, but adds no person, "
     "neither to those who responded nor to those expected."
 )
-LIKE = "Users like this one have similar figures, and about as many people are expected to engage with them."
+LIKE = "Users like this one have similar figures and a similar number of people expected to engage with them."
 DEPENDING = (
     "Facts count together: the same figure, even an average one, can be worth more or fewer points beside other facts."
 )
@@ -164,12 +164,14 @@ def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) 
     tenths = 10 * level
     share = f"{tenths:.0f} in 10" if abs(tenths - round(tenths)) < 1e-9 else f"{level:.0%} of"
     for_most = f"For {share} users like this one, {{who}} with them in the next {days} days"
-    if high <= 1:
-        who = "nobody engages" if high == 0 else "1 person engages" if low else "nobody or 1 person engages"
-        return f"{for_most.format(who=who)}."
+    if high == 0:
+        return f"{for_most.format(who='nobody engages')}."
     ends = [round(scale.points_of_people(end)) for end in (low, high)]
     who = f"{people(high) if low == high else f'between {low:,} and {people(high)}'} engage"
-    return f"{for_most.format(who=who)} ({ends[0]} to {ends[1]} points)."
+    if high == 1:
+        who = "1 person engages" if low else "nobody or 1 person engages"
+    stated = f"{ends[0]}" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    return f"{for_most.format(who=who)} ({stated} points)."
 
 
 def remainder(points: float, unclipped: float, score: float) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from features.catalogue.credible import MONTH_DAYS, SILENCE, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
 from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.tenure import FREE_POSTS, unanswered_posts
-from features.catalogue.wording import count_of, points_of
+from features.catalogue.wording import WHOLE_POINTS, count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
@@ -27,7 +27,7 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-DIFFERS = "That is not the {cost:.1f} points of above, because facts count together{end}."
+DIFFERS = "That is not the {cost:.1f} points above, because facts count together{end}."
 AND_END = " and scores do not go below 0"
 MOSTLY: dict[Effect, str] = {
     "people": "mostly because one more person would count",
@@ -176,13 +176,15 @@ def _absence(days: float, points: float) -> PossibleChange:
 def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     sentence = {
         "activity": "As soon as this user does anything again, such as posting or voting, the score would be about "
-        "{points} higher, at about {score:.0f}.",
-        "repetition": "Without further repeats the score would be about {points} higher, at about {score:.0f}, after "
+        "{points} higher, at about {after}.",
+        "repetition": "Without further repeats the score would be about {points} higher, at about {after}, after "
         "90 days at the latest.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
-        "the score would be about {points} higher, at about {score:.0f}.",
+        "the score would be about {points} higher, at about {after}.",
     }[kind]
-    return PossibleChange(kind, None, points, sentence.format(points=points_of(points), score=score + points))
+    digits = 0 if points >= WHOLE_POINTS else 1  # the printed points and this add up as printed
+    after = f"{round(score, 1) + round(points, digits):.{digits}f}".removesuffix(".0")
+    return PossibleChange(kind, None, points, sentence.format(points=points_of(points), after=after))
 
 
 def _responses(

@@ -23,7 +23,7 @@ def facts(*lines, base=28.42, row=ROW):
 @pytest.mark.parametrize(
     ("feature", "value", "points", "typical", "shown"),
     [
-        (RATE, 4.0, 2.24, 1.0, " (average in 56 days: 3.2)"),
+        (RATE, 4.0, 2.24, 1.0, " (average in 56 days: 3.2 established members)"),
         (LATELY, 4.0, 2.24, 0.52, " (average: 0.5)"),
         (LATELY, 0.0, -2.24, None, ""),
         ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
@@ -80,7 +80,9 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
     (fact,) = facts(
         (RATE, 5 * 28 / 90 + 22 * 28 / 56, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2)
     )
-    assert fact.sentence == "About 27 count (average in 56 days: 11.9). They weigh 5 (average: 1.2)."
+    assert (
+        fact.sentence == "About 27 count (average in 56 days: 11.9 established members). They weigh 5 (average: 1.2)."
+    )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "11.9", 2.8),
         (LABELS[LATELY], "5", "1.2", 4.4),
@@ -93,7 +95,7 @@ def test_the_average_of_a_part_is_at_most_that_of_the_sum():
     (fact,) = facts(
         (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90), (LATELY, 4.0, 4.4, "They weigh 4.", 1.2), row=row
     )
-    assert fact.sentence == "About 4 count (average in 14 days: 0.4). They weigh 4."
+    assert fact.sentence == "About 4 count (average in 14 days: 0.4 established members). They weigh 4."
 
 
 def test_who_is_active_is_as_active_as_the_average():
@@ -106,7 +108,7 @@ def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people()
     (fact,) = facts(
         ("credible_posts_90d", 0.0, -6.0, "Nobody responded.", 2.0), (RATE, 0.0, -3.0, "Nobody responded.", 1.0)
     )
-    assert fact.sentence == "Nobody responded (average in 56 days: 3.2)."
+    assert fact.sentence == "Nobody responded (average in 56 days: 3.2 established members)."
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [(SILENT_FACTS, "0", "3.2", -9.0)]
 
 

@@ -111,10 +111,10 @@ def test_expectation(expected, credible, words):
     ("low", "high", "words", "guide"),
     [
         (0, 0, "nobody engages", ""),
-        (0, 1, "nobody or 1 person engages", ""),
-        (1, 1, "1 person engages", ""),
+        (0, 1, "nobody or 1 person engages", " (0 to 4 points)"),
+        (1, 1, "1 person engages", " (4 points)"),
         (0, 3, "between 0 and 3 people engage", " (0 to 17 points)"),
-        (2, 2, "2 people engage", " (12 to 12 points)"),
+        (2, 2, "2 people engage", " (12 points)"),
         (8, 1_200, "between 8 and 1,200 people engage", " (29 to 89 points)"),
     ],
 )

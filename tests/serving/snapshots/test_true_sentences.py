@@ -297,8 +297,8 @@ def is_chance(p, one, of, *scale, least=0.0, most=0.5):
 
 def is_spread(p, interval, least, most):
     ends = [p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9))) for end in ("low", "high")]
-    stated = [int(least), int(most)]
-    return p.scored["high"] > 1 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
+    stated = [int(least), int(most or least)]
+    return p.scored["high"] > 0 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
 
 
 def is_responded(p, total, period, counts=None, why=""):
@@ -407,7 +407,9 @@ def is_difference(p, cost, end):
 
 def is_own(p, gained, at, **values):
     gain = p.gain(**values)
-    return points(gained, gain) and abs(p.scored["score"] + gain - int(at)) <= 0.5 + 1e-6
+    close = abs(p.scored["score"] + gain - float(at)) <= (0.1 if gain < 9.95 else 1.0) + 1e-6
+    adds_up = gain >= 9.95 or round(p.scored["score"], 1) + number(gained) == pytest.approx(float(at), abs=1e-6)
+    return points(gained, gain) and close and adds_up
 
 
 def is_discount(p, whom, gained):
@@ -472,10 +474,10 @@ PATTERNS = {
     r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
     rf"at most {N} in {N} users like this one hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
     r"For 9 in 10 users like this one, (?:between )?(.+) people engage with them in the next 28 days "
-    r"\((\d+) to (\d+) points\)\.": is_spread,
-    r"For 9 in 10 users like this one, (nobody|nobody or 1 person|1 person) engages with them in the next 28 days\.": (
-        lambda p, interval: is_interval(p, interval)
-    ),
+    r"\((\d+)(?: to (\d+))? points?\)\.": is_spread,
+    r"For 9 in 10 users like this one, (nobody or 1 person|1 person) engages with them in the next 28 days "
+    r"\((\d+)(?: to (\d+))? points?\)\.": is_spread,
+    r"For 9 in 10 users like this one, (nobody) engages with them in the next 28 days\.": is_interval,
     rf"{N} people responded in {PERIOD} and together count as about {N} established members?((?:;|, because) .+)?\.": (
         lambda p, total, period, counts, why: is_responded(
             p, total, period, lambda weight: abs(number(counts) - weight) < 1, why
@@ -559,14 +561,15 @@ PATTERNS = {
         is_period(p, period) and p.engagers(days=365) == 0 and (p.row["engagements_365d"] > 0) == who.startswith("only")
     ),
     r"As soon as this user does anything again, such as posting or voting, the score would be about "
-    rf"{P} higher, at about (\d+)\.": (lambda p, gained, at: is_own(p, gained, at, days_of_absence=p.posts_beyond())),
+    rf"{P} higher, at about ([\d.]+?)\.": (
+        lambda p, gained, at: is_own(p, gained, at, days_of_absence=p.posts_beyond())
+    ),
     rf"With at most 1,000 posts in 90 days, or 1,000 more for each responder who counts, the score would be about {P} "
-    r"higher, at about (\d+)\.": (
+    r"higher, at about ([\d.]+?)\.": (
         lambda p, gained, at: is_own(p, gained, at, days_of_absence=p.row["days_of_absence"] - p.posts_beyond())
     ),
-    rf"Without further repeats the score would be about {P} higher, at about (\d+), after 90 days at the latest\.": (
-        lambda p, gained, at: is_own(p, gained, at, repetitions_beyond_10_90d=0.0)
-    ),
+    rf"Without further repeats the score would be about {P} higher, at about ([\d.]+?), after 90 days at the "
+    r"latest\.": (lambda p, gained, at: is_own(p, gained, at, repetitions_beyond_10_90d=0.0)),
     rf"(?:{OPENING}) score would rise by about {P} if {MORE}(?:, (.+))?\.": is_enough,
     rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}(?:, (.+))?\.": (
         lambda p, gained, count, more, why: (
@@ -595,7 +598,7 @@ PATTERNS = {
     rf"year; that moves a score by {P} at most\.": lambda p, count, most: (
         number(count or "0") == p.responders(365) and points(most, p.community.bundle.most_from_anybody)
     ),
-    r"That is not the ([\d.]+) points of above, because facts count together( and scores do not go below 0)?\.": (
+    r"That is not the ([\d.]+) points above, because facts count together( and scores do not go below 0)?\.": (
         is_difference
     ),
     r"All other facts together: ([+-][\d.]+) points\.": is_remainder,
