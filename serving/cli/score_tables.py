@@ -1,17 +1,19 @@
 """Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
 from serving.snapshots.facts import ENDS
+from serving.snapshots.story import ESTABLISHED
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, PastScore
     from serving.snapshots.explanation import Explanation
+    from serving.snapshots.story import Section
 
 SCORED = "scored"
 
@@ -19,14 +21,14 @@ SCORED = "scored"
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     """Print the story of a score, then its ledger; with `plain`, the story alone, a paragraph a section.
 
-    Where evidence is insufficient, there is no ledger.
+    Where evidence is insufficient, there is no ledger. A plain story explains established members alone, so that it
+    stays short enough to be read out.
     """
     if plain:
-        for number, section in enumerate(explanation.story):
-            title = f"{section.title}: " if section.title else ""
+        for number, paragraph in enumerate(_paragraphs(explanation.story)):
             if number:
                 print_text("")
-            print_text(f"{title}{' '.join(section.sentences)}")
+            print_text(paragraph)
         return
     for section in explanation.story:
         print_points(section.title, section.sentences)
@@ -36,6 +38,13 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     print_text(f"Model version {explanation.model_version}{'' if explanation.released else ', not released'}.")
     print_text("")
     ledger_table(explanation)
+
+
+def _paragraphs(story: "Iterable[Section]") -> Iterator[str]:
+    for section in story:
+        sentences = [text for text in section.sentences if section.topic != "words" or text == ESTABLISHED]
+        if sentences:
+            yield f"{f'{section.title}: ' if section.title else ''}{' '.join(sentences)}"
 
 
 def ledger_table(explanation: "Explanation") -> None:
