@@ -7,7 +7,7 @@ from typing import Literal, TypedDict
 from typing_extensions import TypeAliasType
 
 from features.catalogue import CATALOGUE
-from features.catalogue.credible import RATES
+from features.catalogue.responder_rate import RATES
 from features.utc import UtcText
 from serving.snapshots.facts import Fact, facts_of, main_facts
 from serving.snapshots.story import (

@@ -10,8 +10,10 @@ from typing import TypeAlias
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible import MONTH_DAYS, NEVER, RATES, SILENCE, WITHOUT_ESTABLISHED, ResponderRate
+from features.catalogue.credible import WITHOUT_ESTABLISHED
+from features.catalogue.credible_wording import NEVER, SILENCE
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
+from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import WHOLE_FROM, count_of, pointed, rounded_to_sum
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
 from training.explanation.ledger import ANYBODY, Ledger

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from features.aggregates.windows import PERIOD_WEIGHTS
-from features.catalogue.credible import RATES
+from features.catalogue.responder_rate import RATES
 from features.errors import CloutError
 
 # Each feature counts some of the events of the next.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import CATALOGUE
-from features.catalogue.credible import YEAR
+from features.catalogue.credible_wording import YEAR
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
 from features.catalogue.wording import people, points_of, value_of

@@ -9,8 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from features.catalogue.credible import MONTH_DAYS, SILENCE, SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
+from features.catalogue.credible import SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
+from features.catalogue.credible_wording import SILENCE
 from features.catalogue.originality import EXCESS_REPETITIONS
+from features.catalogue.responder_rate import MONTH_DAYS
 from features.catalogue.tenure import FREE_POSTS, unanswered_posts
 from features.catalogue.wording import WHOLE_POINTS, count_of, points_of
 from training.explanation.feature_constraints import ABSENT, engager_effects

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible import RATES, YEAR
+from features.catalogue.credible_wording import YEAR
+from features.catalogue.responder_rate import RATES
 from features.catalogue.wording import count_of, observed_period, people, responders, times, value_of
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
