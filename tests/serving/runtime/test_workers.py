@@ -168,6 +168,15 @@ def asking(url, callers):
             thread.join(60)
 
 
+def wait_for_answers(callers, least):
+    """Wait until each caller has so many answers more."""
+    counts = [len(caller.found) + least for caller in callers]
+    until = time.monotonic() + 30
+    while any(len(caller.found) < count for caller, count in zip(callers, counts, strict=True)):
+        assert time.monotonic() < until, "too few answers within 30 seconds"
+        time.sleep(0.02)
+
+
 def samples(text):
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -199,12 +208,12 @@ def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(service):
     first, second, starts = service.living()
     before = service.answered()
     with asking(service.url, callers=4) as callers:
-        time.sleep(0.3)
+        wait_for_answers(callers, 3)
         os.kill(first, signal.SIGKILL)
         for caller in callers:  # they leave time for the new worker to start
             caller.pause = 0.1
         service.workers(starts + 1)
-        time.sleep(0.3)
+        wait_for_answers(callers, 2)
     for caller in callers:
         assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
         assert caller.found[-1][1] == 200
@@ -220,7 +229,7 @@ def test_stopped_under_load_every_request_under_way_is_answered(started):
     with started() as service:
         service.workers(2)
         with asking(service.url, callers=4) as callers:
-            time.sleep(0.5)
+            wait_for_answers(callers, 3)
             stopped = time.monotonic()
             assert service.end() == 0
         for caller in callers:
