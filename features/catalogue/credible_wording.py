@@ -23,7 +23,7 @@ from features.catalogue.wording import (
 )
 
 SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
-YEAR = "credible_engagers_365d"
+YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 OLD_AND_NEW = ", old and new,"

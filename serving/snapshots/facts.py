@@ -11,7 +11,7 @@ from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
 from features.catalogue.credible import WITHOUT_ESTABLISHED
-from features.catalogue.credible_wording import NEVER, SILENCE
+from features.catalogue.credible_wording import LATELY, NEVER, SILENCE
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import WHOLE_FROM, count_of, pointed, rounded_to_sum
@@ -21,7 +21,6 @@ from training.explanation.possible_changes import POSTS
 from training.explanation.reasons import LEAST_POINTS, MOST_REASONS, Line, facts
 from training.model.bundle import FeatureRow
 
-LATELY = "credible_engagers_decayed_28d"
 PERIODS = ("established_periods_168d", "credible_periods_168d")  # of today's models and of earlier ones
 SILENT = (SILENCE, WITHOUT_ESTABLISHED)
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS

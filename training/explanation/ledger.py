@@ -26,6 +26,7 @@ from training.explanation.possible_changes import (
     days_away,
     effects_of_members,
     first_member,
+    merge_effects,
     own_changes,
     possible_changes,
 )
@@ -104,9 +105,8 @@ def alternatives(
     counted, own = _counted_in_full(row), own_changes(row)
     effects = effects_of_members(row, COUNTS)
     by_effect = first_member(effects)
-    many = {name: sizes for effect in effects.values() for name, sizes in effect.items()}
     single = [*counted.values(), *own.values(), *by_effect.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
-    rows = alternative_rows(bundle, vector, single, many)
+    rows = alternative_rows(bundle, vector, single, merge_effects(effects))
     points = bundle.scale.points(bundle.margins_beside(rows, margin))
     gains = points[1:] - points[0]
     gain_of = dict(zip((*counted, *own, *by_effect), gains.tolist(), strict=False))

@@ -86,16 +86,12 @@ def days_away(row: FeatureRow) -> float:
     return days if days > 1e-6 else 0.0
 
 
-def more_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the features if so many more established members had responded, each to another post, in the last 28 days.
-
-    They are spread evenly over these days.
-    """
-    return {name: values for effect in effects_of_members(row, counts).values() for name, values in effect.items()}
-
-
 def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[Effect, dict[str, np.ndarray]]:
-    """Return the same features by what they measure: who responds, how long ago, and to how many posts."""
+    """Return features after so many more established members respond who had not, each within 28 days, to a new post.
+
+    They are spread evenly over these days. The features are grouped by what they measure: who responds, how long ago,
+    and to how many posts.
+    """
     people = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
     soonest, none = MONTH_DAYS / (counts + 1), 0.0 * counts
     days = {SINCE_ESTABLISHED: soonest, WITHOUT_ESTABLISHED: none, SILENCE: none}
@@ -104,6 +100,11 @@ def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[Effect, dict
         "recency": {name: np.fmin(row[name], least) for name, least in days.items() if name in row},
         "posts": {POSTS: row[POSTS] + counts} if POSTS in row else {},
     }
+
+
+def merge_effects(effects: Mapping[Effect, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return the features of all effects together."""
+    return {name: sizes for values in effects.values() for name, sizes in values.items()}
 
 
 def first_member(effects: Mapping[Effect, Mapping[str, np.ndarray]]) -> dict[Effect, dict[str, float]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible_wording import YEAR
+from features.catalogue.credible_wording import LATELY, YEAR
 from features.catalogue.responder_rate import RATES
 from features.catalogue.wording import count_of, observed_period, people, responders, times, value_of
 from training.model.bundle import FeatureRow
@@ -21,7 +21,7 @@ LEAST_POINTS = 0.5
 MOST_REASONS = 3
 MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
-SAME_PEOPLE = (*RATES, "credible_engagers_decayed_28d")  # the first tell more of them
+SAME_PEOPLE = (*RATES, LATELY)  # the first tell more of them
 
 
 @dataclass(frozen=True)

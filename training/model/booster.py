@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from features.catalogue import INPUTS, SCORED
+from features.catalogue.credible_wording import LATELY
 from features.catalogue.feature import Catalogue
 from features.catalogue.originality import EXCESS_REPETITIONS
 from training.config import Model
@@ -39,7 +40,6 @@ def predict(booster: lgb.Booster, matrix: np.ndarray, **options: Any) -> np.ndar
         return np.asarray(booster.predict(matrix[:, : booster.num_feature()], **threads, **options))
 
 
-LATELY = "credible_engagers_decayed_28d"
 DIRECTIONS = {"up": 1, "down": -1, "free": 0, "none": 0}
 MONOTONE_METHOD = "intermediate"  # "advanced" makes trees that are not monotone
 # Few users repeat themselves, so that a tree gains little by a split on it, however much it says about them.

@@ -5,7 +5,14 @@ import pytest
 
 from features.catalogue import CATALOGUE
 from training.explanation.ledger import alternatives
-from training.explanation.possible_changes import COUNTS, IN_SEVERAL_WAYS, MOSTLY, more_members, possible_changes
+from training.explanation.possible_changes import (
+    COUNTS,
+    IN_SEVERAL_WAYS,
+    MOSTLY,
+    effects_of_members,
+    merge_effects,
+    possible_changes,
+)
 from training.model.bundle import feature_row
 
 NOTHING = np.zeros(len(COUNTS))
@@ -152,7 +159,7 @@ def test_more_members_are_more_than_some(someone, who):
 
 
 def test_two_more_members_by_hand():
-    more = more_members(dict.fromkeys(CATALOGUE.names, 1.0), np.array([2.0]))
+    more = merge_effects(effects_of_members(dict.fromkeys(CATALOGUE.names, 1.0), np.array([2.0])))
     expected = {
         "credible_engagers_7d": 1.5,
         "credible_engagers_28d": 3.0,
@@ -168,7 +175,11 @@ def test_two_more_members_by_hand():
 
 def test_members_of_a_row_without_the_newer_features():
     """Snapshots of before lack some: the others rise all the same."""
-    more = more_members({"credible_engagers_28d": 1.0, "credible_engagers_365d": 2.0, "account_age_days": 30.0}, COUNTS)
+    more = merge_effects(
+        effects_of_members(
+            {"credible_engagers_28d": 1.0, "credible_engagers_365d": 2.0, "account_age_days": 30.0}, COUNTS
+        )
+    )
     assert {name: values[1] for name, values in more.items()} == {
         "credible_engagers_28d": 3.0,
         "credible_engagers_365d": 4.0,
@@ -190,7 +201,9 @@ def test_the_points_are_those_of_the_model(bundle, rows):
             }.get(change.kind)
             if change.kind == "responses":
                 count = np.array([float(change.people or COUNTS[-1])])
-                values = {name: value[0] for name, value in more_members(feature_row(row), count).items()}
+                values = {
+                    name: value[0] for name, value in merge_effects(effects_of_members(feature_row(row), count)).items()
+                }
             gain = bundle.predict(row.assign(**values))["score"].iloc[0] - present
             if change.kind == "responses" and change.people is None:
                 assert 0.9 * gain - 1e-9 <= change.points <= gain + 1e-9 < 5
@@ -205,6 +218,6 @@ def test_the_points_are_those_of_the_model(bundle, rows):
 def test_more_members_never_lower_a_score(bundle, rows):
     for k in range(0, len(rows), 50):
         row = rows.iloc[[k]]
-        more = more_members(feature_row(row), COUNTS)
+        more = merge_effects(effects_of_members(feature_row(row), COUNTS))
         scores = [bundle.predict(row.assign(**{n: v[k] for n, v in more.items()}))["score"].iloc[0] for k in range(5)]
         assert (np.diff(scores) >= -1e-9).all()
