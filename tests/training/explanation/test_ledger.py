@@ -66,10 +66,10 @@ def test_a_feature_that_the_model_does_not_use_has_no_line(plain, rows):
 
 def test_base_of_a_model_without_a_baseline_is_the_average_of_the_training_rows(plain):
     """A tree's expected value weighs its leaves by the training rows in them."""
-    import shap
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import shap  # it imports matplotlib, which warns where nobody has before
+
         expected = shap.TreeExplainer(plain.booster).expected_value
     assert base_points(plain) == pytest.approx(plain.scale.unclipped(np.ravel(expected)[0]), abs=1e-6)
 
