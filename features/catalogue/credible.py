@@ -28,7 +28,6 @@ from features.aggregates.windows import (
 )
 from features.catalogue.credible_wording import (
     NEVER,
-    OLD_AND_NEW,
     SILENCE,
     WHY_FEWER,
     describe_attention,
@@ -147,7 +146,7 @@ def _drawing(days: int) -> Feature:
         f"pieces of content with which somebody credible at all engaged in the last {days} days, each "
         "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
         "people count as credible",
-        posts_sentence(days, f"{{posts}} drew engagement that counts in the last {days} days."),
+        posts_sentence(days),
         lambda pieces: sum_fixed_point(where(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
 
@@ -238,7 +237,7 @@ FEATURES = [
         "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
         "engagements, one at most; those with which only known people engaged count as many as these people, each "
         "weighing as much as they are credible, at most",
-        posts_sentence(90, f"In the last 90 days {{posts}}{OLD_AND_NEW} drew engagement that counts."),
+        posts_sentence(90),
         _posts_with_people,
         relation="users",
         title="Posts that draw established responders",
@@ -249,7 +248,7 @@ FEATURES = [
         "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
         "one at most; unknown people count as credible",
         posts_sentence(
-            90, "{posts} drew engagement that counts more than a week later (a post of unknown date counts)."
+            90, "{posts} drew reactions that count {when}, more than a week later (a post of unknown date counts)."
         ),
         lambda pieces: sum_fixed_point(ibis.least(pieces.late_credit, BILLION)),
         family="persistence",

@@ -1,7 +1,6 @@
 """Sentences about features weighted by credibility: who responded, what they count as, and why not in full."""
 
 import math
-from collections.abc import Mapping
 
 from features.aggregates.windows import LOOKBACK_DAYS, PERIODS
 from features.catalogue.responder_rate import FEW, MONTH_DAYS, ResponderRate
@@ -14,19 +13,18 @@ from features.catalogue.wording import (
     count_of,
     members,
     nobody_responded,
-    observed_period,
     people,
     responders,
     rounded_to_sum,
     value_of,
+    when,
     window,
 )
 
-SMALL_NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
+PERIODS_IN_WORDS = "the last six four-week periods"
 YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
-OLD_AND_NEW = ", old and new,"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
@@ -35,66 +33,48 @@ WHY_FEWER = {
 
 
 def responders_sentence(days: int) -> Sentence:
-    """Say how many people responded, where the row shows it, what they count as, and why not in full."""
+    """Say how many people responded, where the row shows it, and what they count as."""
 
     def sentence(value: float | None, row: Row) -> str:
-        count = responders(row, value, days)
+        count, since = responders(row, value, days), when(days, row)
         if value or count:
-            return _describe_responders(value, row, days, window(days))
-        age = value_of(row, "account_age_days")
-        when = f"responded in {window(days) if age is None or age >= days else observed_period(age)}"
-        return f"{NOBODY_COUNTS} {when}." if count is None else nobody_responded(row, days, when)
+            return _describe_responders(value or 0.0, count, since)
+        if count is None:
+            return f"{NOBODY_COUNTS} responded {since}."
+        return nobody_responded(row, days, f"responded {since}")
 
     return sentence
 
 
-def _describe_responders(value: float | None, row: Row, days: int, period: str) -> str:
-    """Say how many of the people who responded in a period count, where the row shows it, and why others do not."""
-    count = responders(row, value, days)
-    if value is None or count is None:
-        return f"The people who responded in {period} count as {members(value or 0.0)}."
-    all_fewer = {kind: value_of(row, f"uncounted_{kind}_{days}d") or 0.0 for kind in WHY_FEWER}
-    fewer = {kind: number for kind, number in all_fewer.items() if number >= 0.5}
-    reasons = dict(zip(fewer, _whole_people(list(fewer.values()), count - math.floor(value + 0.5)), strict=True))
-    return f"{_how_many_count(value, count, period, not reasons)}{_why_others_do_not(reasons, value, count)}."
-
-
-def _whole_people(parts: list[float], total: float) -> list[int]:
-    """Round numbers of people to whole ones that add up to a total; each is one at least where that is possible."""
-    numbers = [round(number) for number in rounded_to_sum(parts, total, digits=0)]
-    if 0 in numbers and sum(numbers) >= len(numbers):
-        numbers = [number or 1 for number in numbers]
-        numbers[numbers.index(max(numbers))] -= 1
-    return numbers
-
-
-def _how_many_count(value: float, count: float, period: str, in_full: bool) -> str:
+def _describe_responders(value: float, count: float | None, since: str) -> str:
+    if count is None:
+        return f"The people who responded {since} count as {members(value)}."
     if count < 1.5:
-        part = f"counts for {value:.1f} of a person" if value >= 0.05 else "counts for less than 0.1 of a person"
-        counts = "counts" if in_full else part if value else "does not count"
-        return f"1 person responded in {period} and {counts}"
-    if in_full:
-        return f"{people(count)} responded in {period}, and all of them count{', or nearly' if value < count else ''}"
+        part = "does not count" if not value else f"counts as {members(value)}" if value < WHOLE_FROM else "counts"
+        return f"1 person responded {since} and {part}."
     if not value:
-        return f"None of the {people(count)} who responded in {period} counts"
-    return f"{people(count)} responded in {period} and together count as {members(value)}"
+        return f"None of the {people(count)} who responded {since} counts."
+    return f"{people(count)} responded {since} and together count as {members(value)}."
 
 
-def _why_others_do_not(fewer: Mapping[str, int], value: float, count: float) -> str:
-    """Say why people do not count, and how many for each of two reasons; those who count in part are added up."""
-    if not fewer:
-        return ""
-    either = " or ".join(WHY_FEWER[kind] for kind in fewer)
-    if value < 0.5 or count < 1.5:
-        return f"; {either}"
-    if 0 in fewer.values():
-        number = sum(fewer.values())
-        return f"; about {number:,} {'is' if number == 1 else 'are'} taken off because {either}"
-    parts = [f"about {number:,}{{off}} because {WHY_FEWER[why]}" for why, number in fewer.items()]
-    verb = "is" if next(iter(fewer.values())) == 1 else "are"
-    return (
-        f"; {', and '.join([parts[0].format(off=f' {verb} taken off'), *(part.format(off='') for part in parts[1:])])}"
-    )
+def reasons_for_fewer(row: Row) -> dict[str, str]:
+    """Return by how many fewer people those count who responded in the last year, for each reason, as text.
+
+    With what they count as, the numbers add up to that of all who responded. A reason is absent where it is of none.
+    """
+    value = value_of(row, YEAR)
+    count = responders(row, value, LOOKBACK_DAYS)
+    if value is None or count is None:
+        return {}
+    fewer = {kind: number for kind in WHY_FEWER if (number := row[f"uncounted_{kind}_{LOOKBACK_DAYS}d"])}
+    digits = 0 if value >= WHOLE_FROM else 1
+    shown = math.floor(value + 0.5) if value >= WHOLE_FROM else round(value, 1)
+    numbers = rounded_to_sum(list(fewer.values()), count - shown, digits)
+    return {
+        kind: f"{number:.1f}".removesuffix(".0") if digits else f"about {number:,.0f}"
+        for kind, number in zip(fewer, numbers, strict=True)
+        if number
+    }
 
 
 def _none_counts(row: Row) -> str | None:
@@ -109,12 +89,11 @@ def rate_sentence(rate: ResponderRate) -> Sentence:
 
     def sentence(value: float | None, row: Row) -> str:
         age, year = value_of(row, "account_age_days"), value_of(row, YEAR)
-        if not value or age is None or year is None:
-            return responders_sentence(LOOKBACK_DAYS)(value, row) if not value else _describe_bare_rate(rate, value)
-        weight = rate.responders(value, age)
-        if not math.isclose(weight, year, rel_tol=1e-6):
+        if not value:
+            return responders_sentence(LOOKBACK_DAYS)(value, row)
+        if age is None or year is None or not math.isclose(rate.responders(value, age), year, rel_tol=1e-6):
             return _describe_bare_rate(rate, value)
-        return _describe_responders(weight, row, LOOKBACK_DAYS, observed_period(age))
+        return responders_sentence(LOOKBACK_DAYS)(year, row)
 
     return sentence
 
@@ -124,13 +103,13 @@ def _describe_bare_rate(rate: ResponderRate, value: float) -> str:
     return f"For every four weeks of up to a year{few}, responses count as {members(value)}."
 
 
-def members_sentence(when: str, text: str) -> Sentence:
+def members_sentence(what: str, text: str) -> Sentence:
     """Say a text with `{members}` in it, or that nobody did who counts."""
 
     def sentence(value: float | None, row: Row) -> str:
         if not value:
             nobody_did = responders(row, value_of(row, YEAR), LOOKBACK_DAYS) == 0
-            return nobody_responded(row, LOOKBACK_DAYS, when) if nobody_did else f"{NOBODY_COUNTS} {when}."
+            return nobody_responded(row, LOOKBACK_DAYS, what) if nobody_did else f"{NOBODY_COUNTS} {what}."
         return text.format(members=members(value))
 
     return sentence
@@ -140,22 +119,19 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    weight = amount(value, "person", "people")
-    return f"As responses lose half their weight every four weeks, all those so far now weigh as {weight}."
+    return f"Responses, with older ones counting less (half after four weeks), come to {members(value)}."
 
 
-def posts_sentence(days: int, text: str) -> Sentence:
-    """Say a text with `{posts}` in it, or that nothing others did about a post counts."""
+def posts_sentence(days: int, text: str = "{posts} drew reactions that count {when}.") -> Sentence:
+    """Say a text with `{posts}` and `{when}` in it, or that nothing others did about a post counts."""
 
     def sentence(value: float | None, row: Row) -> str:
+        since = when(days, row)
         if not value:
-            return _none_counts(row) or f"No post drew engagement that counts in the last {days} days."
+            return _none_counts(row) or f"No post drew reactions that count {since}."
         if value < WHOLE_FROM:
-            return f"In the last {days} days engagement with posts counts as {amount(value, 'post', 'posts')}."
-        sentence = text.format(posts=f"about {count_of(value, 'post')}")
-        if value < 1.5:
-            sentence = sentence.replace(OLD_AND_NEW, "")
-        return f"{sentence[0].upper()}{sentence[1:]}"
+            return f"Reactions to posts {since} count as {amount(value, 'post')}."
+        return text.format(posts=f"About {count_of(value, 'post')}", when=since)
 
     return sentence
 
@@ -179,40 +155,38 @@ def describe_delay(value: float | None, _: Row) -> str:
 
 def describe_periods(value: float | None, row: Row) -> str:
     """Say in how many periods anybody responded, where the row shows it, and what these count as."""
-    periods, span = _periods_observed(row)
-    if not value:
-        return _none_counts(row) or f"No response that counts came in {span}."
+    periods = _periods_observed(row)
     count = value_of(row, "response_periods_168d")
-    if value > periods - 0.05 or (count is not None and value > count - 0.05):
+    if not value:
+        since = f"in {PERIODS_IN_WORDS}" if periods is None else when(LOOKBACK_DAYS, row)
+        return _none_counts(row) or f"No response that counts came {since}."
+    most = periods or PERIODS
+    if value > most - 0.05 or (count is not None and value > count - 0.05):
         who = f"an established member{' or somebody anonymous' if _some_anonymous(row) else ''}"
-        return (
-            f"In {_periods_of(value, periods)}{span} {'somebody anonymous' if _only_anonymous(row) else who} responded."
-        )
-    less = "less than half of one" if value < 0.5 else f"about {value:.0f}"
+        return f"{_in_periods(value, periods, row)} {'somebody anonymous' if _only_anonymous(row) else who} responded."
+    weight = amount(value, "period")
     if count is None:
-        return f"The responses of {span} count as {less}."
-    verb, them = ("counts", "it") if count == 1 else ("count", "some of them")
-    return (
-        f"Responses came in {_periods_of(count, periods)}{span}, which {verb} as {less}, because in {them} nobody "
-        "fully established responded."
+        return f"The responses of {PERIODS_IN_WORDS} count as {weight}."
+    who = (
+        "but no established member; this counts" if count == 1 else "but not always an established member; these count"
     )
+    return f"{_in_periods(count, periods, row)} somebody responded, {who} as {weight}."
 
 
-def _periods_observed(row: Row) -> tuple[int, str]:
-    """Return how many of the last six periods of 28 days a user has been there in, and these in words."""
+def _periods_observed(row: Row) -> int | None:
+    """Return how many periods of 28 days have begun since a user was first seen; None if that is six or more."""
     age = value_of(row, "account_age_days")
-    if age is None or age >= PERIODS * MONTH_DAYS:
-        return PERIODS, "the last six four-week periods"
-    periods = max(math.ceil(age / MONTH_DAYS), 1)
-    which = "the one four-week period" if periods == 1 else f"the {SMALL_NUMBERS[periods]} four-week periods"
-    return periods, f"{which} since this user was first seen"
+    return None if age is None or age >= PERIODS * MONTH_DAYS else max(math.ceil(age / MONTH_DAYS), 1)
 
 
-def _periods_of(count: float, periods: int) -> str:
-    """Return how many of some periods, to put before them."""
+def _in_periods(count: float, periods: int | None, row: Row) -> str:
+    """Say in how many of the last six periods, or of those since a user was first seen."""
+    since = when(LOOKBACK_DAYS, row)
     if periods == 1:
-        return ""
-    return "each of " if count > periods - 0.05 else f"{count:.0f} of "
+        return f"In the one four-week period begun {since}"
+    some = "each of " if count > (periods or PERIODS) - 0.05 else f"{count:.0f} of "
+    which = PERIODS_IN_WORDS if periods is None else f"the {periods} four-week periods begun {since}"
+    return f"In {some}{which}"
 
 
 def _some_anonymous(row: Row) -> bool:

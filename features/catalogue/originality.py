@@ -7,7 +7,7 @@ import ibis.expr.types as ir
 from features.aggregates.relations import is_any
 from features.aggregates.windows import count, ratio
 from features.catalogue.feature import Feature
-from features.catalogue.wording import Row, count_of, happened, share_of, singular_or_plural, value_of
+from features.catalogue.wording import Row, count_of, happened, share_of, singular_or_plural, value_of, when
 from features.events.event_table import NEGATIVE
 
 _feature = partial(
@@ -28,15 +28,13 @@ def _described_repetitions(value: float | None, row: Row) -> str:
         return "No post of the last 90 days is known to repeat an earlier one of this user."
     total = value_of(row, "created_90d")
     posts = count_of(value, "post") if total is None else f"{value:,.0f} of {count_of(total, 'post')}"
-    repeat = singular_or_plural(value, "repeats", "repeat")
-    return f"{posts} of the last 90 days {repeat} an earlier one of this user, with the same content."
+    return f"{posts} {when(90, row)} {singular_or_plural(value, 'repeats', 'repeat')} an earlier one of this user."
 
 
 def _described_excess(free: int, value: float | None, row: Row) -> str:
     if not value:
         return f"At most {free} posts of the last 90 days are known to repeat an earlier one of this user."
-    repeated = _described_repetitions(value + free, row)
-    return f"{repeated.removesuffix('.')}; up to {free} repeats cost nothing."
+    return f"{_described_repetitions(value + free, row).removesuffix('.')}; {free} repeats would cost nothing."
 
 
 def most_excess_repetitions(created: float) -> float:

@@ -59,18 +59,17 @@ def people(value: float) -> str:
     return count_of(value, "person", "people")
 
 
-def amount(value: float, noun: str, plural: str) -> str:
-    """Return what is left of a weighted count: `about 12 posts`, `0.2 posts`, `less than 0.1 posts`."""
+def amount(value: float, noun: str) -> str:
+    """Return a weighted count: `about 12 posts`, `0.2 of a post`, `less than 0.1 of a post`."""
     if value >= WHOLE_FROM:
-        return f"about {count_of(value, noun, plural)}"
-    return f"{value:.1f} {plural}" if value >= 0.05 else f"less than 0.1 {plural}"
+        return f"about {count_of(value, noun)}"
+    part = f"{value:.1f}" if value >= 0.05 else "less than 0.1"
+    return f"{part} of {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def members(weight: float) -> str:
-    """Return what people count as together: `about 86 established members`."""
-    if weight < 0.5:
-        return "less than half an established member"
-    return f"about {count_of(weight, 'established member')}"
+    """Return what people count as together: `about 86 established members`, `0.2 of an established member`."""
+    return amount(weight, "established member")
 
 
 def times(count: int) -> str:
@@ -84,11 +83,13 @@ def points_of(points: float) -> str:
     return f"{number} {'point' if number == '1' else 'points'}"
 
 
-def observed_period(age_days: float) -> str:
-    """Return the last year, or for a user first seen within it: `the 13 days since this user was first seen`."""
-    if age_days < YEAR_DAYS:
-        return f"the {count_of(max(math.floor(age_days), 1), 'day')} since this user was first seen"
-    return window(YEAR_DAYS)
+def when(days: int, row: Row) -> str:
+    """Return a window of time, or how long a user is known who is younger.
+
+    Such as `in the last 90 days`, `since first seen 32 days ago`.
+    """
+    age = value_of(row, "account_age_days")
+    return f"in {window(days)}" if age is None or age >= days else f"since first seen {ago(age)}"
 
 
 def ago(days: float) -> str:
@@ -109,12 +110,12 @@ def responders(row: Row, credible: float | None, days: int) -> float | None:
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 
-def nobody_responded(row: Row, days: int, when: str) -> str:
-    """Say that no known person responded in some days, and whether anonymous ones did, in the words of `when`."""
+def nobody_responded(row: Row, days: int, what: str) -> str:
+    """Say that no known person responded in some days, and whether anonymous ones did, in the words of `what`."""
     if "days_since_last_response" not in row:
-        return f"Nobody with a known id {when}."
+        return f"Nobody with a known id {what}."
     last = value_of(row, "days_since_last_response")
-    return f"Nobody {when}." if last is None or last > days else f"No known person {when}, only anonymous ones."
+    return f"Nobody {what}." if last is None or last > days else f"No known person {what}, only anonymous ones."
 
 
 def pointed(sentence: str, points: float) -> str:

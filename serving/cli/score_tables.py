@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
 from serving.snapshots.facts import ENDS
-from serving.snapshots.story import ESTABLISHED
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
@@ -21,8 +20,7 @@ SCORED = "scored"
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     """Print the story of a score, then its ledger; with `plain`, the story alone, a paragraph a section.
 
-    Where evidence is insufficient, there is no ledger. A plain story explains established members alone, so that it
-    stays short enough to be read out.
+    Where evidence is insufficient, there is no ledger.
     """
     if plain:
         for number, paragraph in enumerate(_paragraphs(explanation.story)):
@@ -42,9 +40,7 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
 
 def _paragraphs(story: "Iterable[Section]") -> Iterator[str]:
     for section in story:
-        sentences = [text for text in section.sentences if section.topic != "words" or text == ESTABLISHED]
-        if sentences:
-            yield f"{f'{section.title}: ' if section.title else ''}{' '.join(sentences)}"
+        yield f"{f'{section.title}: ' if section.title else ''}{' '.join(section.sentences)}"
 
 
 def ledger_table(explanation: "Explanation") -> None:
@@ -55,7 +51,6 @@ def ledger_table(explanation: "Explanation") -> None:
     if explanation.clipped:
         rows.append([ENDS, "", "", f"{explanation.clipped:+.1f}"])
     rows.append(["Score", "", "", f"{explanation.score:.1f}"])
-    print_text("Where no average stands, it hardly differs from this user's figure, or other facts decide the points.")
     print_table("The points of the score", ["", "this user", "average", "points"], rows)
 
 

@@ -6,8 +6,7 @@ from typing import Literal, TypedDict
 
 from typing_extensions import TypeAliasType
 
-from features.catalogue import CATALOGUE
-from features.catalogue.responder_rate import RATES
+from features.catalogue.wording import points_of
 from features.utc import UtcText
 from serving.snapshots.facts import Fact, facts_of, main_facts
 from serving.snapshots.story import (
@@ -20,11 +19,10 @@ from serving.snapshots.story import (
     standing,
     story,
 )
-from training.explanation.ledger import LESS_THAN_LEAST, Discount, Ledger, ledger
+from training.explanation.ledger import Discount, Ledger, ledger
 from training.explanation.possible_changes import AND_END, DIFFERS, UNDONE, PossibleChange, days_away
 from training.explanation.reasons import (
     INSUFFICIENT,
-    LEAST_POINTS,
     Line,
     Reason,
     describe_evidence,
@@ -165,7 +163,7 @@ def explanation(
         "for": [fact.pointed for fact in pro],
         "against": [fact.pointed for fact in contra],
         "rest": [] if unscored else _rest(parts, merged, main),
-        "not_counted": _not_counted(row, held_back, any(RATES.keys() & fact.features for fact in main)),
+        "not_counted": [discount.sentence for discount in held_back],
         "change": [_compared(change, contra, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
@@ -220,20 +218,9 @@ def _compared(change: PossibleChange, contra: Sequence[Fact], parts: Ledger) -> 
     """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
     undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
     costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
-    if not costs or abs(change.points - costs) < LEAST_POINTS:
+    if not costs or points_of(change.points) == points_of(costs):
         return change.sentence
     return f"{change.sentence} {DIFFERS.format(cost=costs, end=AND_END if parts.unclipped < 0 else '')}"
-
-
-def _not_counted(row: FeatureRow, held_back: Sequence[Discount], counted: bool) -> list[str]:
-    """Say how many people responded and count, unless a reason does, and what they would add if counted in full."""
-    if not held_back:
-        return []
-    rate = next(name for name in RATES if name in row)
-    shown = [] if counted else [CATALOGUE[rate].describe(row[rate], row)]
-    if len(held_back) > 1 and max(discount.points for discount in held_back) < LEAST_POINTS:
-        return [*shown, f"If everybody who responded counted in full, the score would be {LESS_THAN_LEAST}."]
-    return [*shown, *(discount.sentence for discount in held_back)]
 
 
 def _frame(
@@ -248,7 +235,7 @@ def _frame(
             rank(users_below, parts.base, baseline, score["scope"], score["score"], days_away(row) > 0),
             expectation(score, bundle),
         ],
-        "evidence": [describe_evidence(score["evidence"], row), spread(score, bundle)],
+        "evidence": [spread(score, bundle), describe_evidence(score["evidence"], row)],
     }
 
 

@@ -27,10 +27,8 @@ PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
 PRECISE_BELOW = 99.95  # averages have a decimal
-NOTICEABLE = 1.2  # an average is shown where it is so many times the user's figure, or the user's is of it
 END_OF_CLAUSE = re.compile(r"; |, because |\.$")
 ACTIVE = "active"
-SILENT_FACTS = "No response, several facts together"
 ENDS = "Scores end at 0 and at 100"
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
@@ -101,8 +99,8 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
 def main_facts(merged: Sequence[Fact]) -> list[Fact]:
     """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point.
 
-    That a user is active is none: all whom the points are relative to are. Nor is that nobody at all responded: the
-    facts of those who count say so.
+    That a user is active is none: all whom the points are relative to are. Nor is how many people responded, whoever
+    they are: the facts of those who count say so.
     """
     possible = (fact for fact in merged if fact.is_distinct)
     return [
@@ -121,16 +119,14 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
     for group, total in zip(groups, totals, strict=True):
         leading, text = _leading(group), group[0].sentence
         average = _typical(leading, row)
-        rows.append(
-            FactRow(label(group[0].feature) if len(group) == 1 else SILENT_FACTS, _value(group[0], row), average, total)
-        )
+        rows.append(FactRow(label(leading.feature), _value(group[0], row), average, total))
         sentence = sentence.replace(text, _with_average(_with_only(text, leading, row), leading.feature, average, row))
     return Fact(
         sentence=sentence,
         points=points,
         features=tuple(part.feature for part in line.parts or (line,)),
         rows=tuple(rows),
-        is_distinct=line.feature not in (ABSENT, ANYBODY) or bool(line.value),
+        is_distinct=line.feature != ANYBODY and (line.feature != ABSENT or bool(line.value)),
     )
 
 
@@ -149,7 +145,7 @@ def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
     if line.feature not in PERIODS or line.points >= 0 or not line.value:
         return sentence
     if row[AGE] < PERIODS_DAYS and line.value > math.ceil(row[AGE] / MONTH_DAYS) - 0.05:
-        return f"{sentence.removesuffix('.')}; there could be no more so far."
+        return f"{sentence.removesuffix('.')}; no more were possible so far."
     return sentence.replace("In ", "In only ", 1)
 
 
@@ -171,16 +167,16 @@ def _leading(group: Sequence[Line]) -> Line:
 
 def _typical(line: Line, row: FeatureRow) -> str:
     """Return what gives about the average as a figure; empty where it is unknown or hardly differs from the user's."""
-    if line.feature == ABSENT and not line.value:
+    if line.feature == ABSENT:
         return ACTIVE
-    if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
+    if line.typical is None or line.feature not in AMOUNTS or line.feature == ANYBODY:
         return ""
     amount = AMOUNTS[line.feature]
     typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)
     if line.value is not None:
         value = _rounded(amount(line.value, row))
         more = line.typical > line.value
-        if max(value, typical) < NOTICEABLE * min(value, typical) or value == typical or (typical > value) != more:
+        if value == typical or (typical > value) != more:
             return ""
     return _shown(line.feature, typical)
 
@@ -193,8 +189,6 @@ def _value(line: Line, row: FeatureRow) -> str:
     if line.feature == ABSENT and not line.value:
         return ACTIVE
     amount = AMOUNTS[line.feature](line.value, row)
-    if line.feature in PERIODS and 0 < amount < WHOLE_FROM:
-        return "under 1"
     return "under 0.1" if 0 < amount < 0.05 else _shown(line.feature, _rounded(amount))
 
 
@@ -241,14 +235,14 @@ def _silence(days: float, row: FeatureRow) -> float:
 
 LABELS = {
     **dict.fromkeys(RATES, "People who responded, as they count"),
-    LATELY: "The weight of their responses now",
-    POSTS: "Posts that drew engagement, 90 days",
-    **dict.fromkeys(PERIODS, "Four-week periods (of 6) with a response"),
+    LATELY: "The same, older responses count less",
+    POSTS: "Posts that drew reactions that count",
+    **dict.fromkeys(PERIODS, "Four-week periods with a response"),
     **dict.fromkeys(SILENT, "Days since a response that counts"),
     TENURE: "Days since the first activity",
     ABSENT: "Days since the last activity",
-    EXCESS_REPETITIONS: "Repeated posts, 90 days",
-    ANYBODY: "People who responded, counted alike",
+    EXCESS_REPETITIONS: "Repeated posts",
+    ANYBODY: "People who responded, whoever they are",
 }
 AMOUNTS: dict[str, Amount] = {
     **{name: partial(_responders, rate) for name, rate in RATES.items()},

@@ -13,52 +13,25 @@ from training.model.scale import Scale
 Topic = Literal["score", "for", "against", "rest", "not_counted", "evidence", "change", "words"]
 TITLES: dict[Topic, str] = {
     "score": "",
+    "words": "",
     "for": "What raises it",
     "against": "What lowers it",
     "rest": "",
     "not_counted": "What does not count in full",
     "evidence": "How sure it is",
     "change": "What would change it, by the model's estimate",
-    "words": "Words",
 }
-OTHERS = " This user is not among the active ones."
+NOT_ACTIVE = " (this user is not one of them)"
 PERSON = 0.9  # people, about one
-ENGAGED = (
-    "To respond is to reply, mention, like, repost or quote. To engage is that, or to follow, dislike, flag, unfollow "
-    "or block."
-)
+REACTIONS = "a reply, like, follow, dislike and so on"
 ESTABLISHED = (
-    "Established members are users to whom several long-standing users respond, or whose responders have such "
-    "responders. They count in full; everybody else counts in part, such as by half, or not at all."
+    "A response (reply, mention, like, repost or quote) counts in full if it comes from an established member: "
+    "somebody to whom several long-standing users respond, directly or through others. From anybody else it counts in "
+    "part, or not at all."
 )
-COUNTED = "A response counts as much as the person it comes from."
-POSTS = (
-    "A post that drew engagement counts in full if somebody established or anonymous engaged, else in part; one person "
-    "adds one post at most."
-)
-EXCHANGED = (
-    "Two people who respond to each other count for less than half among those who responded, so that friends do not "
-    "raise each other's scores."
-)
-ANONYMOUS = (
-    "An anonymous response, such as a vote, counts in full for when it came and for the post, but adds no person, "
-    "neither to those who responded nor to those expected."
-)
-LIKE = "Users like this one have similar figures and a similar number of people expected to engage with them."
-DEPENDING = (
-    "Facts count together: the same figure, even an average one, can be worth more or fewer points beside other facts."
-)
+ANONYMOUS = "Anonymous responses, such as votes, count in full but add no person."
 # Words that need an explanation, by a part of the texts that use them.
-WORDS = {
-    "engage with": ENGAGED,
-    "established": ESTABLISHED,
-    "that count": COUNTED,
-    "engagement": POSTS,
-    "this user responds": EXCHANGED,
-    "nonymous": ANONYMOUS,
-    "users like this one": LIKE,
-    "points.": DEPENDING,
-}
+WORDS = {"respon": ESTABLISHED, "nonymous": ANONYMOUS}
 
 
 @dataclass(frozen=True)
@@ -67,8 +40,8 @@ class Section:
 
     Parameters
     ----------
-    topic : score (what it is and means), for, against, rest (of the points), not_counted, evidence, change or words
-        (what they mean)
+    topic : score (what it is and means), words (what they mean), for, against, rest (of the points), not_counted,
+        evidence or change
     title : the heading, empty for the first
     sentences : what a reviewer reads
 
@@ -88,7 +61,7 @@ def story(sentences: dict[Topic, Sequence[str]], lowered: bool = False) -> tuple
     texts = {**sentences, "words": [explained for word, explained in WORDS.items() if word in text]}
     order = list(TITLES)
     if lowered:
-        order[1:3] = "against", "for"
+        order[2:4] = "against", "for"
     return tuple(Section(topic, TITLES[topic], tuple(texts[topic])) for topic in order if texts.get(topic))
 
 
@@ -98,7 +71,7 @@ def standing(user: str, score: float, as_of: str) -> str:
 
 
 def rank(below: float, base: float, baseline: Baseline, scope: str, score: float, is_absent: bool = False) -> str:
-    """Say how many of the active users have a lower score, what half of them have, and what their average is.
+    """Say how many of the active users have a lower score, and what their average is.
 
     Parameters
     ----------
@@ -111,11 +84,8 @@ def rank(below: float, base: float, baseline: Baseline, scope: str, score: float
 
     """
     if baseline.scope == scope and baseline.median is not None:
-        compared = _compared(below, f"the {baseline.population}", score)
-        return (
-            f"{compared}{OTHERS if is_absent else ''} Half of them have at most {baseline.median:.1f} points; "
-            f"their average, from which the points below start, is {base:.1f}."
-        )
+        compared = _compared(below, f"the {baseline.population}", score).removesuffix(".")
+        return f"{compared}{NOT_ACTIVE if is_absent else ''}. The points below start from their average, {base:.1f}."
     everybody = "all users" if scope == ALL else f"all users of {scope}"
     return f"{_compared(below, everybody, score)} The points below start from {baseline.description}: {base:.1f}."
 
@@ -145,17 +115,17 @@ def describe_expectation(expected: float, days: int, scale: Scale, credible: boo
     credible : whether people are counted by how credible they are
 
     """
-    more = f"10 points more mean {scale.factor_per_10_points:.1f} times as many people."
+    more = f"10 points more mean {scale.factor_per_10_points:.1f} times as many."
     if expected >= PERSON:
         counted = ", counted as established members" if credible else ""
         who = count_of(expected, "person is", "different people are")
         return (
-            f"About {who} expected to engage with this user, for or against, in the next {days} days{counted}. {more}"
+            f"It means that about {who} expected to engage with this user ({REACTIONS}) in the next {days} "
+            f"days{counted}. {more}"
         )
-    some = f"at most {chance(expected)} users like this one {'hears' if expected <= 1 / 3 else 'hear'} from anybody"
     return (
-        f"Less than one person is expected to engage with this user, for or against, in the next {days} days: {some}. "
-        f"{more}"
+        f"It means that of users with similar figures at most {chance(expected)} will hear from anybody ({REACTIONS}) "
+        f"in the next {days} days. {more}"
     )
 
 
@@ -163,7 +133,7 @@ def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) 
     """Say with how many people engaging most users end who are like this one."""
     tenths = 10 * level
     share = f"{tenths:.0f} in 10" if abs(tenths - round(tenths)) < 1e-9 else f"{level:.0%} of"
-    for_most = f"For {share} users like this one, {{who}} with them in the next {days} days"
+    for_most = f"For {share} users with similar figures, {{who}} in the next {days} days"
     if high == 0:
         return f"{for_most.format(who='nobody engages')}."
     ends = [round(scale.points_of_people(end)) for end in (low, high)]

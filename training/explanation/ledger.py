@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible_wording import YEAR
+from features.catalogue.credible_wording import WHY_FEWER, YEAR, reasons_for_fewer
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
-from features.catalogue.wording import people, points_of, value_of
+from features.catalogue.wording import people, points_of, value_of, when
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
@@ -25,8 +26,6 @@ from training.explanation.possible_changes import (
     alternative_rows,
     days_away,
     effects_of_members,
-    first_member,
-    merge_effects,
     own_changes,
     possible_changes,
 )
@@ -37,11 +36,6 @@ from training.model.bundle import Bundle, FeatureRow
 Kind = Literal["new", "exchange"]
 ANYBODY, PEOPLE = "responses_from_anybody", "responders_365d"
 DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
-LESS_THAN_LEAST = f"less than {LEAST_POINTS} points higher"
-WHOM: dict[Kind, str] = {
-    "new": "to whom hardly any established member responds",
-    "exchange": "to whom this user responds as well",
-}
 LEAST_FEWER = 0.5
 
 
@@ -103,13 +97,11 @@ def alternatives(
     vector = bundle.vector(row) if vector is None else vector
     margin = float(bundle.margin(vector[np.newaxis])[0]) if margin is None else margin
     counted, own = _counted_in_full(row), own_changes(row)
-    effects = effects_of_members(row, COUNTS)
-    by_effect = first_member(effects)
-    single = [*counted.values(), *own.values(), *by_effect.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
-    rows = alternative_rows(bundle, vector, single, merge_effects(effects))
+    single = [*counted.values(), *own.values(), {ABSENT: row.get(ABSENT, 0.0) + MORE_ABSENT}]
+    rows = alternative_rows(bundle, vector, single, effects_of_members(row, COUNTS))
     points = bundle.scale.points(bundle.margins_beside(rows, margin))
     gains = points[1:] - points[0]
-    gain_of = dict(zip((*counted, *own, *by_effect), gains.tolist(), strict=False))
+    gain_of = dict(zip((*counted, *own), gains.tolist(), strict=False))
     return Alternatives(
         discounts=_discounts(row, {kind: gain_of[kind] for kind in counted}),
         possible_changes=possible_changes(
@@ -118,7 +110,6 @@ def alternatives(
             gains[len(single) :],
             (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
             someone=bool(row.get(YEAR, 1.0)),
-            by_effect={effect: gain_of[effect] for effect in by_effect},
         ),
     )
 
@@ -133,18 +124,34 @@ def _counted_in_full(row: FeatureRow) -> dict[Kind, dict[str, float]]:
 
 
 def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount, ...]:
-    items = [
-        Discount(kind, row[DISCOUNT_FEATURES[kind]], gain, _discount_sentence(kind, gain))
+    fewer = reasons_for_fewer(row)
+    kinds = [
+        kind
         for kind, gain in points.items()
-        if gain >= LEAST_POINTS or row[DISCOUNT_FEATURES[kind]] >= LEAST_FEWER
+        if kind in fewer and (gain >= LEAST_POINTS or row[DISCOUNT_FEATURES[kind]] >= LEAST_FEWER)
     ]
-    return tuple(sorted(items, key=lambda item: -item.points))
+    kinds.sort(key=lambda kind: -points[kind])
+    return tuple(
+        Discount(kind, row[DISCOUNT_FEATURES[kind]], points[kind], f"{clause}; in full, {_would_add(points[kind])}.")
+        for kind, clause in zip(kinds, _why_fewer(row, [(kind, fewer[kind]) for kind in kinds]), strict=True)
+    )
 
 
-def _discount_sentence(kind: Kind, points: float) -> str:
-    """Say what those would add who do not count in full."""
-    effect = f"about {points_of(points)} higher" if points >= LEAST_POINTS else LESS_THAN_LEAST
-    return f"If people {WHOM[kind]} counted in full, the score would be {effect}."
+def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
+    """Say by how many fewer people those count who responded, and why, for each reason."""
+    count = value_of(row, PEOPLE)
+    if count == 1:
+        return [f"The person who responded does not count in full because {WHY_FEWER[kind]}" for kind, _ in fewer]
+    who = "The people who responded" if count is None else f"The {people(count)} who responded"
+    some = {kind: WHY_FEWER[kind].replace("them", "some of them") for kind, _ in fewer}
+    return [
+        f"{'They' if k else who} count as {number} fewer because {some[kind]}" for k, (kind, number) in enumerate(fewer)
+    ]
+
+
+def _would_add(points: float) -> str:
+    amount = f"about {points_of(points)}" if points >= LEAST_POINTS else f"less than {LEAST_POINTS} points"
+    return f"that would add {amount}"
 
 
 @dataclass(frozen=True)
@@ -256,7 +263,7 @@ def _bounded_line(bundle: Bundle, parts: Sequence[Line], row: FeatureRow, typica
     points, count = sum(line.points for line in parts), value_of(row, PEOPLE)
     most = f"moves a score by {points_of(bundle.most_from_anybody)} at most"
     who = people(count) if count else "nobody with a known id"
-    sentence = f"Counted alike, whoever they are, {who} responded in the last year; that {most}."
+    sentence = f"Whoever they are, {who} responded {when(LOOKBACK_DAYS, row)}; that alone {most}."
     if count is None:
         sentence = f"The sheer number of responses {most}."
     agrees = count is not None and typical is not None and (count - typical) * points > 0

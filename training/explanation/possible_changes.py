@@ -20,7 +20,6 @@ from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
 
 OwnKind = Literal["activity", "repetition", "posts"]
-Effect = Literal["people", "recency", "posts"]
 Kind = Literal[OwnKind, "responses", "absence"]
 POSTS = "credible_posts_90d"
 MORE_POINTS = 5.0
@@ -29,19 +28,13 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-DIFFERS = "That is not the {cost:.1f} points above, because facts count together{end}."
-AND_END = " and scores do not go below 0"
-MOSTLY: dict[Effect, str] = {
-    "people": "mostly because one more person would count",
-    "recency": "mostly because it would be recent",
-    "posts": "mostly because one more post would draw engagement",
-}
+DIFFERS = "(Not {cost:.1f} as above: what one fact is worth depends on the others{end}.)"
+AND_END = ", and scores end at 0"
 STAYING: dict[OwnKind, str] = {
     "activity": "Even without such activity",
     "repetition": "Even if the repeats go on",
     "posts": "Even with as many posts",
 }
-IN_SEVERAL_WAYS = "because it would count as a person, as recent and as a post at once"
 UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
@@ -86,30 +79,16 @@ def days_away(row: FeatureRow) -> float:
     return days if days > 1e-6 else 0.0
 
 
-def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[Effect, dict[str, np.ndarray]]:
+def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Return features after so many more established members respond who had not, each within 28 days, to a new post.
 
-    They are spread evenly over these days. The features are grouped by what they measure: who responds, how long ago,
-    and to how many posts.
+    They are spread evenly over these days.
     """
-    people = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
+    features = {name: row[name] + rise for name, rise in engager_effects(row, counts, counts).items()}
     soonest, none = MONTH_DAYS / (counts + 1), 0.0 * counts
     days = {SINCE_ESTABLISHED: soonest, WITHOUT_ESTABLISHED: none, SILENCE: none}
-    return {
-        "people": people,
-        "recency": {name: np.fmin(row[name], least) for name, least in days.items() if name in row},
-        "posts": {POSTS: row[POSTS] + counts} if POSTS in row else {},
-    }
-
-
-def merge_effects(effects: Mapping[Effect, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Return the features of all effects together."""
-    return {name: sizes for values in effects.values() for name, sizes in values.items()}
-
-
-def first_member(effects: Mapping[Effect, Mapping[str, np.ndarray]]) -> dict[Effect, dict[str, float]]:
-    """Return each effect of one more member without the others."""
-    return {effect: {name: float(sizes[0]) for name, sizes in values.items()} for effect, values in effects.items()}
+    features |= {name: np.fmin(row[name], least) for name, least in days.items() if name in row}
+    return features | ({POSTS: row[POSTS] + counts} if POSTS in row else {})
 
 
 def alternative_rows(
@@ -136,7 +115,6 @@ def possible_changes(
     responses: np.ndarray,
     absence: tuple[float, float] = (0.0, 0.0),
     someone: bool = True,
-    by_effect: Mapping[Effect, float] | None = None,
 ) -> tuple[PossibleChange, ...]:
     """Select the one or two changes to report.
 
@@ -151,17 +129,16 @@ def possible_changes(
     responses : the points gained with each of COUNTS more members, shape (counts,)
     absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
     someone : whether anybody who counts has responded in the last year
-    by_effect : the points gained by each effect of one more member, without the others
 
     """
     changes = [_own_change(kind, gain, score) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
     enough = bool(len(responses)) and responses[-1] >= MORE_POINTS
     if [change.kind for change in changes] == ["repetition"] and changes[0].points >= MORE_POINTS and enough:
-        return changes[0], _responses(score, responses, "repetition", someone, by_effect or {})
+        return changes[0], _responses(score, responses, "repetition", someone)
     if sum(change.points for change in changes) < MORE_POINTS:
         own_kind = max(own.items(), key=lambda item: item[1])[0] if changes else None
-        changes = [*changes[:1], _responses(score, responses, own_kind, someone, by_effect or {})]
+        changes = [*changes[:1], _responses(score, responses, own_kind, someone)]
         rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
         if len(changes) == 1 and rises_little and absence[1] >= LEAST_POINTS:
             changes.append(_absence(*absence))
@@ -190,19 +167,14 @@ def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     return PossibleChange(kind, None, points, sentence.format(points=points_of(points), after=after))
 
 
-def _responses(
-    score: float, gains: np.ndarray, after_own: OwnKind | None, someone: bool, by_effect: Mapping[Effect, float]
-) -> PossibleChange:
+def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someone: bool) -> PossibleChange:
     """Say how many more members add 5 points, or else nearly as many points as any number of them."""
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     opening = f"{STAYING[after_own]}, the score" if after_own else "The score"
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
         only, even = ("only ", "even ") if people >= MANY_PEOPLE else ("", "")
-        why = f", {_why_so_many(by_effect, points)}" if people == 1 and by_effect else ""
-        sentence = (
-            f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}{why}."
-        )
+        sentence = f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}."
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
         room = f"can rise by {points_of(MOST_POINTS - score)} at most" if score < MOST_POINTS - 0.05 else "cannot rise"
@@ -216,12 +188,6 @@ def _responses(
         f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly], someone)}."
     )
     return PossibleChange("responses", None, points, sentence)
-
-
-def _why_so_many(by_effect: Mapping[Effect, float], points: float) -> str:
-    """Say which effect of one more response makes most of the points."""
-    effect = max(by_effect, key=lambda name: by_effect[name])
-    return MOSTLY[effect] if by_effect[effect] > points / 2 else IN_SEVERAL_WAYS
 
 
 def _more_members(people: float, someone: bool) -> str:

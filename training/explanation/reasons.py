@@ -13,7 +13,7 @@ import pandas as pd
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue.credible_wording import LATELY, YEAR
 from features.catalogue.responder_rate import RATES
-from features.catalogue.wording import count_of, observed_period, people, responders, times, value_of
+from features.catalogue.wording import people, responders, times, value_of, when
 from training.model.bundle import FeatureRow
 from training.model.feature_sets import EVIDENCE_FEATURES, EVIDENCE_PEOPLE
 
@@ -147,8 +147,6 @@ def subject(feature: str) -> str:
 INSUFFICIENT: Literal["insufficient_evidence"] = "insufficient_evidence"
 SOME, STRONG = "some", "strong"
 MIN_EVENTS, MANY_PEOPLE = 3, 20
-SHORT_DAYS = 90
-BY_OTHERS = "the score is based on users like this one"
 
 
 def evidence(rows: pd.DataFrame) -> np.ndarray:
@@ -163,35 +161,26 @@ def evidence(rows: pd.DataFrame) -> np.ndarray:
 
 
 def describe_evidence(grade: str, row: FeatureRow) -> str:
-    """Say how sure a score is: how much others did."""
+    """Say what a score rests on: how much others did."""
     if grade == INSUFFICIENT:
         return lacking(row)
-    engaged, age = _number(row[EVIDENCE_PEOPLE]), row.get("account_age_days", math.nan)
-    period = observed_period(age)
-    if grade == STRONG and age < SHORT_DAYS:
-        days = count_of(max(math.floor(age), 1), "day")
-        return f"Much is known, but only of the last {days}: {_who('', engaged, row)} ({MANY_PEOPLE} are enough)."
-    if grade == STRONG:
-        return f"The past is well known: {_who(f' in {period}', engaged, row)} ({MANY_PEOPLE} are enough)."
+    engaged, since = _number(row[EVIDENCE_PEOPLE]), when(LOOKBACK_DAYS, row)
     if engaged:
-        who = _who(f" in {period}", engaged, row)
-        return (
-            f"Of the past little is known: {who}, fewer than {MANY_PEOPLE}, so a few more or fewer make a difference."
-        )
-    if _number(row.get(EVIDENCE_FEATURES[1], math.nan)):
-        return f"Of the past little is known: only anonymous people engaged with this user in {period}; {BY_OTHERS}."
-    return f"Of the past little is known: nobody engaged with this user in {period}; {BY_OTHERS}."
+        few = "" if grade == STRONG else ", so a few more or fewer change much"
+        return f"The score rests on {_who(engaged, row)} {since}{few}."
+    who = "only anonymous people" if _number(row.get(EVIDENCE_FEATURES[1], math.nan)) else "nobody"
+    return f"The score rests on other users with similar figures, as {who} engaged with this one {since}."
 
 
-def _who(when: str, engaged: float, row: FeatureRow) -> str:
+def _who(engaged: float, row: FeatureRow) -> str:
     """Say how many people responded, and how many engaged in any way only where that decides the grade."""
     responded = responders(row, value_of(row, YEAR), LOOKBACK_DAYS)
     if responded is None:
-        return f"{people(engaged)} engaged with this user{when}"
+        return f"{people(engaged)} who engaged with this user"
     if round(responded) >= min(engaged, MANY_PEOPLE) or 0.5 <= responded <= engaged < MANY_PEOPLE:
-        return f"{people(responded)} responded{when}"
+        return f"{people(responded)} who responded"
     some = f"{responded:,.0f}" if responded >= 0.5 else "none"
-    return f"{people(engaged)} engaged with this user{when}, {some} of whom responded"
+    return f"{people(engaged)} who engaged with this user ({some} of them responded)"
 
 
 def _number(value: float) -> float:

@@ -46,7 +46,7 @@ Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and afte
 
 NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
 SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b")
-COUNTED = re.compile(r"([\d,]+) people responded in .+? and together count as about ([\d,]+) established\b")
+COUNTED = re.compile(r"([\d,]+) people responded .+? and together count as about ([\d,]+) established\b")
 
 
 @dataclass(frozen=True)

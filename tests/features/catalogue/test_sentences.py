@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from features.catalogue import CATALOGUE
-from features.catalogue.wording import ago, count_of, members, people
+from features.catalogue.credible_wording import reasons_for_fewer
+from features.catalogue.wording import ago, amount, count_of, members, people, when
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.feature_table import feature_rows
 from features.simulation import Community, simulate
@@ -53,8 +54,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "None of the 4 people who responded in the last 28 days counts; hardly any established member "
-            "responds to them.",
+            "None of the 4 people who responded in the last 28 days counts.",
         ),
         (
             "credible_engagers_28d",
@@ -66,23 +66,19 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days and does not count; hardly any established member "
-            "responds to them.",
+            "1 person responded in the last 28 days and does not count.",
         ),
         (
             "credible_engagers_28d",
             0.2,
             NOBODY | {"uncounted_new_28d": 0.8},
-            "1 person responded in the last 28 days and counts for 0.2 of a person; hardly any established "
-            "member responds to them.",
+            "1 person responded in the last 28 days and counts as 0.2 of an established member.",
         ),
         (
             "credible_engagers_28d",
             86.0,
             UNCOUNTED,
-            "262 people responded in the last 28 days and together count as about 86 established members; about 170 "
-            "are taken off because hardly any established member responds to them, and about 6 because this user "
-            "responds to them as well.",
+            "262 people responded in the last 28 days and together count as about 86 established members.",
         ),
         (
             "credible_engagers_7d",
@@ -97,13 +93,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "As responses lose half their weight every four weeks, all those so far now weigh as about 100 people.",
+            "Responses, with older ones counting less (half after four weeks), come to about 100 established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "As responses lose half their weight every four weeks, all those so far now weigh as about 1 person.",
+            "Responses, with older ones counting less (half after four weeks), come to about 1 established member.",
         ),
         (
             "credible_pace_28d",
@@ -115,21 +111,21 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             0.2,
             {},
-            "The responses of the last six four-week periods count as less than half of one.",
+            "The responses of the last six four-week periods count as 0.2 of a period.",
         ),
         (
             "established_periods_168d",
             0.2,
             {"response_periods_168d": 1.0},
-            "Responses came in 1 of the last six four-week periods, which counts as less than half of one, because "
-            "in it nobody fully established responded.",
+            "In 1 of the last six four-week periods somebody responded, but no established member; this counts as 0.2 "
+            "of a period.",
         ),
         (
             "established_periods_168d",
             3.6,
             {"response_periods_168d": 6.0},
-            "Responses came in each of the last six four-week periods, which count as about 4, because in some of "
-            "them nobody fully established responded.",
+            "In each of the last six four-week periods somebody responded, but not always an established member; these "
+            "count as about 4 periods.",
         ),
         (
             "established_periods_168d",
@@ -141,26 +137,26 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             1.0,
             {"response_periods_168d": 1.0, "account_age_days": 14.0},
-            "In the one four-week period since this user was first seen an established member responded.",
+            "In the one four-week period begun since first seen 14 days ago an established member responded.",
         ),
         (
             "established_periods_168d",
             3.0,
             {"response_periods_168d": 3.0, "account_age_days": 80.0},
-            "In each of the three four-week periods since this user was first seen an established member responded.",
+            "In each of the 3 four-week periods begun since first seen 80 days ago an established member responded.",
         ),
         (
             "established_periods_168d",
             0.4,
             {"response_periods_168d": 2.0, "account_age_days": 80.0},
-            "Responses came in 2 of the three four-week periods since this user was first seen, which count as less "
-            "than half of one, because in some of them nobody fully established responded.",
+            "In 2 of the 3 four-week periods begun since first seen 80 days ago somebody responded, but not always an "
+            "established member; these count as 0.4 of a period.",
         ),
         (
             "established_periods_168d",
             0.0,
             {"account_age_days": 30.0},
-            "No response that counts came in the two four-week periods since this user was first seen.",
+            "No response that counts came since first seen 30 days ago.",
         ),
         (
             "established_periods_168d",
@@ -172,7 +168,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             3.6,
             {},
-            "The responses of the last six four-week periods count as about 4.",
+            "The responses of the last six four-week periods count as about 4 periods.",
         ),
         (
             "established_periods_168d",
@@ -194,7 +190,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.0,
             NOBODY_AT_ALL | {"account_age_days": 23.7},
-            "Nobody responded in the 23 days since this user was first seen.",
+            "Nobody responded since first seen 23 days ago.",
         ),
         ("days_of_silence", 0.0, ONLY_UNKNOWN, "Somebody anonymous last responded within the last 28 days."),
         ("days_of_silence", 135.0, ONLY_UNKNOWN, "Somebody anonymous last responded 163 days ago."),
@@ -208,30 +204,25 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_365d",
             2.1,
             {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1},
-            "10 people responded in the last year and together count as about 2 established members; about 8 are taken "
-            "off because hardly any established member responds to them.",
+            "10 people responded in the last year and together count as about 2 established members.",
         ),
         (
             "credible_engagers_365d",
             0.9,
             {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
-            "2 people responded in the last year and together count as about 1 established member; about 1 is taken "
-            "off because this user responds to them as well.",
+            "2 people responded in the last year and together count as 0.9 of an established member.",
         ),
         (
             "credible_engagers_365d",
             8.6,
             {"uncounted_new_365d": 25.8, "uncounted_exchange_365d": 0.6},
-            "35 people responded in the last year and together count as about 9 established members; about 25 are "
-            "taken off because hardly any established member responds to them, and about 1 because this user responds "
-            "to them as well.",
+            "35 people responded in the last year and together count as about 9 established members.",
         ),
         (
             "credible_engagers_365d",
             0.9,
             {"uncounted_new_365d": 0.6, "uncounted_exchange_365d": 0.5},
-            "2 people responded in the last year and together count as about 1 established member; about 1 is taken "
-            "off because hardly any established member responds to them or this user responds to them as well.",
+            "2 people responded in the last year and together count as 0.9 of an established member.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
         (
@@ -271,16 +262,16 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {},
             "Somebody at least half established, or anonymous, last responded 3 days ago.",
         ),
-        ("credible_posts_90d", 0.0, {}, "No post drew engagement that counts in the last 90 days."),
+        ("credible_posts_90d", 0.0, {}, "No post drew reactions that count in the last 90 days."),
         (
             "credible_posts_90d",
             5.31,
             {},
-            "In the last 90 days about 5 posts, old and new, drew engagement that counts.",
+            "About 5 posts drew reactions that count in the last 90 days.",
         ),
-        ("credible_posts_90d", 0.3, {}, "In the last 90 days engagement with posts counts as 0.3 posts."),
-        ("credible_posts_90d", 0.01, {}, "In the last 90 days engagement with posts counts as less than 0.1 posts."),
-        ("credible_posts_90d", 1.2, {}, "In the last 90 days about 1 post drew engagement that counts."),
+        ("credible_posts_90d", 0.3, {}, "Reactions to posts in the last 90 days count as 0.3 of a post."),
+        ("credible_posts_90d", 0.01, {}, "Reactions to posts in the last 90 days count as less than 0.1 of a post."),
+        ("credible_posts_90d", 1.2, {}, "About 1 post drew reactions that count in the last 90 days."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
         ("tenure_days", 1_200.0, {}, "This user's first activity was more than 3 years ago."),
@@ -288,14 +279,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "As responses lose half their weight every four weeks, all those so far now weigh as 0.4 people.",
+            "Responses, with older ones counting less (half after four weeks), come to 0.4 of an established member.",
         ),
         (
             "responder_rate_365d",
             0.3,
             {},
             "For every four weeks of up to a year (the first 5 people over 90 days or more), responses count as "
-            "less than half an established member.",
+            "0.3 of an established member.",
         ),
         (
             "responder_rate_365d",
@@ -315,24 +306,19 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_rate_365d",
             28 / 365 * 275,
             {"account_age_days": 800.0, "credible_engagers_365d": 275.0, **YEAR},
-            "1,060 people responded in the last year and together count as about 275 established members; about 700 "
-            "are taken off because hardly any established member responds to them, and about 85 because this user "
-            "responds to them as well.",
+            "1,060 people responded in the last year and together count as about 275 established members.",
         ),
         (
             "responder_rate_365d",
             5.0 * 28 / 90 + 73.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
-            "863 people responded in the 12 days since this user was first seen and together count as about 78 "
-            "established members; about 700 are taken off because hardly any established member responds to them, "
-            "and about 85 because this user responds to them as well.",
+            "863 people responded since first seen 12 days ago and together count as about 78 established members.",
         ),
         (
             "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "None of the 785 people who responded in the last year counts; hardly any established member "
-            "responds to them or this user responds to them as well.",
+            "None of the 785 people who responded since first seen 12 days ago counts.",
         ),
         (
             "uncounted_new_365d",
@@ -393,13 +379,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "repetitions_90d",
             1.0,
             {},
-            "1 post of the last 90 days repeats an earlier one of this user, with the same content.",
+            "1 post in the last 90 days repeats an earlier one of this user.",
         ),
         (
             "repetitions_90d",
             71.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one of this user, with the same content.",
+            "71 of 75 posts in the last 90 days repeat an earlier one of this user.",
         ),
         (
             "repetitions_beyond_10_90d",
@@ -411,22 +397,20 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "repetitions_beyond_10_90d",
             61.0,
             {"created_90d": 75.0},
-            "71 of 75 posts of the last 90 days repeat an earlier one of this user, with the same content; "
-            "up to 10 repeats cost nothing.",
+            "71 of 75 posts in the last 90 days repeat an earlier one of this user; 10 repeats would cost nothing.",
         ),
         (
             "repetitions_beyond_10_90d",
             1.0,
             {},
-            "11 posts of the last 90 days repeat an earlier one of this user, with the same content; "
-            "up to 10 repeats cost nothing.",
+            "11 posts in the last 90 days repeat an earlier one of this user; 10 repeats would cost nothing.",
         ),
-        ("credible_pieces_drawing_28d", 0.0, {}, "No post drew engagement that counts in the last 28 days."),
+        ("credible_pieces_drawing_28d", 0.0, {}, "No post drew reactions that count in the last 28 days."),
         (
             "credible_pieces_drawing_28d",
             5.31,
             {},
-            "About 5 posts drew engagement that counts in the last 28 days.",
+            "About 5 posts drew reactions that count in the last 28 days.",
         ),
         ("credible_after_a_day_share_90d", None, {}, "No engagement with a post in the last 90 days counts."),
         (
@@ -450,12 +434,79 @@ def test_counts_and_members():
         "1,060 posts",
     ]
     assert [people(n) for n in (1, 2)] == ["1 person", "2 people"]
-    assert [members(n) for n in (0.49, 0.5, 86.3)] == [
-        "less than half an established member",
+    assert [members(n) for n in (0.04, 0.49, 0.95, 86.3)] == [
+        "less than 0.1 of an established member",
+        "0.5 of an established member",
         "about 1 established member",
         "about 86 established members",
     ]
     assert [ago(days) for days in (0.99, 1.0, 2.9)] == ["less than a day ago", "1 day ago", "2 days ago"]
+
+
+@pytest.mark.parametrize(
+    ("days", "age", "words"),
+    [
+        (365, 400.0, "in the last year"),
+        (365, 365.0, "in the last year"),
+        (365, 364.9, "since first seen 364 days ago"),
+        (90, 90.0, "in the last 90 days"),
+        (90, 32.4, "since first seen 32 days ago"),
+        (28, 32.4, "in the last 28 days"),
+        (90, 0.4, "since first seen less than a day ago"),
+        (90, None, "in the last 90 days"),
+    ],
+)
+def test_no_window_is_longer_than_a_user_is_known(days, age, words):
+    assert when(days, {} if age is None else {"account_age_days": age}) == words
+
+
+@pytest.mark.parametrize(
+    ("feature", "value"),
+    [
+        ("responder_rate_365d", 0.0),
+        ("responder_rate_365d", 3.0 * 28 / 90),
+        ("credible_engagers_decayed_28d", 0.0),
+        ("credible_posts_90d", 0.0),
+        ("credible_posts_90d", 0.4),
+        ("credible_posts_90d", 4.0),
+        ("established_periods_168d", 0.0),
+        ("established_periods_168d", 0.4),
+        ("established_periods_168d", 2.0),
+        ("repetitions_beyond_10_90d", 2.0),
+    ],
+)
+def test_a_newcomer_reads_of_no_window_longer_than_their_life(feature, value):
+    newcomer = {
+        "account_age_days": 32.0,
+        "credible_engagers_365d": value * 90 / 28 if feature == "responder_rate_365d" else 3.0,
+        "uncounted_new_365d": 1.0,
+        "uncounted_exchange_365d": 0.0,
+        "response_periods_168d": 2.0,
+        "created_90d": 20.0,
+    }
+    sentence = CATALOGUE[feature].describe(value, newcomer)
+    if "half after four weeks" not in sentence:
+        assert "first seen 32 days ago" in sentence
+    assert not re.search("year|90 days|six", sentence)
+
+
+@pytest.mark.parametrize(
+    ("counted", "new", "exchange", "numbers"),
+    [
+        (86.0, 170.4, 5.6, {"new": "about 170", "exchange": "about 6"}),
+        (2.1, 8.2, 0.7, {"new": "about 8", "exchange": "about 1"}),
+        (0.5, 1.6, 0.9, {"new": "1.6", "exchange": "0.9"}),
+        (0.0, 4.0, 0.0, {"new": "4"}),
+        (4.0, 0.0, 0.0, {}),
+    ],
+)
+def test_people_who_count_and_who_do_not_add_up(counted, new, exchange, numbers):
+    row = {"credible_engagers_365d": counted, "uncounted_new_365d": new, "uncounted_exchange_365d": exchange}
+    assert reasons_for_fewer(row) == numbers
+
+
+def test_a_small_amount_is_a_part():
+    assert [amount(n, "post") for n in (0.04, 0.4, 1.4)] == ["less than 0.1 of a post", "0.4 of a post", "about 1 post"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import math
 import re
 from collections import Counter
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,11 @@ from features.events.loading import load_encoded_events, resolve_as_of
 from features.simulation import Community, simulate
 from serving.scoring import score_users
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.story import ANONYMOUS, COUNTED, DEPENDING, ENGAGED, ESTABLISHED, EXCHANGED, LIKE, POSTS
+from serving.snapshots.story import ANONYMOUS, ESTABLISHED
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
 from training.explanation.ledger import contributions
-from training.explanation.possible_changes import IN_SEVERAL_WAYS, MOSTLY
 from training.fit import fit
 from training.home import Home
 from training.model.feature_sets import panel_features
@@ -170,10 +168,11 @@ class Person:
 
     def days_of(self, period):
         """Return the days of a period in words; None where it is not the time since the user was first seen."""
-        if not period.endswith("first seen"):
-            return window(period.removeprefix("the last "))
+        if period.startswith("in "):
+            days = window(period.removeprefix("in the last "))
+            return days if self.first_seen() >= days else None
         days = self.first_seen()
-        return days if int(period.split()[1]) == max(math.floor(days), 1) <= 365 else None
+        return days if long_ago(period.removeprefix("since first seen "), days) and days < 365 else None
 
     def periods(self):
         """Return in how many of the last six periods of 28 days anybody responded."""
@@ -220,26 +219,25 @@ def points(text, value):
 
 
 N = r"([\d,]+)"
-MEMBERS = r"(about [\d,]+ established members?|less than half an established member)"
+MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|less than 0\.1 of an established member)"
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
 AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
-PERIOD = r"(the last \d+ days|the last year|the \d+ days? since this user was first seen)"
-SCALE = r"10 points more mean ([\d.]+) times as many people\."
+SINCE = f"since first seen (?:{AGO[1:-1]})"
+PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
+SCALE = r"10 points more mean ([\d.]+) times as many\."
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
 MORE = rf"{N} (more )?established members? responded within four weeks, (?:each )?to a new post"
+IN_FULL = r"in full, that would add (about [\d.]+ points?|less than 0\.5 points)"
 WHO = (
-    rf"(?:{N} (?:people|person) responded{{0}}|"
-    rf"{N} (?:people|person) engaged with this user{{0}}, (none|\d+) of whom responded)"
+    rf"(?:{N} (?:people|person) who responded|"
+    rf"{N} (?:people|person) who engaged with this user \((none|\d+) of them responded\))"
 )
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
-SPAN = (
-    r"(the last six four-week periods|"
-    r"the (?:one|two|three|four|five|six) four-week periods? since this user was first seen)"
-)
+SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun {SINCE})"
 
 
 def window(text):
@@ -250,7 +248,7 @@ def is_standing(p, user, score, day):
     return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and len(day) == 10
 
 
-def is_rank(p, share, users, period, absent, median, mean):
+def is_rank(p, share, users, period, absent, mean):
     """The users are those with an own event in the period; the share of them with fewer points is rounded down."""
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
@@ -264,17 +262,8 @@ def is_rank(p, share, users, period, absent, median, mean):
     if share not in true:
         shown = share.removeprefix("That is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
-    half = scores.sort_values().iloc[(len(scores) - 1) // 2]
-    near = abs(scores - float(median)).min() <= 0.05 + 1e-6 and abs((scores <= float(median) + 0.05).mean() - 0.5)
-    is_half = abs(half - float(median)) <= 0.05 + 1e-6 or near < 0.03
     among = bool(absent) == (p.user not in scores.index)
-    return (
-        among
-        and number(users) == len(scores)
-        and true[share]
-        and is_half
-        and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
-    )
+    return among and number(users) == len(scores) and true[share] and abs(scores.mean() - float(mean)) <= 0.05 + 1e-6
 
 
 def is_interval(p, interval):
@@ -288,11 +277,11 @@ def is_expected(p, count, *scale):
     return p.scored["expected_audience"] >= 0.9 and about(count, p.scored["expected_audience"]) and p.is_scale(*scale)
 
 
-def is_chance(p, one, of, *scale, least=0.0, most=0.5):
+def is_chance(p, one, of, *scale):
     """The chance is an upper limit, and not far above the expected number of people."""
     upper, expected = number(one) / number(of), p.scored["expected_audience"]
-    right = least <= expected < most and p.is_scale(*scale)
-    return right and max(expected, 0.001) <= upper + 1e-9 <= max(1.5 * expected, 0.001) + 0.1
+    close = max(expected, 0.001) <= upper + 1e-9 <= max(1.5 * expected, 0.001) + 0.1
+    return expected < 0.9 and p.is_scale(*scale) and close
 
 
 def is_spread(p, interval, least, most):
@@ -301,23 +290,12 @@ def is_spread(p, interval, least, most):
     return p.scored["high"] > 0 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
 
 
-def is_responded(p, total, period, counts=None, why=""):
-    """So many people responded, so many count, and the reasons why others do not are those of the features."""
+def is_responded(p, total, period, counts=None):
+    """So many people responded, and so many of them count."""
     days, weight = p.days_of(period), p.row["credible_engagers_365d"]
     if days is None or number(total) != p.responders(days):
         return False
-    amounts = re.findall(rf"about {N} (?:is|are|because)", why or "")
-    adds_up = not amounts or sum(map(number, amounts)) + math.floor(weight + 0.5) == number(total)
-    return (weight == 0 if counts is None else counts(weight)) and is_why(p, why or "") and adds_up
-
-
-def is_why(p, why):
-    fewer = [p.row[f"uncounted_{kind}_365d"] for kind in ("new", "exchange")]
-    amounts = [number(n) for n in re.findall(rf"about {N}(?: (?:is|are) taken off)? because", why)]
-    true = [f for f in fewer if f >= 0.5]
-    true = [sum(true)] if len(amounts) == 1 else true
-    right = not amounts or all(abs(n - f) < 1 for n, f in zip(amounts, true, strict=True))
-    return [reason in why for reason in (WHY_NEW, WHY_EXCHANGE)] == [n >= 0.5 for n in fewer] and right
+    return weight == 0 if counts is None else is_amount(counts, weight)
 
 
 def is_nobody(p, who, period):
@@ -337,10 +315,11 @@ def is_last(p, which, ago):
 
 def is_span(p, span, later=None):
     """The four-week periods are those of the last half year, or of a younger account; these can be more later."""
-    numbers = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
-    count = numbers[span.split()[1 if span.endswith("seen") else 2]]
     young = p.first_seen() < 168
-    return count == (math.ceil(p.first_seen() / 28) if young else 6) and span.endswith("seen") == young >= bool(later)
+    if not young:
+        return span == "the last six four-week periods" and not later
+    count = re.match(r"the (one|\d)", span)[1].replace("one", "1")
+    return int(count) == math.ceil(p.first_seen() / 28) and p.days_of(span[span.index("since") :]) is not None
 
 
 def is_periods(p, stated, span, what, later):
@@ -352,24 +331,20 @@ def is_periods(p, stated, span, what, later):
     return right and is_span(p, span, later) and (stated is None) == (most == 1)
 
 
-def is_periods_in_part(p, stated, span, members, later):
+def is_periods_in_part(p, stated, span, counted, later):
     value, periods = p.row["established_periods_168d"], p.periods()
-    about_value = value < 0.5 if members.startswith("less") else int(members.split()[-1]) == round(value)
     in_all = min(math.ceil(p.first_seen() / 28), 6) if stated in ("each", None) else int(stated)
-    return periods == in_all and value < periods and about_value and is_span(p, span, later)
+    right = periods == in_all and value < periods and is_amount(counted.removesuffix(" of a"), value)
+    return right and is_span(p, span, later)
 
 
 def is_amount(text, value):
     """Say whether a weighted count in words is a value: from 1 on rounded, below to a tenth."""
     if text.startswith("about"):
         return about(text, value)
-    return value < 0.05 if text == "less than 0.1" else abs(float(text) - value) <= 0.05 + 1e-9 and value < 0.95
-
-
-def is_period(p, period):
-    """The period is the last year, or a younger account's days."""
-    young = re.fullmatch(rf"the {N} days? since this user was first seen", period)
-    return number(young[1]) == max(math.floor(p.first_seen()), 1) <= 365 if young else p.first_seen() >= 365
+    if text.startswith("less than 0.1"):
+        return 0 < value < 0.05
+    return abs(float(text.split()[0]) - value) <= 0.05 + 1e-9 and value < 0.95
 
 
 def is_who(p, responded, engaged, of_whom):
@@ -386,8 +361,9 @@ def is_who(p, responded, engaged, of_whom):
     return not few and number(responded) == p.responders(365)
 
 
-def is_evidence(p, responded, period, engaged, period_engaged, of_whom):
-    return is_period(p, period or period_engaged) and is_who(p, responded, engaged, of_whom)
+def is_evidence(p, responded, engaged, of_whom, period, few):
+    right = p.days_of(period) is not None and is_who(p, responded, engaged, of_whom)
+    return right and (p.engagers(days=365) < 20) == bool(few)
 
 
 def is_remainder(p, others):
@@ -401,7 +377,7 @@ def is_difference(p, cost, end):
     costs = {name: -p.points_of(reason.features) for reason in p.reasons for name in reason.features}
     gains = {name: p.gain(**{name: 0.0}) for name in ("days_of_absence", "repetitions_beyond_10_90d") if name in costs}
     stated = float(cost)
-    differs = any(abs(costs[name] - stated) <= 0.11 and abs(gain - stated) >= 0.45 for name, gain in gains.items())
+    differs = any(abs(costs[name] - stated) <= 0.11 and abs(gain - stated) > 0.0 for name, gain in gains.items())
     return differs and bool(end) == (p.unclipped < 0)
 
 
@@ -412,15 +388,16 @@ def is_own(p, gained, at, **values):
     return points(gained, gain) and close and adds_up
 
 
-def is_discount(p, whom, gained):
-    kind = "exchange" if "this user" in whom else "new"
+def is_fewer(p, count, number_of, why, in_full):
+    """People count as so many fewer for a reason, and would add so many points in full."""
+    kind = "exchange" if "this user" in why else "new"
+    fewer = p.row[f"uncounted_{kind}_365d"]
     gain = p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))))
-    return gain < 0.5 if gained.startswith("less") else points(re.search(P, gained)[1], gain)
-
-
-def is_counted_anyway(p):
-    kinds = ("new", "exchange")
-    return all(p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365)))) < 0.5 for kind in kinds)
+    right = gain < 0.5 if in_full.startswith("less") else points(re.search(P, in_full)[1], gain)
+    if count == "person":
+        return right and p.responders(365) == 1 and fewer > 0
+    near = abs(number(number_of.removeprefix("about ")) - fewer) < (1 if number_of.startswith("about") else 0.11)
+    return right and near and (count == "They" or number(count) == p.responders(365))
 
 
 def is_repeated(p, repeated, total):
@@ -432,24 +409,12 @@ def is_more(p, more):
     return bool(more) == (p.row["credible_engagers_365d"] > 0)
 
 
-def is_mostly(p, why, gained):
-    """One more response alone as a person, as the last one or as a post makes most of the points."""
-    by_effect = {
-        "people": p.gain(**p.more(1, 1)),
-        "recency": p.gain(days_of_silence=0.0),
-        "posts": p.gain(credible_posts_90d=p.row["credible_posts_90d"] + 1),
-    }
-    effect = max(by_effect, key=by_effect.get)
-    return why == (MOSTLY[effect] if by_effect[effect] > gained / 2 else IN_SEVERAL_WAYS)
-
-
-def is_enough(p, gained, count, more, why):
+def is_enough(p, gained, count, more):
     """The number is the least of COUNTS that adds 5 points."""
     count = int(number(count))
     before = COUNTS[COUNTS.index(count) - 1] if count > 1 else 0
     enough = p.with_members(count) >= 5 > (p.with_members(before) if before else 0)
-    explained = is_mostly(p, why, p.with_members(1)) if count == 1 else why is None
-    return points(gained, p.with_members(count)) and enough and is_more(p, more) and explained
+    return points(gained, p.with_members(count)) and enough and is_more(p, more)
 
 
 def is_too_little(p, acts, engagements, missing):
@@ -463,58 +428,47 @@ def is_too_little(p, acts, engagements, missing):
 PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
     rf"(That is higher than|None of|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last "
-    r"(.+?)(?: have a lower one| has a lower one)?\.( This user is not among the active ones\.)? "
-    r"Half of them have at most ([\d.]+) points; their average, from which the points below start, is ([\d.]+)\.": (
-        is_rank
-    ),
-    r"About (.+) (?:person is|different people are) expected to engage with this user, for or against, in the next 28 "
-    rf"days\. {SCALE}": is_expected,
-    r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
-    rf"at most {N} in {N} users like this one hears from anybody\. {SCALE}": partial(is_chance, most=1 / 3 + 1e-9),
-    r"Less than one person is expected to engage with this user, for or against, in the next 28 days: "
-    rf"at most {N} in {N} users like this one hear from anybody\. {SCALE}": partial(is_chance, least=1 / 3, most=0.9),
-    r"For 9 in 10 users like this one, (?:between )?(.+) people engage with them in the next 28 days "
+    r"(.+?)(?: have a lower one| has a lower one)?( \(this user is not one of them\))?\. "
+    r"The points below start from their average, ([\d.]+)\.": is_rank,
+    r"It means that about (.+) (?:person is|different people are) expected to engage with this user \(a reply, like, "
+    rf"follow, dislike and so on\) in the next 28 days\. {SCALE}": is_expected,
+    rf"It means that of users with similar figures at most {N} in {N} will hear from anybody \(a reply, like, follow, "
+    rf"dislike and so on\) in the next 28 days\. {SCALE}": is_chance,
+    r"For 9 in 10 users with similar figures, (?:between )?(.+) people engage in the next 28 days "
     r"\((\d+)(?: to (\d+))? points?\)\.": is_spread,
-    r"For 9 in 10 users like this one, (nobody or 1 person|1 person) engages with them in the next 28 days "
+    r"For 9 in 10 users with similar figures, (nobody or 1 person|1 person) engages in the next 28 days "
     r"\((\d+)(?: to (\d+))? points?\)\.": is_spread,
-    r"For 9 in 10 users like this one, (nobody) engages with them in the next 28 days\.": is_interval,
-    rf"{N} people responded in {PERIOD} and together count as about {N} established members?((?:;|, because) .+)?\.": (
-        lambda p, total, period, counts, why: is_responded(
-            p, total, period, lambda weight: abs(number(counts) - weight) < 1, why
-        )
+    r"For 9 in 10 users with similar figures, (nobody) engages in the next 28 days\.": is_interval,
+    rf"{N} people responded {PERIOD} and together count as {MEMBERS}\.": is_responded,
+    rf"{N} person responded {PERIOD} and counts as {MEMBERS}\.": is_responded,
+    rf"{N} person responded {PERIOD} and counts\.": lambda p, total, period: (
+        p.row["credible_engagers_365d"] >= 0.95 and is_responded(p, total, period, "about 1")
     ),
-    rf"{N} (?:people|person) responded in {PERIOD},? and (?:all of them count|counts)(?:, or nearly)?\.": (
-        lambda p, total, period: is_responded(p, total, period, lambda weight: weight > number(total) - 1)
-    ),
-    rf"{N} person responded in {PERIOD} and counts for ([\d.]+|less than 0\.1) of a person(; .+)\.": (
-        lambda p, total, period, counts, why: is_responded(
-            p, total, period, lambda weight: is_amount(counts, weight), why
-        )
-    ),
-    rf"{N} people responded in {PERIOD} and together count as less than half an established member(; "
-    r".+)\.": lambda p, total, period, why: is_responded(p, total, period, lambda weight: 0 < weight < 0.5, why),
-    rf"(?:None of the )?{N} (?:people who|person) responded in {PERIOD} (?:counts|and does not count)(; .+)"
-    r"\.": lambda p, total, period, why: is_responded(p, total, period, None, why),
-    rf"(Nobody|No known person) responded in {PERIOD}(?:, only anonymous ones)?\.": is_nobody,
+    rf"(?:None of the )?{N} (?:people who|person) responded {PERIOD} (?:counts|and does not count)\.": is_responded,
+    rf"(Nobody|No known person) responded {PERIOD}(?:, only anonymous ones)?\.": is_nobody,
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    r"As responses lose half their weight every four weeks, all those so far now weigh as (.+) (?:person|people)"
-    r"\.": lambda p, amount: is_amount(amount, p.row["credible_engagers_decayed_28d"]),
+    rf"Responses, with older ones counting less \(half after four weeks\), come to {MEMBERS}\.": lambda p, counted: (
+        is_amount(counted, p.row["credible_engagers_decayed_28d"])
+    ),
     rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an established member|somebody anonymous)(?: or somebody anonymous)? "
-    r"responded(; there could be no more so far)?\.": is_periods,
-    rf"Responses came in (?:(each|\d) of )?{SPAN}, which counts? as (about \d|less than half of one), because in "
-    r"(?:it|some of them) nobody fully established responded(; there could be no more so far)?\.": is_periods_in_part,
-    rf"No response that counts came in {SPAN}\.": lambda p, span: (
-        p.row["established_periods_168d"] == 0 and is_span(p, span)
+    r"responded(; no more were possible so far)?\.": is_periods,
+    rf"In (?:only )?(?:(each|\d) of )?{SPAN} somebody responded, but (?:no|not always an) established member; "
+    r"th(?:is|ese) counts? as (about \d periods?|[\d.]+ of a period|less than 0\.1 of a period)"
+    r"(; no more were possible so far)?\.": is_periods_in_part,
+    rf"No response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p: (
+        p.row["established_periods_168d"] == 0
     ),
-    r"In the last 90 days about ([\d,]+) posts?(?:, old and new,)? drew engagement that counts\.": (
-        lambda p, count: about(f"about {count}", p.row["credible_posts_90d"])
+    rf"About ([\d,]+) posts? drew reactions that count {PERIOD}\.": lambda p, count, period: (
+        p.days_of(period) is not None and about(f"about {count}", p.row["credible_posts_90d"])
     ),
-    r"In the last 90 days engagement with posts counts as (.+) posts\.": lambda p, amount: is_amount(
-        amount, p.row["credible_posts_90d"]
+    rf"Reactions to posts {PERIOD} count as (.+) of a post\.": lambda p, period, amount: (
+        p.days_of(period) is not None and is_amount(amount, p.row["credible_posts_90d"])
     ),
-    r"No post drew engagement that counts in the last 90 days\.": lambda p: p.row["credible_posts_90d"] == 0,
+    rf"No post drew reactions that count {PERIOD}\.": lambda p, period: (
+        p.days_of(period) is not None and p.row["credible_posts_90d"] == 0
+    ),
     rf"Somebody (at least half established|anonymous)(?:, or anonymous,)? last responded {AGO}\.": is_last,
     r"Somebody (at least half established|anonymous)(?:, or anonymous,)? last responded within the last (28 days)\.": (
         is_last
@@ -535,30 +489,26 @@ PATTERNS = {
         p.own.empty and long_ago(ago, p.received["age"].max())
     ),
     rf"This user's first activity was {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts of the last 90 days repeat an earlier one of this user, with the same content; up to 10 "
-    r"repeats cost nothing\.": (lambda p, repeated, total: number(repeated) > 10 and is_repeated(p, repeated, total)),
+    rf"{N}(?: of {N})? posts {PERIOD} repeat an earlier one of this user; 10 repeats would cost nothing\.": (
+        lambda p, repeated, total, period: (
+            p.days_of(period) is not None and number(repeated) > 10 and is_repeated(p, repeated, total)
+        )
+    ),
     r"At most 10 posts of the last 90 days are known to repeat an earlier one of this user\.": lambda p: (
         p.repeated() <= 10
     ),
-    r"If people (to whom hardly any established member responds|to whom this user responds as well) counted in full, "
-    r"the score would be (about [\d.]+ points?|less than 0\.5 points) higher\.": is_discount,
-    r"If everybody who responded counted in full, the score would be less than 0\.5 points higher\.": is_counted_anyway,
-    rf"The past is well known: {WHO.format(' in (.+?)')} \(20 are enough\)\.": lambda p, *stated: (
-        is_evidence(p, *stated) and p.engagers(days=365) >= 20
+    rf"(?:The )?({N[1:-1]}|They)(?: people who responded)? count as (about [\d,]+|[\d.]+) fewer because "
+    rf"(hardly any established member responds to|this user responds to) some of them(?: as well)?; {IN_FULL}\.": (
+        is_fewer
     ),
-    rf"Much is known, but only of the last {N} days?: {WHO.format('()')} \(20 are enough\)\.": (
-        lambda p, days, responded, _, engaged, __, of_whom: (
-            number(days) == max(math.floor(p.first_seen()), 1)
-            and is_who(p, responded, engaged, of_whom)
-            and p.engagers(days=365) >= 20
-            and p.first_seen() < 90
-        )
-    ),
-    rf"Of the past little is known: {WHO.format(' in (.+?)')}, fewer than 20, so a few more or fewer make a "
-    r"difference\.": lambda p, *stated: is_evidence(p, *stated) and p.engagers(days=365) < 20,
-    r"Of the past little is known: (nobody|only anonymous people) engaged with this user in (.+); the score is "
-    r"based on users like this one\.": lambda p, who, period: (
-        is_period(p, period) and p.engagers(days=365) == 0 and (p.row["engagements_365d"] > 0) == who.startswith("only")
+    r"The (person) who responded does not count in full because (hardly any established member responds to|this user "
+    rf"responds to) them(?: as well)?; {IN_FULL}\.": lambda p, person, *stated: is_fewer(p, person, "", *stated),
+    rf"The score rests on {WHO} {PERIOD}(, so a few more or fewer change much)?\.": is_evidence,
+    r"The score rests on other users with similar figures, as (nobody|only anonymous people) engaged with this one "
+    rf"{PERIOD}\.": lambda p, who, period: (
+        p.days_of(period) is not None
+        and p.engagers(days=365) == 0
+        and (p.row["engagements_365d"] > 0) == who.startswith("only")
     ),
     r"As soon as this user does anything again, such as posting or voting, the score would be about "
     rf"{P} higher, at about ([\d.]+?)\.": (
@@ -570,10 +520,10 @@ PATTERNS = {
     ),
     rf"Without further repeats the score would be about {P} higher, at about ([\d.]+?), after 90 days at the "
     r"latest\.": (lambda p, gained, at: is_own(p, gained, at, repetitions_beyond_10_90d=0.0)),
-    rf"(?:{OPENING}) score would rise by about {P} if {MORE}(?:, (.+))?\.": is_enough,
-    rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}(?:, (.+))?\.": (
-        lambda p, gained, count, more, why: (
-            is_enough(p, gained, count, more, why)
+    rf"(?:{OPENING}) score would rise by about {P} if {MORE}\.": is_enough,
+    rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}\.": (
+        lambda p, gained, count, more: (
+            is_enough(p, gained, count, more)
             if p.with_members(number(count)) >= 5
             else points(gained, p.with_members(number(count)))
             and 0.9 * p.with_members(1_000) <= p.with_members(number(count)) < 5
@@ -594,13 +544,7 @@ PATTERNS = {
             and points(lost, -p.gain(days_of_absence=p.row["days_of_absence"] + 28))
         )
     ),
-    rf"Counted alike, whoever they are, (?:{N} (?:people|person)|nobody with a known id) responded in the last "
-    rf"year; that moves a score by {P} at most\.": lambda p, count, most: (
-        number(count or "0") == p.responders(365) and points(most, p.community.bundle.most_from_anybody)
-    ),
-    r"That is not the ([\d.]+) points above, because facts count together( and scores do not go below 0)?\.": (
-        is_difference
-    ),
+    r"\(Not ([\d.]+) as above: what one fact is worth depends on the others(, and scores end at 0)?\.\)": is_difference,
     r"All other facts together: ([+-][\d.]+) points\.": is_remainder,
     r"All other facts together: ([+-][\d.]+) points\. This makes (-?[\d.]+), but scores end at (0|100)\.": (
         lambda p, others, sum_, end: (
@@ -609,12 +553,6 @@ PATTERNS = {
             and p.scored["score"] == float(end)
         )
     ),
-    re.escape(EXCHANGED): lambda p: p.row["uncounted_exchange_365d"] > 0,
-    re.escape(COUNTED): lambda _: True,
-    re.escape(LIKE): lambda _: True,
-    re.escape(POSTS): lambda _: True,
-    re.escape(DEPENDING): lambda _: True,
-    re.escape(ENGAGED): lambda _: True,
     re.escape(ANONYMOUS): lambda _: True,
     re.escape(ESTABLISHED): lambda _: True,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
@@ -636,7 +574,7 @@ def test_every_sentence_is_true(community):
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
-                for part in re.split(r"(?<=\.) (?=As responses lose|That is not the)", sentence):
+                for part in re.split(r"(?<=\.) (?=Responses, with older|\(Not )", sentence):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

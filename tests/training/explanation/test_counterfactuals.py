@@ -16,7 +16,7 @@ from training.explanation.counterfactuals import (
     what_if,
 )
 from training.explanation.feature_constraints import PeerValues, WhatIfError, percentiles
-from training.explanation.possible_changes import effects_of_members, merge_effects
+from training.explanation.possible_changes import effects_of_members
 from training.fit import fit
 from training.model.bundle import feature_row
 
@@ -85,10 +85,7 @@ def test_effort_of_two_features_combines_their_shares(bundle, top_rows, peers):
 @pytest.mark.parametrize("k", range(0, 50, 5))
 def test_parts_add_up_to_the_gain(bundle, top_rows, peers, k):
     row = one(top_rows, k)
-    more = {
-        name: float(value[0])
-        for name, value in merge_effects(effects_of_members(feature_row(row), np.array([5.0]))).items()
-    }
+    more = {name: float(value[0]) for name, value in effects_of_members(feature_row(row), np.array([5.0])).items()}
     questions = [Scenario({"days_of_absence": 0.0, "repetitions_beyond_10_90d": 0.0}, {}), Scenario({}, more)]
     for outcome in what_if(bundle, feature_row(row), questions, peers):
         added = sum(change.points for change in outcome.changes) + outcome.other_lines + outcome.clipping

@@ -35,11 +35,9 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert discount.kind == kind
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
-    whom = {"new": "to whom hardly any established member responds", "exchange": "to whom this user responds as well"}[
-        kind
-    ]
-    higher = f"about {points_of(discount.points)} higher"
-    assert discount.sentence == f"If people {whom} counted in full, the score would be {higher}."
+    why = {"new": "hardly any established member responds to", "exchange": "this user responds to"}[kind]
+    assert f" because {why} some of them" in discount.sentence
+    assert discount.sentence.endswith(f"; in full, that would add about {points_of(discount.points)}.")
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
@@ -62,13 +60,38 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
 
 @pytest.mark.parametrize(
     ("fewer", "counted", "reported"),
-    [(1e-9, 100.0, False), (0.4, 0.1, False), (3.0, 97.0, True), (12.0, 88.0, True), (1.0, 0.5, True)],
+    [
+        (1e-9, 100.0, ""),
+        (0.4, 0.1, ""),
+        (3.0, 97.0, "about 3"),
+        (12.0, 1_088.0, "about 12"),
+        (1.5, 0.5, "1.5"),
+    ],
 )
 def test_what_changes_little_is_reported_if_it_takes_half_a_person_off(fewer, counted, reported):
     row = {"credible_engagers_365d": counted, **NOTHING, "uncounted_new_365d": fewer}
     result = _discounts(row, {"new": 0.2})
-    assert len(result) == reported
-    assert [discount.sentence for discount in result] == reported * [
-        "If people to whom hardly any established member responds counted in full, the score would be less than "
-        "0.5 points higher."
+    assert [discount.sentence for discount in result] == bool(reported) * [
+        f"The people who responded count as {reported} fewer because hardly any established member responds to some of "
+        "them; in full, that would add less than 0.5 points."
     ]
+
+
+def test_two_reasons_name_the_people_once_and_add_up():
+    row = {"credible_engagers_365d": 299.3, "uncounted_new_365d": 240.6, "uncounted_exchange_365d": 66.1}
+    result = _discounts(row | {"responders_365d": 606.0}, {"new": 4.5, "exchange": 0.2})
+    assert [discount.sentence for discount in result] == [
+        "The 606 people who responded count as about 241 fewer because hardly any established member responds to some "
+        "of them; in full, that would add about 4.5 points.",
+        "They count as about 66 fewer because this user responds to some of them as well; in full, that would add less "
+        "than 0.5 points.",
+    ]
+
+
+def test_a_single_person_does_not_count_in_full():
+    row = {"credible_engagers_365d": 0.2, "uncounted_new_365d": 0.8, "uncounted_exchange_365d": 0.0}
+    (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
+    assert discount.sentence == (
+        "The person who responded does not count in full because hardly any established member responds to them; in "
+        "full, that would add about 0.7 points."
+    )

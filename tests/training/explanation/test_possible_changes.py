@@ -7,10 +7,7 @@ from features.catalogue import CATALOGUE
 from training.explanation.ledger import alternatives
 from training.explanation.possible_changes import (
     COUNTS,
-    IN_SEVERAL_WAYS,
-    MOSTLY,
     effects_of_members,
-    merge_effects,
     possible_changes,
 )
 from training.model.bundle import feature_row
@@ -137,21 +134,6 @@ def test_sentences(score, own, responses, sentences):
     assert [change.points for change in changes if change.kind == "absence"] == [-8.2] * (AWAY in sentences)
 
 
-@pytest.mark.parametrize(
-    ("by_effect", "why"),
-    [
-        ({"people": 1.0, "recency": 9.0, "posts": 1.0}, MOSTLY["recency"]),
-        ({"people": 7.0, "recency": 1.0, "posts": 1.0}, MOSTLY["people"]),
-        ({"people": 4.0, "recency": 4.0, "posts": 5.0}, IN_SEVERAL_WAYS),
-    ],
-)
-def test_why_a_single_response_adds_so_much(by_effect, why):
-    (change,) = possible_changes(20.0, {}, gains(from_1=12.0), by_effect=by_effect)
-    assert change.sentence.endswith(f"within four weeks, to a new post, {why}.")
-    (change,) = possible_changes(20.0, {}, gains(from_2=12.0), by_effect=by_effect)
-    assert change.sentence.endswith("within four weeks, each to a new post.")
-
-
 @pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])
 def test_more_members_are_more_than_some(someone, who):
     (change,) = possible_changes(20.0, {}, gains(from_1=12.0), someone=someone)
@@ -159,7 +141,7 @@ def test_more_members_are_more_than_some(someone, who):
 
 
 def test_two_more_members_by_hand():
-    more = merge_effects(effects_of_members(dict.fromkeys(CATALOGUE.names, 1.0), np.array([2.0])))
+    more = effects_of_members(dict.fromkeys(CATALOGUE.names, 1.0), np.array([2.0]))
     expected = {
         "credible_engagers_7d": 1.5,
         "credible_engagers_28d": 3.0,
@@ -175,10 +157,8 @@ def test_two_more_members_by_hand():
 
 def test_members_of_a_row_without_the_newer_features():
     """Snapshots of before lack some: the others rise all the same."""
-    more = merge_effects(
-        effects_of_members(
-            {"credible_engagers_28d": 1.0, "credible_engagers_365d": 2.0, "account_age_days": 30.0}, COUNTS
-        )
+    more = effects_of_members(
+        {"credible_engagers_28d": 1.0, "credible_engagers_365d": 2.0, "account_age_days": 30.0}, COUNTS
     )
     assert {name: values[1] for name, values in more.items()} == {
         "credible_engagers_28d": 3.0,
@@ -201,9 +181,7 @@ def test_the_points_are_those_of_the_model(bundle, rows):
             }.get(change.kind)
             if change.kind == "responses":
                 count = np.array([float(change.people or COUNTS[-1])])
-                values = {
-                    name: value[0] for name, value in merge_effects(effects_of_members(feature_row(row), count)).items()
-                }
+                values = {name: value[0] for name, value in effects_of_members(feature_row(row), count).items()}
             gain = bundle.predict(row.assign(**values))["score"].iloc[0] - present
             if change.kind == "responses" and change.people is None:
                 assert 0.9 * gain - 1e-9 <= change.points <= gain + 1e-9 < 5
@@ -218,6 +196,6 @@ def test_the_points_are_those_of_the_model(bundle, rows):
 def test_more_members_never_lower_a_score(bundle, rows):
     for k in range(0, len(rows), 50):
         row = rows.iloc[[k]]
-        more = merge_effects(effects_of_members(feature_row(row), COUNTS))
+        more = effects_of_members(feature_row(row), COUNTS)
         scores = [bundle.predict(row.assign(**{n: v[k] for n, v in more.items()}))["score"].iloc[0] for k in range(5)]
         assert (np.diff(scores) >= -1e-9).all()
