@@ -86,10 +86,10 @@ def points_of(points: float) -> str:
 def when(days: int, row: Row) -> str:
     """Return a window of time, or how long a user is known who is younger.
 
-    Such as `in the last 90 days`, `since first seen 32 days ago`.
+    Such as `in the last 90 days`, `since this user appeared 32 days ago`.
     """
     age = value_of(row, "account_age_days")
-    return f"in {window(days)}" if age is None or age >= days else f"since first seen {ago(age)}"
+    return f"in {window(days)}" if age is None or age >= days else f"since this user appeared {ago(age)}"
 
 
 def ago(days: float) -> str:

@@ -169,7 +169,7 @@ def _typical(line: Line, row: FeatureRow) -> str:
     """Return what gives about the average as a figure; empty where it is unknown or hardly differs from the user's."""
     if line.feature == ABSENT:
         return ACTIVE
-    if line.typical is None or line.feature not in AMOUNTS or line.feature == ANYBODY:
+    if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
         return ""
     amount = AMOUNTS[line.feature]
     typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)

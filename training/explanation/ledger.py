@@ -132,7 +132,7 @@ def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount,
     ]
     kinds.sort(key=lambda kind: -points[kind])
     return tuple(
-        Discount(kind, row[DISCOUNT_FEATURES[kind]], points[kind], f"{clause}; in full, {_would_add(points[kind])}.")
+        Discount(kind, row[DISCOUNT_FEATURES[kind]], points[kind], f"{clause}; {_would_add(points[kind])}.")
         for kind, clause in zip(kinds, _why_fewer(row, [(kind, fewer[kind]) for kind in kinds]), strict=True)
     )
 
@@ -151,7 +151,7 @@ def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
 
 def _would_add(points: float) -> str:
     amount = f"about {points_of(points)}" if points >= LEAST_POINTS else f"less than {LEAST_POINTS} points"
-    return f"that would add {amount}"
+    return f"counted in full, they would add {amount}"
 
 
 @dataclass(frozen=True)

@@ -137,26 +137,27 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             1.0,
             {"response_periods_168d": 1.0, "account_age_days": 14.0},
-            "In the one four-week period begun since first seen 14 days ago an established member responded.",
+            "In the one four-week period begun since this user appeared 14 days ago an established member responded.",
         ),
         (
             "established_periods_168d",
             3.0,
             {"response_periods_168d": 3.0, "account_age_days": 80.0},
-            "In each of the 3 four-week periods begun since first seen 80 days ago an established member responded.",
+            "In each of the 3 four-week periods begun since this user appeared 80 days ago an established member "
+            "responded.",
         ),
         (
             "established_periods_168d",
             0.4,
             {"response_periods_168d": 2.0, "account_age_days": 80.0},
-            "In 2 of the 3 four-week periods begun since first seen 80 days ago somebody responded, but not always an "
-            "established member; these count as 0.4 of a period.",
+            "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded, but not "
+            "always an established member; these count as 0.4 of a period.",
         ),
         (
             "established_periods_168d",
             0.0,
             {"account_age_days": 30.0},
-            "No response that counts came since first seen 30 days ago.",
+            "No response that counts came since this user appeared 30 days ago.",
         ),
         (
             "established_periods_168d",
@@ -190,7 +191,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.0,
             NOBODY_AT_ALL | {"account_age_days": 23.7},
-            "Nobody responded since first seen 23 days ago.",
+            "Nobody responded since this user appeared 23 days ago.",
         ),
         ("days_of_silence", 0.0, ONLY_UNKNOWN, "Somebody anonymous last responded within the last 28 days."),
         ("days_of_silence", 135.0, ONLY_UNKNOWN, "Somebody anonymous last responded 163 days ago."),
@@ -312,13 +313,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_rate_365d",
             5.0 * 28 / 90 + 73.0 * 28 / 12.5,
             {"account_age_days": 12.5, "credible_engagers_365d": 78.0, **YEAR},
-            "863 people responded since first seen 12 days ago and together count as about 78 established members.",
+            "863 people responded since this user appeared 12 days ago and together count as about 78 established "
+            "members.",
         ),
         (
             "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "None of the 785 people who responded since first seen 12 days ago counts.",
+            "None of the 785 people who responded since this user appeared 12 days ago counts.",
         ),
         (
             "uncounted_new_365d",
@@ -448,11 +450,11 @@ def test_counts_and_members():
     [
         (365, 400.0, "in the last year"),
         (365, 365.0, "in the last year"),
-        (365, 364.9, "since first seen 364 days ago"),
+        (365, 364.9, "since this user appeared 364 days ago"),
         (90, 90.0, "in the last 90 days"),
-        (90, 32.4, "since first seen 32 days ago"),
+        (90, 32.4, "since this user appeared 32 days ago"),
         (28, 32.4, "in the last 28 days"),
-        (90, 0.4, "since first seen less than a day ago"),
+        (90, 0.4, "since this user appeared less than a day ago"),
         (90, None, "in the last 90 days"),
     ],
 )
@@ -486,7 +488,7 @@ def test_a_newcomer_reads_of_no_window_longer_than_their_life(feature, value):
     }
     sentence = CATALOGUE[feature].describe(value, newcomer)
     if "half after four weeks" not in sentence:
-        assert "first seen 32 days ago" in sentence
+        assert "appeared 32 days ago" in sentence
     assert not re.search("year|90 days|six", sentence)
 
 

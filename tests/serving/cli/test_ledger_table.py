@@ -45,7 +45,7 @@ def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):
     standing = r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Fewer than 0.1% of all users "
     assert re.match(standing, text)
     assert "The points of the score" not in out
-    assert f" {ESTABLISHED} What " in text
+    assert f" {ESTABLISHED} " in text
     assert len(out.splitlines()) <= 30
     assert max(map(len, out.splitlines())) <= 80
 

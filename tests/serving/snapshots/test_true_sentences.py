@@ -172,7 +172,7 @@ class Person:
             days = window(period.removeprefix("in the last "))
             return days if self.first_seen() >= days else None
         days = self.first_seen()
-        return days if long_ago(period.removeprefix("since first seen "), days) and days < 365 else None
+        return days if long_ago(period.removeprefix("since this user appeared "), days) and days < 365 else None
 
     def periods(self):
         """Return in how many of the last six periods of 28 days anybody responded."""
@@ -225,13 +225,13 @@ P = r"([\d.]+) points?"
 WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
 AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
-SINCE = f"since first seen (?:{AGO[1:-1]})"
+SINCE = f"since this user appeared (?:{AGO[1:-1]})"
 PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 SCALE = r"10 points more mean ([\d.]+) times as many\."
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
 MORE = rf"{N} (more )?established members? responded within four weeks, (?:each )?to a new post"
-IN_FULL = r"in full, that would add (about [\d.]+ points?|less than 0\.5 points)"
+IN_FULL = r"counted in full, they would add (about [\d.]+ points?|less than 0\.5 points)"
 WHO = (
     rf"(?:{N} (?:people|person) who responded|"
     rf"{N} (?:people|person) who engaged with this user \((none|\d+) of them responded\))"

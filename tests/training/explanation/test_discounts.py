@@ -37,7 +37,7 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert discount.points >= 0.5
     why = {"new": "hardly any established member responds to", "exchange": "this user responds to"}[kind]
     assert f" because {why} some of them" in discount.sentence
-    assert discount.sentence.endswith(f"; in full, that would add about {points_of(discount.points)}.")
+    assert discount.sentence.endswith(f"; counted in full, they would add about {points_of(discount.points)}.")
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
@@ -73,7 +73,7 @@ def test_what_changes_little_is_reported_if_it_takes_half_a_person_off(fewer, co
     result = _discounts(row, {"new": 0.2})
     assert [discount.sentence for discount in result] == bool(reported) * [
         f"The people who responded count as {reported} fewer because hardly any established member responds to some of "
-        "them; in full, that would add less than 0.5 points."
+        "them; counted in full, they would add less than 0.5 points."
     ]
 
 
@@ -82,9 +82,9 @@ def test_two_reasons_name_the_people_once_and_add_up():
     result = _discounts(row | {"responders_365d": 606.0}, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
         "The 606 people who responded count as about 241 fewer because hardly any established member responds to some "
-        "of them; in full, that would add about 4.5 points.",
-        "They count as about 66 fewer because this user responds to some of them as well; in full, that would add less "
-        "than 0.5 points.",
+        "of them; counted in full, they would add about 4.5 points.",
+        "They count as about 66 fewer because this user responds to some of them as well; counted in full, they would "
+        "add less than 0.5 points.",
     ]
 
 
@@ -92,6 +92,6 @@ def test_a_single_person_does_not_count_in_full():
     row = {"credible_engagers_365d": 0.2, "uncounted_new_365d": 0.8, "uncounted_exchange_365d": 0.0}
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (
-        "The person who responded does not count in full because hardly any established member responds to them; in "
-        "full, that would add about 0.7 points."
+        "The person who responded does not count in full because hardly any established member responds to them; "
+        "counted in full, they would add about 0.7 points."
     )

@@ -47,7 +47,7 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "strong",
             RESPONDED | {"engagers_365d": 48.0, "account_age_days": 12.5},
-            "44 people who responded since first seen 12 days ago.",
+            "44 people who responded since this user appeared 12 days ago.",
         ),
         (
             "some",
@@ -72,7 +72,7 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         (
             "some",
             {"engagers_365d": 2.0, "account_age_days": 0.2},
-            f"2 people who engaged with this user since first seen less than a day ago{FEW}",
+            f"2 people who engaged with this user since this user appeared less than a day ago{FEW}",
         ),
     ],
 )
