@@ -14,7 +14,7 @@ from training.evaluation.metrics import auc, rank_retention
 from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import slices
 from training.explanation.global_view import View, views
-from training.fit import fit
+from training.fit import FittedBoosters, fit
 from training.model.bounded_term import fit_boosters
 from training.model.bundle import Bundle
 from training.model.scale import Scale
@@ -28,6 +28,7 @@ def backtest(
     config: Config,
     scale: Scale,
     champion: Champion | None = None,
+    fitted: FittedBoosters | None = None,
 ) -> tuple[BacktestReport, dict[str, Figure]]:
     """Fit on all cutoffs but the newest and predict the newest.
 
@@ -37,6 +38,7 @@ def backtest(
     panel, split, config : as for `fit`
     scale : the scale of the scores
     champion : bundle and version, to be evaluated on the same users
+    fitted : boosters that need not be fitted again, as for `fit`
 
     Returns
     -------
@@ -45,7 +47,7 @@ def backtest(
     """
     seed, resamples = config.model.seed, config.evaluation.resamples
     newest = rows_at(panel, split.newest)
-    earlier = fit(panel, split.earlier(), config, scale, newest)
+    earlier = fit(panel, split.earlier(), config, scale, newest, fitted)
     test_rows = representative(newest)
     predictions = earlier.predict(test_rows).assign(scope=test_rows["scope"])
     test, predicted = in_scope(test_rows, ALL), in_scope(predictions, ALL)

@@ -1,7 +1,7 @@
 """Fit the recipe: every part of a bundle, on a panel."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from features.events.scopes import ALL
 from training.config import Config, Model
 from training.dataset.panel import Split, in_scope, rows_at
 from training.dataset.sampling import WEIGHT, representative
-from training.model.bounded_term import fit_boosters, set_level, total_audience
+from training.model.bounded_term import Boosters, fit_boosters, set_level, total_audience
 from training.model.bundle import Bundle
 from training.model.intervals import fit_intervals
 from training.model.reference_distributions import with_baseline, with_reference
 from training.model.scale import Scale, make_scale
 
 PAST_HORIZONS = 4
+FittedBoosters = dict[tuple[datetime, ...], Boosters]
 
 
 def fit(
@@ -28,6 +29,7 @@ def fit(
     config: Config,
     scale: Scale | None = None,
     present: pd.DataFrame | None = None,
+    fitted: FittedBoosters | None = None,
 ) -> Bundle:
     """Fit the whole recipe: the boosters on all cutoffs, intervals on the newest ones as older ones predict them.
 
@@ -40,6 +42,8 @@ def fit(
     config : what to fit
     scale : a frozen scale; None makes a new one
     present : feature rows of the instant at which the newest horizon ends; None leaves the level as it was learnt
+    fitted : boosters of earlier calls with the same panel and configuration, by their cutoffs, whose level is that of
+        the horizon after them. They are not fitted again; those that this call fits are added
 
     Raises
     ------
@@ -53,14 +57,13 @@ def fit(
             f"nobody drew an audience in the {config.outcome.horizon_days} days from {split.newest:%Y-%m-%d} or "
             "before: there is nothing to learn from. Bring a community in which people engage with each other."
         )
-    boosters = fit_boosters(rows, config.model)
+    fitted = {} if fitted is None else fitted
+    boosters = _fit_boosters(rows, present, config.model, fitted)
     newest = in_scope(rows_at(panel, split.newest), ALL)
-    if present is not None:
-        set_level(boosters, in_scope(present, ALL), total_audience(newest))
     recent, newest = representative(recent), representative(newest)
     active = recent["acts_365d"].to_numpy() > 0
     features = {feature.name: feature.fingerprint for feature in (INPUTS if boosters.bounded else SCORED)}
-    past, expected = _predict_past(_past_splits(panel, split), list(features), config.model)
+    past, expected = _predict_past(_past_splits(panel, split), list(features), config.model, fitted)
     bundle = Bundle(
         booster_text=boosters.first.model_to_string(),
         features=features,
@@ -73,8 +76,20 @@ def fit(
     return with_baseline(with_reference(bundle, newest), newest)
 
 
+def _fit_boosters(rows: pd.DataFrame, present: pd.DataFrame | None, config: Model, fitted: FittedBoosters) -> Boosters:
+    """Fit boosters on panel rows and set their level for the rows of the instant at which the newest horizon ends."""
+    cutoffs = tuple(sorted(rows["as_of"].unique()))
+    if present is None:
+        return fit_boosters(rows, config)
+    if cutoffs not in fitted:
+        boosters = fit_boosters(rows, config)
+        set_level(boosters, in_scope(present, ALL), total_audience(in_scope(rows[rows["as_of"] == cutoffs[-1]], ALL)))
+        fitted[cutoffs] = boosters
+    return fitted[cutoffs]
+
+
 def _predict_past(
-    splits: Iterable[tuple[pd.DataFrame, pd.DataFrame]], features: list[str], config: Model
+    splits: Iterable[tuple[pd.DataFrame, pd.DataFrame]], features: list[str], config: Model, fitted: FittedBoosters
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Predict recent rows by boosters of older ones, for each of the splits; return what intervals are fitted to.
 
@@ -84,9 +99,8 @@ def _predict_past(
     for older, recent in splits:
         if not older["audience"].any():
             break
-        boosters, last = fit_boosters(older, config), older["as_of"].max()
-        if last < recent["as_of"].max():
-            set_level(boosters, in_scope(recent, ALL), total_audience(in_scope(older[older["as_of"] == last], ALL)))
+        present = recent if older["as_of"].max() < recent["as_of"].max() else None
+        boosters = _fit_boosters(older, present, config, fitted)
         predicted.append((recent.filter([*features, "audience", WEIGHT]), np.exp(boosters.margins(recent))))
     rows, expected = zip(*predicted, strict=True)
     return pd.concat(rows, ignore_index=True), np.concatenate(expected)

@@ -24,7 +24,7 @@ from training.dataset.panel import Split, build_panel, present_rows, split_cutof
 from training.dataset.sampling import FACT, RowSample, count_rows, memory_note, plan_sample
 from training.evaluation.evaluate import Champion
 from training.evaluation.report_types import BacktestReport
-from training.fit import fit
+from training.fit import FittedBoosters, fit
 from training.model.bundle import Bundle
 from training.model.feature_sets import panel_features
 from training.model.scale import frozen_scale
@@ -133,13 +133,14 @@ def train(
         config = config.model_copy(update={"model": tuned.model})
     with timed("fit", progress):
         present = present_rows(events, split, config.outcome.horizon_days, sample)
-        bundle = fit(panel, split, config, scale, present)
+        fitted: FittedBoosters = {}
+        bundle = fit(panel, split, config, scale, present, fitted)
         bundle = bundle if sample is None else replace(bundle, facts=bundle.facts | {FACT: asdict(sample)})
     with timed("fingerprint", progress):
         trained_on = fingerprint(events, datetime.fromisoformat(bundle.facts["as_of"]))
         bundle = replace(bundle, facts=bundle.facts | {"events": asdict(trained_on), "source": source_version()})
     with timed("backtest", progress):
-        evaluation, figures = backtest(events, panel, split, config, bundle.scale, champion)
+        evaluation, figures = backtest(events, panel, split, config, bundle.scale, champion, fitted)
     with timed("selection"):
         bundle = with_selection(
             bundle, fit_selection_model(events, panel, split, config, of_step(progress, "selection"))
