@@ -185,13 +185,14 @@ def serve(descriptor):
             text, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
             if not text:
                 return
-            child = _fork_orphan()
+            request = json.loads(text)
+            child = _fork_orphan(request["new_session"])
             if child is None:
                 break
             requests.sendall(str(child).encode())
             for stream in streams:
                 os.close(stream)
-    _prepare(json.loads(text), streams)
+    _prepare(request, streams)
 
 
 def serve_programs(address):
@@ -216,15 +217,19 @@ def serve_programs(address):
     os._exit(0)
 
 
-def _fork_orphan():
-    """Fork a process whose parent has ended when this returns; return its id, and None in it."""
+def _fork_orphan(new_session=False):
+    """Fork a process whose parent has ended when this returns; return its id, and None in it.
+
+    It leads its new session by then: who signals its group would hit that of the tests.
+    """
     read, write = os.pipe()
     parent = os.fork()
     if parent == 0:
-        child = os.fork()
-        if child:
-            os.write(write, str(child).encode())
+        if os.fork():
             os._exit(0)
+        if new_session:
+            os.setsid()
+        os.write(write, str(os.getpid()).encode())
         os.close(read)
         os.close(write)
         return None
@@ -240,8 +245,6 @@ def _prepare(request, streams):
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
     os.closerange(3, max(streams) + 1)
-    if request.get("new_session"):
-        os.setsid()
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
