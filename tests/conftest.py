@@ -33,7 +33,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers use all cores already
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     duckdb.connect = partial(_connect_with_one_thread, duckdb.connect)
-os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # Java that ends soon
+# Java that ends soon: it compiles little, and does not verify the classes of Spark, a fifth of what its start costs.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+os.environ.setdefault("SPARK_SUBMIT_OPTS", QUICK_JAVA)
 # Hundreds of processes import the package, and each run rewrites the assertions of the tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -274,25 +276,30 @@ SMALL_SPARK = {
 
 
 @pytest.fixture(scope="module")
-def spark(need, spark_context, request):
-    """An engine: a local Spark in this process, with the settings of users in the nightly run."""
+def spark(spark_context):
+    """An engine: a local Spark in this process."""
     from features.events.engines import open_engine
 
-    engine = open_engine("spark")
-    if not is_nightly(request.config):
-        for name, value in SMALL_SPARK.items():
-            engine._session.conf.set(name, value)
-    return engine
+    return open_engine("spark")
 
 
 @pytest.fixture(scope="session")
-def spark_context(need):
-    """Stop what a test started last; a test that stops it before makes the next one start another."""
+def spark_context(need, tmp_path_factory, request):
+    """Let Spark find settings for small tables, in the nightly run those of users; at the end stop what runs.
+
+    A test that stops Spark makes the next one start another.
+    """
     need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
     need(shutil.which("java"), "Spark needs Java, which is not installed")
     from pyspark import SparkContext
 
-    yield
+    settings = {} if is_nightly(request.config) else SMALL_SPARK
+    folder = tmp_path_factory.mktemp("spark_settings")
+    (folder / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_CONF_DIR", str(folder))
+        patch.setenv("PYSPARK_DRIVER_PYTHON", sys.executable)  # Spark Connect starts it for functions in Python
+        yield
     if SparkContext._active_spark_context is not None:
         SparkContext._active_spark_context.stop()
 
@@ -301,7 +308,7 @@ class PostgreSQL:
     """A server of its own on loopback, as an unprivileged user where the tests run as root."""
 
     def __init__(self, folder):
-        self.folder, self.port = folder, _free_port()
+        self.folder, self.port = folder, free_port()
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self._names = (f"test_{k}" for k in count())
         if self._as:
@@ -334,7 +341,7 @@ def _server_tool(name):
     return shutil.which(name) or (str(debian[-1]) if debian else None)
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import shutil
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -28,7 +27,8 @@ from serving.snapshots.audience_files import map_audiences
 from serving.snapshots.repository import list_snapshots, open_snapshot
 from serving.snapshots.scored_rows import RANKS, SCORES
 from serving.spark_scoring import with_ranks
-from tests.conftest import SMALL_SPARK
+from tests import preloaded
+from tests.conftest import free_port
 from tests.serving.conftest import SELECTION_MODEL
 from training.config import Config, Model
 from training.dataset.panel import Split, build_panel
@@ -112,6 +112,14 @@ def score(clout, home, events, *words):
     run = clout(home, "score", str(events), "--version", "3", "--as-of", "2017-07-30", *words)
     files = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
     return run, files
+
+
+def spark_connect(engine):
+    """Let the Java process of an engine serve Spark Connect; return its address."""
+    context, port = engine._session.sparkContext, free_port()
+    context._jsc.sc().conf().set("spark.connect.grpc.binding.port", str(port))
+    context._jvm.org.apache.spark.sql.connect.service.SparkConnectService.start(context._jsc.sc())
+    return f"sc://127.0.0.1:{port}"
 
 
 @pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
@@ -207,6 +215,18 @@ class TestSpark:
         files = spark_scoring._write_ordered(table, ["row"], tmp_path / "rows")
         assert sum(pq.read_metadata(file).num_rows for file in files) == 0
 
+    def test_spark_connect_gives_the_scores_of_duckdb(self, spark, clout, home, events, need, tmp_path):
+        """The Java process of this session serves Spark Connect to another process."""
+        need(find_spec("grpc") is not None, "Spark Connect is not installed: pip install 'pyspark[connect]'")
+        words = ["score", str(events), "--version", "3", "--as-of", "2017-07-30", "--out"]
+        ours, theirs = (tmp_path / f"{name}.parquet" for name in ("duckdb", "connect"))
+        assert clout(home, *words, str(ours)).returncode == 0
+        command = [sys.executable, Path(sys.executable).with_name("clout"), *words, theirs, "--engine", "spark"]
+        remote = {"SPARK_REMOTE": spark_connect(spark), "CLOUT_HOME": str(home.folder)}
+        run = preloaded.run(command, env=os.environ | remote, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        pd.testing.assert_frame_equal(*(pd.read_parquet(file) for file in (ours, theirs)), rtol=1e-9, atol=1e-9)
+
     def test_an_engine_that_stops_half_way(self, spark, clout, home, events, monkeypatch):
         """Runs last: it ends the session."""
 
@@ -221,20 +241,3 @@ class TestSpark:
         assert "error: Spark failed half way: " in run.stderr
         assert "start the command again" in run.stderr
         assert files == before
-
-
-@pytest.mark.usefixtures("spark_context")
-def test_spark_connect_gives_the_scores_of_duckdb(clout, home, events, need, tmp_path):
-    """A server of Spark Connect in a process of its own, on a free port."""
-    need(find_spec("grpc") is not None, "Spark Connect is not installed: pip install 'pyspark[connect]'")
-    words = ["score", str(events), "--version", "3", "--as-of", "2017-07-30", "--out"]
-    ours, theirs = (tmp_path / f"{name}.parquet" for name in ("duckdb", "connect"))
-    assert clout(home, *words, str(ours)).returncode == 0
-    (tmp_path / "spark-defaults.conf").write_text("".join(f"{name} {value}\n" for name, value in SMALL_SPARK.items()))
-    remote = {"SPARK_REMOTE": "local[1]", "SPARK_CONF_DIR": str(tmp_path), "PYSPARK_PYTHON": sys.executable}
-    free_port = {"SPARK_TESTING": "1"}
-    command = [Path(sys.executable).with_name("clout"), *words, theirs, "--engine", "spark"]
-    settings = os.environ | remote | free_port | {"CLOUT_HOME": str(home.folder)}
-    run = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    pd.testing.assert_frame_equal(*(pd.read_parquet(file) for file in (ours, theirs)), rtol=1e-9, atol=1e-9)
