@@ -471,8 +471,14 @@ def answers(address):
 class TestSteppingClock:
     """A clock that steps back and forth, by seconds, hours and decades, fifty times a second."""
 
-    def test_newer_snapshot_is_loaded_and_damaged_one_retried(self, complete_home, served, publish):
-        service = served(complete_home, "stepping")
+    def test_snapshots_keys_logs_and_metrics_survive_clock_steps(self, complete_home, served, publish, tmp_path):
+        """In one service, as it imports everything after the clock steps."""
+        key = add_key(complete_home, "kept", "admin")
+        service = served(complete_home, "stepping", key=key)
+        self._check_snapshots(service, complete_home, publish)
+        self._check_keys_logs_and_metrics(service, complete_home, tmp_path / "service.log")
+
+    def _check_snapshots(self, service, complete_home, publish):
         newer = publish(complete_home, LATER)
         os.utime(newer, (0, 0))
         service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
@@ -496,9 +502,7 @@ class TestSteppingClock:
         time.sleep(0.6)
         assert ask() == 200
 
-    def test_keys_logs_and_metrics_survive_clock_steps(self, complete_home, served, tmp_path):
-        key = add_key(complete_home, "kept", "admin")
-        service = served(complete_home, "stepping", key=key)
+    def _check_keys_logs_and_metrics(self, service, complete_home, log):
         for _ in range(3):
             other = {"Authorization": f"Bearer {add_key(complete_home, 'other', 'read')}"}
             assert service.client.get("/v1/users/user0001/score", headers=other).status_code == 200
@@ -511,7 +515,7 @@ class TestSteppingClock:
         seconds = [float(line.split()[-1]) for line in figures.splitlines() if "request_seconds_sum" in line]
         assert seconds
         assert all(0 <= duration < PATIENCE for duration in seconds)
-        lines = [json.loads(line) for line in (tmp_path / "service.log").read_text().splitlines()]
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
         requests = [line for line in lines if line["logger"] == "clout.requests"]
         assert len(requests) == len({line["request_id"] for line in requests}) >= 8
         assert all(0 <= line["ms"] < PATIENCE * 1000 for line in requests)
