@@ -199,27 +199,27 @@ def _only_anonymous(row: Row) -> bool:
     return value_of(row, YEAR) == 0
 
 
-def _last_by(row: Row) -> str:
-    """Return who responded last of those who count half or more; unknown beyond 90 days is whether they were known."""
+def _somebody(row: Row) -> str:
+    """Return who responded of those who count half or more; unknown beyond 90 days is whether they were known."""
     if _only_anonymous(row):
-        return "Somebody anonymous last"
-    return (
-        f"Somebody at least half established{'' if value_of(row, 'unknown_share_90d') == 0 else ', or anonymous,'} last"
-    )
+        return "Somebody anonymous"
+    anonymous = "" if value_of(row, "unknown_share_90d") == 0 else " anonymous, or"
+    return f"Somebody{anonymous} with at least half the standing of an established member{',' if anonymous else ''}"
 
 
 def describe_established(value: float | None, row: Row) -> str:
     """Say when somebody at least half established last responded."""
     if value is None:
-        return _none_counts(row) or "Nobody at least half established responded in the last year."
-    return f"{_last_by(row)} responded {ago(value)}."
+        nobody = "Nobody with at least half the standing of an established member responded"
+        return _none_counts(row) or f"{nobody} {when(LOOKBACK_DAYS, row)}."
+    return f"{_somebody(row)} last responded {ago(value)}."
 
 
 def describe_without_established(value: float | None, row: Row) -> str:
     """Say the same of days beyond the first 28."""
     if value is None or value > 0:
         return describe_established(None if value is None else value + MONTH_DAYS, row)
-    return f"{_last_by(row)} responded within the last {MONTH_DAYS} days."
+    return f"{_somebody(row)} responded {when(MONTH_DAYS, row)}."
 
 
 def describe_silence(value: float | None, row: Row) -> str:

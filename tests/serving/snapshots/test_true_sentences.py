@@ -306,11 +306,12 @@ def is_nobody(p, who, period):
     return identified == 0 and {"Nobody": anonymous == 0, "No known person": anonymous > 0}[who]
 
 
-def is_last(p, which, ago):
-    """A response that counts half a member came so long ago; who counts is the reference implementation's."""
+def is_last(p, only_anonymous, responded):
+    """A response of half a member came then; who counts is the reference implementation's."""
     since, anonymous = p.row["days_of_silence"], p.row["credible_engagers_365d"] == 0
-    right = since == 0 if ago == "28 days" else long_ago(ago, since + 28)
-    return right and anonymous == (which == "anonymous")
+    when = responded.removeprefix("last ").removeprefix("responded ")
+    right = long_ago(when, since + 28) if responded.startswith("last") else since == 0 and p.days_of(when) is not None
+    return right and anonymous == bool(only_anonymous)
 
 
 def is_span(p, span, later=None):
@@ -469,11 +470,11 @@ PATTERNS = {
     rf"No post drew reactions that count {PERIOD}\.": lambda p, period: (
         p.days_of(period) is not None and p.row["credible_posts_90d"] == 0
     ),
-    rf"Somebody (at least half established|anonymous)(?:, or anonymous,)? last responded {AGO}\.": is_last,
-    r"Somebody (at least half established|anonymous)(?:, or anonymous,)? last responded within the last (28 days)\.": (
-        is_last
+    rf"Somebody (?:(anonymous)|(?:anonymous, or )?with at least half the standing of an established member,?) "
+    rf"(last responded (?:{AGO[1:-1]})|responded (?:{PERIOD[1:-1]}))\.": is_last,
+    rf"Nobody with at least half the standing of an established member responded {PERIOD}\.": lambda p, period: (
+        p.days_of(period) is not None and p.row["days_of_silence"] == 338
     ),
-    r"Nobody at least half established responded in the last year\.": lambda p: p.row["days_of_silence"] == 338,
     rf"This user was last active {AGO}\.": lambda p, ago: (
         long_ago(ago, p.own["age"].min()) and p.row["days_of_absence"] == p.posts_beyond()
     ),
