@@ -43,10 +43,10 @@ def test_boosters_of_the_same_cutoffs_are_fitted_once(simulated, config, bundle,
     of_backtest = (panel, split.earlier(), config, bundle.scale, rows_at(panel, split.newest))
     shared = fit(*of_backtest, fitted)
     assert calls == [3, 2, 1]
-    alone = fit(*of_backtest)
+    anew = fit(*of_backtest)
     assert calls == [3, 2, 1, 2, 1]
     assert (shared.booster_text, shared.bounded, shared.intervals) == (
-        alone.booster_text,
-        alone.bounded,
-        alone.intervals,
+        anew.booster_text,
+        anew.bounded,
+        anew.intervals,
     )
