@@ -20,7 +20,8 @@ SCORED = "scored"
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     """Print the story of a score, then its ledger; with `plain`, the story alone, a paragraph a section.
 
-    Where evidence is insufficient, there is no ledger.
+    Where evidence is insufficient, there is no ledger. A plain story omits what does not count in full, so that it
+    stays short enough to be read out.
     """
     if plain:
         for number, paragraph in enumerate(_paragraphs(explanation.story)):
@@ -40,7 +41,8 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
 
 def _paragraphs(story: "Iterable[Section]") -> Iterator[str]:
     for section in story:
-        yield f"{f'{section.title}: ' if section.title else ''}{' '.join(section.sentences)}"
+        if section.topic != "not_counted":
+            yield f"{f'{section.title}: ' if section.title else ''}{' '.join(section.sentences)}"
 
 
 def ledger_table(explanation: "Explanation") -> None:

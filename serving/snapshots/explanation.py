@@ -218,7 +218,7 @@ def _compared(change: PossibleChange, contra: Sequence[Fact], parts: Ledger) -> 
     """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
     undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
     costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
-    if not costs or points_of(change.points) == points_of(costs):
+    if not costs or f"about {points_of(costs)} higher" in change.sentence:
         return change.sentence
     return f"{change.sentence} {DIFFERS.format(cost=costs, end=AND_END if parts.unclipped < 0 else '')}"
 

@@ -235,7 +235,7 @@ def _silence(days: float, row: FeatureRow) -> float:
 
 LABELS = {
     **dict.fromkeys(RATES, "People who responded, as they count"),
-    LATELY: "The same, older responses count less",
+    LATELY: "Responses, older ones counting less",
     POSTS: "Posts that drew reactions that count",
     **dict.fromkeys(PERIODS, "Four-week periods with a response"),
     **dict.fromkeys(SILENT, "Days since a response that counts"),

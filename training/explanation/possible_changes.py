@@ -162,9 +162,12 @@ def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
         "the score would be about {points} higher, at about {after}.",
     }[kind]
-    digits = 0 if points >= WHOLE_POINTS else 1  # the printed points and this add up as printed
-    after = f"{round(score, 1) + round(points, digits):.{digits}f}".removesuffix(".0")
-    return PossibleChange(kind, None, points, sentence.format(points=points_of(points), after=after))
+    digits = 0 if points >= WHOLE_POINTS else 1
+    after = round(score + points, digits)
+    gain = after - round(score, 1) if digits else points  # small ones add up as printed
+    return PossibleChange(
+        kind, None, points, sentence.format(points=points_of(gain), after=f"{after:.1f}".removesuffix(".0"))
+    )
 
 
 def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someone: bool) -> PossibleChange:

@@ -46,7 +46,8 @@ def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):
     assert re.match(standing, text)
     assert "The points of the score" not in out
     assert f" {ESTABLISHED} " in text
-    assert len(out.splitlines()) <= 30
+    assert len(out.splitlines()) <= 26
+    assert TITLES["not_counted"] not in text
     assert max(map(len, out.splitlines())) <= 80
 
 
