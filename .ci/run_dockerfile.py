@@ -1,4 +1,7 @@
-"""Run the steps of the Dockerfile where no engine is: `run_dockerfile.py FOLDER`, which stands for the image's root.
+"""Run the steps of the Dockerfile where no engine is: `run_dockerfile.py FOLDER [PACKAGES]`.
+
+The folder stands for the image's root. PACKAGES is the `site-packages` of an environment into which pip installed this
+project by the same constraints: the image's starts with links to what it needs, so that pip installs the rest alone.
 
 Steps that change the system (apt-get, useradd) are left out; absolute paths of the image lie below the folder. What the
 image would start is started on a free port, and has to pass the image's health check.
@@ -17,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OF_THE_SYSTEM = ("apt-get", "useradd")
+INSTALLED_ANEW = ("pip", "clout_score", "features", "training", "serving")
 SECONDS = 120
 
 
@@ -27,10 +31,12 @@ def instructions() -> list[tuple[str, str]]:
     return [(kind, rest) for kind, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())]
 
 
-def build(image: Path) -> dict[str, str]:
+def build(image: Path, packages: Path | None = None) -> dict[str, str]:
     """Run WORKDIR, COPY, RUN and ENV below a folder; return the environment of the image."""
     folder, environment = image, {}
     prefix = next(match[1] for _, text in instructions() if (match := re.search(r"-m venv (\S+)", text)))
+    if packages is not None:
+        link(packages, inside(image, prefix) / packages.relative_to(packages.parents[2]))
     for kind, text in instructions():
         if kind == "WORKDIR":
             folder = inside(image, text)
@@ -65,6 +71,18 @@ def copy(source: Path, target: Path) -> None:
         shutil.copy(source, target)
 
 
+def link(packages: Path, target: Path) -> None:
+    """Link installed packages into another folder, without this project, and without pip, whose program is missing."""
+    target.mkdir(parents=True)
+    for package in packages.iterdir():
+        if package.name.partition("-")[0] in INSTALLED_ANEW:
+            continue
+        if package.is_dir():
+            shutil.copytree(package, target / package.name, copy_function=os.link)
+        else:
+            os.link(package, target / package.name)
+
+
 def start(environment: dict[str, str]) -> None:
     """Make a key, start what the image starts, and wait until its health check passes."""
     home = environment["CLOUT_HOME"]
@@ -86,5 +104,5 @@ def start(environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    start(build(Path(sys.argv[1]).resolve()))
+    start(build(*(Path(folder).resolve() for folder in sys.argv[1:])))
     print("The steps of the Dockerfile work, and what it starts answers.")

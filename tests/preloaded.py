@@ -108,9 +108,11 @@ def program(folder, name, before="pass"):
     file.chmod(0o755)
     code = f"{before}\nimport sys; from tests.preloaded import serve_programs; serve_programs(sys.argv[1])"
     with Popen([sys.executable, "-c", code, str(address)], cwd=ROOT, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        yield
-        process.kill()
+        try:
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()
 
 
 def choose_metrics(_=None):
