@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 import pandas as pd
 
 from features.aggregates.relations import PERSONAL, created, engagements, is_any, own_events
-from features.aggregates.windows import RECENT_DAYS, count, within
+from features.aggregates.windows import LATE_DAYS, RECENT_DAYS, count, within
 from features.errors import ScopeError, StoreError, UnknownUserError
 from features.events.encoding import before, encode_events, instant_literal, key
 from features.events.event_table import CREATIONS, ENDORSEMENTS, NEGATIVE, RESPONSES, SCHEMA, VERBS, open_events
@@ -24,7 +24,6 @@ from features.events.identities import merge_identities, validate_identities
 from features.events.loading import Source, resolve_as_of
 from features.events.scopes import ALL
 from features.events.store import is_store
-from features.feature_table import LATE_DAYS
 from features.utc import to_iso_utc
 
 Differences = dict[str, dict[str, float]]

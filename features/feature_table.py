@@ -33,7 +33,6 @@ from features.progress import Progress, ignore_progress
 
 KEYS = ["user", "scope"]
 ACTIVE_DAYS = 62
-LATE_DAYS = 7
 ROWS_AT_ONCE = 65_536
 ROWS, PAIRS, USERS = "rows", "pairs", "users"
 
@@ -184,7 +183,7 @@ def _feature_tables(
     events: EncodedEvents, as_of: datetime, progress: Progress, plan: FeaturePlan, with_pairs: bool
 ) -> Iterator[dict[str, ir.Table]]:
     with _year_inputs(events, as_of) as inputs:
-        inputs["recent"] = before(events.rows, as_of, RECENT_DAYS + LATE_DAYS).select(plan.recent_columns)
+        inputs["recent"] = before(events.rows, as_of, plan.recent_days).select(plan.recent_columns)
         remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
         steps = partial(_steps, plan, remainders, events.cached, with_pairs)
         cache_key = (plan.names, remainders, events.cached, with_pairs)

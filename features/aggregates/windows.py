@@ -20,6 +20,7 @@ WEEK = 7 * DAY
 BILLION = 1_000_000_000
 LOOKBACK_DAYS = 365
 RECENT_DAYS = 90
+LATE_DAYS = 7  # how much longer creations are looked back for: engagement counts as late after them
 PERIODS = 6
 PERIOD_WEIGHTS = tuple(2.0**-k for k in range(PERIODS))
 WEEKS = 52

@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from ibis.expr.operations import Field
 
 from features.aggregates.relations import DATED_COLUMNS, PAIR_COLUMNS, PIECE_COLUMNS, RESPONSE_COLUMNS
+from features.aggregates.windows import LATE_DAYS, RECENT_DAYS
 from features.catalogue import CATALOGUE
 from features.catalogue.feature import Feature, Relation
 from features.errors import CatalogueError, did_you_mean
@@ -108,6 +109,11 @@ class FeaturePlan:
         """How many tables are materialized for events that are not cached."""
         on_the_way = {group: n for group, n in INTERMEDIATE_TABLES.items() if self.needs(*group)}
         return len(self.relations) + sum(on_the_way.values()) - (0 if self.counts_pairs else 1)
+
+    @property
+    def recent_days(self) -> int:
+        """How many days the detailed features look back; when a piece was created is read a week further."""
+        return RECENT_DAYS + (LATE_DAYS if self.needs("created") else 0)
 
     @property
     def recent_columns(self) -> list[str]:

@@ -282,6 +282,8 @@ class TestSelectedFeatures:
     def test_creations_are_not_looked_up_for_features_that_do_not_read_them(self):
         assert "created" not in plan_features(SCORED.names).relations
         assert "created" in plan_features(["lasting_pieces_90d"]).relations
+        assert plan_features(SCORED.names).recent_days == 90
+        assert plan_features(["lasting_pieces_90d"]).recent_days == 97
 
     def test_unknown_feature_is_rejected(self, table, as_of):
         with pytest.raises(CatalogueError, match=r"no feature called 'follower' \(did you mean 'followers'\?\)\."):
