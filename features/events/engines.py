@@ -35,6 +35,7 @@ MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
 FILE_DAMAGED = re.compile("Invalid Input Error: (Failed to read|No magic bytes|File .* too small)|TProtocolException")
+JAVA_GONE = "Py4JNetworkError"  # a job was running; a new request fails by a ConnectionError
 HEAP_FULL = "java.lang.OutOfMemoryError"
 
 
@@ -132,11 +133,13 @@ def engine_error(error: BaseException) -> CloutError | None:
         return OutputError(
             f"a disk that {engine} writes to is full ({full[0]}). Free space there. Nothing was changed."
         )
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) or type(error).__name__ == JAVA_GONE:
         text = f"its Java process has ended ({text}), killed or out of memory."
     causes = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
     cause = next((line for line in reversed(causes) if line.startswith("Caused by: ")), causes[0])
-    return EngineError(f"{engine} failed half way: {cause[:300]} Nothing was changed; start the command again.")
+    return EngineError(
+        f"{engine} failed half way: {cause[:300].removesuffix('.')}. Nothing was changed; start the command again."
+    )
 
 
 def _failed_engine(error: BaseException) -> str | None:

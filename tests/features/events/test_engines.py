@@ -195,6 +195,13 @@ class TestErrors:
         assert type(error) is kind
         assert message in str(error)
 
+    def test_java_killed_during_a_job(self):
+        lost = type("Py4JNetworkError", (Exception,), {"__module__": "py4j.protocol"})
+        assert str(engine_error(lost("Error while sending or receiving"))) == (
+            "Spark failed half way: its Java process has ended (Error while sending or receiving), killed or out of "
+            "memory. Nothing was changed; start the command again."
+        )
+
     def test_other_errors_are_faults_of_the_program(self):
         assert engine_error(KeyError("users")) is None
         assert engine_error(ConnectionRefusedError(111, "Connection refused")) is None
