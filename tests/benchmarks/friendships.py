@@ -1,8 +1,10 @@
 """Friendships: how many points long exchanges cost honest members."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
@@ -11,7 +13,6 @@ from features.aggregates.credibility import MUTUAL_FULL_DAYS
 from features.aggregates.windows import DAY
 from features.errors import TooSmallError
 from features.events.encoding import before, cached, encode_events
-from features.events.event_table import open_events
 from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
@@ -78,7 +79,9 @@ def friendships(
     users = list(np.random.default_rng(seed).choice(everybody, min(members, len(everybody)), replace=False))
     pairs = pairs[pairs["user"].isin(users)]
     now = _scores(events, bundle, at)
-    one_way_events = ((user, _without_responses(events, own)) for user, own in pairs.groupby("user"))
+    one_way_events = (
+        (user, _without_responses(events, user, list(own["friend"]))) for user, own in pairs.groupby("user")
+    )
     lost = np.array([_scores(one_way, bundle, at)[user] - now[user] for user, one_way in one_way_events])
     return FriendshipReport(
         as_of=at,
@@ -103,12 +106,10 @@ def _friends(events: ir.Table, at: datetime) -> pd.DataFrame:
     return both.rename(columns={"actor": "user", "target": "friend"})[["user", "friend"]]
 
 
-def _without_responses(events: ir.Table, pairs: pd.DataFrame) -> ir.Table:
-    """Aim the users' responses to their friends at nobody."""
-    rows = events.to_pandas()
-    to_friend = pd.MultiIndex.from_frame(rows[["actor", "target"]]).isin(pd.MultiIndex.from_frame(pairs))
-    rows.loc[to_friend & rows["verb"].isin(RESPONSES), "target"] = None
-    return open_events(rows, events.get_backend())
+def _without_responses(events: ir.Table, user: str, friends: Sequence[str]) -> ir.Table:
+    """Aim the user's responses to their friends at nobody."""
+    to_friend = (events.actor == user) & events.target.isin(friends) & events.verb.isin(RESPONSES)
+    return events.mutate(target=to_friend.ifelse(ibis.null(str), events.target))
 
 
 def _scores(events: ir.Table, bundle: Bundle, at: datetime) -> pd.Series:
