@@ -384,7 +384,7 @@ def is_difference(p, cost, end):
 
 def is_own(p, gained, at, **values):
     gain = p.gain(**values)
-    close = abs(p.scored["score"] + gain - float(at)) <= (0.1 if gain < 9.95 else 1.0) + 1e-6
+    close = abs(p.scored["score"] + gain - float(at)) <= (0.1 if gain < 9.95 else 0.5) + 1e-6
     adds_up = gain >= 9.95 or round(p.scored["score"], 1) + number(gained) == pytest.approx(float(at), abs=1e-6)
     return abs(number(gained) - gain) <= (0.1 if gain < 9.95 else 0.5) + 1e-6 and close and adds_up
 
