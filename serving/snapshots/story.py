@@ -26,8 +26,8 @@ PERSON = 0.9  # people, about one
 REACTIONS = "a reply, like, follow, dislike and so on"
 ESTABLISHED = (
     "A response (reply, mention, like, repost or quote) counts in full if it comes from an established member: "
-    "somebody to whom several long-standing users respond, directly or through others. From anybody else it counts in "
-    "part, or not at all."
+    "somebody to whom several long-standing users respond, directly or through others. From anybody else, or if this "
+    "user responds to them as well, it counts in part, or not at all."
 )
 ANONYMOUS = "Anonymous responses, such as votes, count in full but add no person."
 # Words that need an explanation, by a part of the texts that use them.
@@ -115,7 +115,7 @@ def describe_expectation(expected: float, days: int, scale: Scale, credible: boo
     credible : whether people are counted by how credible they are
 
     """
-    more = f"10 points more mean {scale.factor_per_10_points:.1f} times as many."
+    more = f"10 points more mean {scale.factor_per_10_points:.1f} times the people."
     if expected >= PERSON:
         counted = ", counted as established members" if credible else ""
         who = count_of(expected, "person is", "different people are")

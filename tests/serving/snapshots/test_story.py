@@ -80,7 +80,7 @@ def test_rank_among_all_users(baseline, scope, words):
 
 
 SCALE = Scale(4.0, 12.0)
-MORE = "10 points more mean 2.3 times as many."
+MORE = "10 points more mean 2.3 times the people."
 REACTIONS = "(a reply, like, follow, dislike and so on) in the next 28 days"
 EXPECTED = f"expected to engage with this user {REACTIONS}"
 
