@@ -41,8 +41,8 @@ class FactRow:
     ----------
     label : what it is of
     value : the user's, as text; empty where no figure is shown
-    average : what gives about the average, as text; empty where it is not known, contradicts the points or hardly
-        differs from the value
+    average : what gives about the average, as text; empty where it is not known, contradicts the points or is
+        printed as the value is
     points : rounded to a tenth
 
     """
@@ -166,7 +166,7 @@ def _leading(group: Sequence[Line]) -> Line:
 
 
 def _typical(line: Line, row: FeatureRow) -> str:
-    """Return what gives about the average as a figure; empty where it is unknown or hardly differs from the user's."""
+    """Return what gives about the average as a figure; empty where it is unknown or printed as the user's is."""
     if line.feature == ABSENT:
         return ACTIVE
     if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
