@@ -75,6 +75,11 @@ def in_period(weeks: ir.IntegerValue, k: int) -> ir.BooleanValue:
     return bit_is_set(weeks, 4 * k, 4)
 
 
+def in_any_period(weeks: ir.IntegerValue) -> ir.BooleanValue:
+    """Return whether any week is set in the newest `PERIODS` periods of 28 days."""
+    return bit_is_set(weeks, 0, 4 * PERIODS)
+
+
 def in_three_periods(weeks: ir.IntegerValue) -> ir.BooleanValue:
     """Return whether weeks are set in at least three of the newest `PERIODS` periods of 28 days."""
     periods = [in_period(weeks, k).ifelse(1, 0) for k in range(PERIODS)]

@@ -12,7 +12,7 @@ CATALOGUE = Catalogue(feature for family in FAMILIES for feature in family.FEATU
 SCORED = CATALOGUE.select(
     "credible_engagers_decayed_28d",
     "responder_rate_365d",
-    "established_periods_168d",
+    "responder_periods_168d",
     "credible_posts_90d",
     "days_of_silence",
     "days_of_absence",

@@ -17,6 +17,7 @@ from features.aggregates.windows import (
     count,
     days,
     decay,
+    in_any_period,
     in_period,
     in_three_periods,
     ratio,
@@ -34,6 +35,7 @@ from features.catalogue.credible_wording import (
     describe_delay,
     describe_established,
     describe_periods,
+    describe_periods_of_people,
     describe_recent_weight,
     describe_silence,
     describe_since,
@@ -102,6 +104,17 @@ def _periods(responders: ir.Table, weight: str = "weight") -> ir.Value:
     full = _full(responders, weight)
     most = [where(in_period(responders.weeks, k), full).max().fill_null(0) for k in range(PERIODS)]
     return sum(most[1:], most[0]).cast("float64") / BILLION
+
+
+def _periods_of_people(responders: ir.Table) -> ir.Value:
+    """Return the periods with a response, those of known people no more than these people, as present as they are."""
+    of_unknown = [
+        where(responders.other.isnull() & in_period(responders.weeks, k), 1).max().fill_null(0) for k in range(PERIODS)
+    ]
+    unknown = sum(of_unknown[1:], of_unknown[0]).cast("float64")
+    known = responders.other.notnull() & in_any_period(responders.weeks)
+    people = sum_fixed_point(where(known, responders.presence))
+    return unknown + ibis.least(_periods(responders, "presence") - unknown, people)
 
 
 def _since(responders: ir.Table) -> ir.Value:
@@ -296,6 +309,17 @@ FEATURES = [
         lambda responders: _periods(responders, "presence"),
         unit="periods",
         title="Four-week periods with an established responder",
+    ),
+    _feature(
+        "responder_periods_168d",
+        "over the last six periods of 28 days, how credible the most credible person was who responded in each; with "
+        f"whom the person exchanges responses counts from {MUTUAL_MIN_DAYS} days on, in full from {MUTUAL_FULL_DAYS}; "
+        "periods in which only known people responded count at most as many as these people of the six, each weighing "
+        "the same; unknown people count as credible",
+        describe_periods_of_people,
+        _periods_of_people,
+        unit="periods",
+        title="Four-week periods with established responders, one for each of them at most",
     ),
     _feature(
         SINCE_ESTABLISHED,

@@ -24,6 +24,7 @@ from features.catalogue.wording import (
 PERIODS_IN_WORDS = "the last six four-week periods"
 YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
+RESPONSE_PERIODS = "response_periods_168d"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
@@ -155,22 +156,40 @@ def describe_delay(value: float | None, _: Row) -> str:
 
 def describe_periods(value: float | None, row: Row) -> str:
     """Say in how many periods anybody responded, where the row shows it, and what these count as."""
-    periods = _periods_observed(row)
-    count = value_of(row, "response_periods_168d")
-    if not value:
-        since = f"in {PERIODS_IN_WORDS}" if periods is None else when(LOOKBACK_DAYS, row)
-        return _none_counts(row) or f"No response that counts came {since}."
-    most = periods or PERIODS
-    if value > most - 0.05 or (count is not None and value > count - 0.05):
-        who = f"an established member{' or somebody anonymous' if _some_anonymous(row) else ''}"
-        return f"{_in_periods(value, periods, row)} {'somebody anonymous' if _only_anonymous(row) else who} responded."
-    weight = amount(value, "period")
+    full = _describe_full_periods(value, row)
+    if full or not value:
+        return full
+    weight, count = amount(value, "period"), value_of(row, RESPONSE_PERIODS)
     if count is None:
         return f"The responses of {PERIODS_IN_WORDS} count as {weight}."
     who = (
         "but no established member; this counts" if count == 1 else "but not always an established member; these count"
     )
-    return f"{_in_periods(count, periods, row)} somebody responded, {who} as {weight}."
+    return f"{_in_periods(count, _periods_observed(row), row)} somebody responded, {who} as {weight}."
+
+
+def describe_periods_of_people(value: float | None, row: Row) -> str:
+    """Say the same of periods that count no more often than different people responded."""
+    full = _describe_full_periods(value, row)
+    if full or not value:
+        return full
+    weight, count = amount(value, "period"), value_of(row, RESPONSE_PERIODS)
+    why = "what counts is how many people responded and how established they are"
+    if count is None:
+        return f"The responses of {PERIODS_IN_WORDS} count as {weight}; {why}."
+    return f"{_in_periods(count, _periods_observed(row), row)} somebody responded, which counts as {weight}; {why}."
+
+
+def _describe_full_periods(value: float | None, row: Row) -> str:
+    """Say that no period counts, or that each with a response counts in full; empty where some count in part."""
+    periods, count = _periods_observed(row), value_of(row, RESPONSE_PERIODS)
+    if not value:
+        since = f"in {PERIODS_IN_WORDS}" if periods is None else when(LOOKBACK_DAYS, row)
+        return _none_counts(row) or f"No response that counts came {since}."
+    if value <= (periods or PERIODS) - 0.05 and (count is None or value <= count - 0.05):
+        return ""
+    who = f"an established member{' or somebody anonymous' if _some_anonymous(row) else ''}"
+    return f"{_in_periods(value, periods, row)} {'somebody anonymous' if _only_anonymous(row) else who} responded."
 
 
 def _periods_observed(row: Row) -> int | None:

@@ -21,7 +21,8 @@ from training.explanation.possible_changes import POSTS
 from training.explanation.reasons import LEAST_POINTS, MOST_REASONS, Line, facts
 from training.model.bundle import FeatureRow
 
-PERIODS = ("established_periods_168d", "credible_periods_168d")  # of today's models and of earlier ones
+# of today's models and of earlier ones
+PERIODS = ("responder_periods_168d", "established_periods_168d", "credible_periods_168d")
 SILENT = (SILENCE, WITHOUT_ESTABLISHED)
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"

@@ -320,6 +320,9 @@ BOUNDS = {
         ["credible_periods_168d", "established_periods_168d"],
         lambda day: stepping("received", PERIODS, [1.0] * 6)(day) + 6 * FADE,
     ),
+    "responder_periods_168d": lambda day: (
+        stepping("received", PERIODS, [2.0] * 6)(day) + weighing("known", *PERIODS)(day) + 12 * FADE
+    ),
     # what four rounds pass on halves in 5 days, and what is left of it is counted in whole billionths
     "days_since_credible_engagement": lambda day: 1.0 + 4 * 30 / 5 + 30 + 365 * day.crossed("received", 365),
     # somebody whose weight fades below a half is not established any longer, and another response is the last

@@ -70,7 +70,8 @@ def test_answering_a_responder_never_shortens_silence(features_of, days, silence
     one_way = features_of(responses)["u"]
     mutual = features_of([*responses, (1, "u", "like", "e0")])["u"]
     assert (one_way["days_of_silence"], mutual["days_of_silence"]) == (0.0, silence)
-    assert mutual["established_periods_168d"] <= one_way["established_periods_168d"]
+    for periods in ("established_periods_168d", "responder_periods_168d"):
+        assert mutual[periods] <= one_way[periods]
 
 
 def test_two_vouchers_give_credibility(features_of):

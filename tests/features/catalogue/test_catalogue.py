@@ -347,6 +347,22 @@ BY_HAND = [
     ("credible_periods_168d", HALF, MUTUAL),
     ("established_periods_168d", HALF, 0.5),
     ("established_periods_168d", [(28, "a", "like", "u"), (56 + AFTER, None, "like", "u"), *NOBODY_YET], 2),
+    # one person in four periods is one, two are two; a period with an unknown person counts by itself
+    ("responder_periods_168d", [*((28 * k + 1, "a", "like", "u") for k in range(4)), *NO_RESPONSE], 1),
+    (
+        "responder_periods_168d",
+        [*((28 * k + 1, "a", "like", "u") for k in range(5)), (30, "b", "like", "u"), *NO_RESPONSE],
+        2,
+    ),
+    (
+        "responder_periods_168d",
+        [*((28 * k + 1, "a", "like", "u") for k in range(5)), (30, None, "like", "u"), *NO_RESPONSE],
+        2,
+    ),
+    ("responder_periods_168d", [*((1, who, "like", "u") for who in "abc"), *NO_RESPONSE], 1),
+    ("responder_periods_168d", [(169, "a", "like", "u"), (1, "b", "like", "u"), (29, "b", "like", "u")], 1),
+    ("responder_periods_168d", HALF, 0.5),
+    ("responder_periods_168d", NO_RESPONSE, 0),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
     ("days_absent", [(58.5, "u", "view", "a"), (90, "u", "post", None), (1, "a", "like", "u")], 2.5),
@@ -1208,7 +1224,7 @@ class TestWords:
         raising = {feature.name for feature in SCORED if feature.direction == "up"}
         assert {name for name in raising if "credible" not in name} == {
             "responder_rate_365d",
-            "established_periods_168d",
+            "responder_periods_168d",
             "tenure_days",
         }
         assert all(feature.direction in ("up", "down") for feature in SCORED)

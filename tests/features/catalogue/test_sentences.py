@@ -184,6 +184,34 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "No response that counts came in the last six four-week periods.",
         ),
         ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
+        (
+            "responder_periods_168d",
+            1.0,
+            {"response_periods_168d": 6.0},
+            "In each of the last six four-week periods somebody responded, which counts as about 1 period; what counts "
+            "is how many people responded and how established they are.",
+        ),
+        (
+            "responder_periods_168d",
+            0.4,
+            {"response_periods_168d": 2.0, "account_age_days": 80.0},
+            "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded, which "
+            "counts as 0.4 of a period; what counts is how many people responded and how established they are.",
+        ),
+        (
+            "responder_periods_168d",
+            4.0,
+            {"response_periods_168d": 4.0},
+            "In 4 of the last six four-week periods an established member responded.",
+        ),
+        (
+            "responder_periods_168d",
+            3.6,
+            {},
+            "The responses of the last six four-week periods count as about 4 periods; what counts is how many people "
+            "responded and how established they are.",
+        ),
+        ("responder_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("days_of_silence", 338.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("responder_rate_365d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
@@ -474,9 +502,9 @@ def test_no_window_is_longer_than_a_user_was_there(days, age, words):
         ("credible_posts_90d", 0.0),
         ("credible_posts_90d", 0.4),
         ("credible_posts_90d", 4.0),
-        ("established_periods_168d", 0.0),
-        ("established_periods_168d", 0.4),
-        ("established_periods_168d", 2.0),
+        ("responder_periods_168d", 0.0),
+        ("responder_periods_168d", 0.4),
+        ("responder_periods_168d", 2.0),
         ("repetitions_beyond_10_90d", 2.0),
         ("days_without_established", 0.0),
         ("days_without_established", None),

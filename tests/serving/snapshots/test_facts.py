@@ -6,7 +6,7 @@ from serving.snapshots.facts import AMOUNTS, LABELS, Fact, facts_of, label, main
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
-RATE, LATELY, PERIODS = "responder_rate_365d", "credible_engagers_decayed_28d", "established_periods_168d"
+RATE, LATELY, PERIODS = "responder_rate_365d", "credible_engagers_decayed_28d", "responder_periods_168d"
 ROW = {"account_age_days": 56.0, "days_since_last_act": 91.4}
 IN_ONE = "In 1 of the last six four-week periods a response came that counts in full."
 

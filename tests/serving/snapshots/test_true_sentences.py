@@ -324,7 +324,7 @@ def is_span(p, span, later=None):
 
 
 def is_periods(p, stated, span, what, later):
-    value, periods = p.row["established_periods_168d"], p.periods()
+    value, periods = p.row["responder_periods_168d"], p.periods()
     most = min(math.ceil(p.first_seen() / 28), 6)
     in_all = most if stated in ("each", None) else int(stated)
     anonymous = p.row["credible_engagers_365d"] == 0
@@ -333,7 +333,7 @@ def is_periods(p, stated, span, what, later):
 
 
 def is_periods_in_part(p, stated, span, counted, later):
-    value, periods = p.row["established_periods_168d"], p.periods()
+    value, periods = p.row["responder_periods_168d"], p.periods()
     in_all = min(math.ceil(p.first_seen() / 28), 6) if stated in ("each", None) else int(stated)
     right = periods == in_all and value < periods and is_amount(counted.removesuffix(" of a"), value)
     return right and is_span(p, span, later)
@@ -455,11 +455,11 @@ PATTERNS = {
     ),
     rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an established member|somebody anonymous)(?: or somebody anonymous)? "
     r"responded(; no more were possible so far)?\.": is_periods,
-    rf"In (?:only )?(?:(each|\d) of )?{SPAN} somebody responded, but (?:no|not always an) established member; "
-    r"th(?:is|ese) counts? as (about \d periods?|[\d.]+ of a period|less than 0\.1 of a period)"
-    r"(; no more were possible so far)?\.": is_periods_in_part,
+    rf"In (?:only )?(?:(each|\d) of )?{SPAN} somebody responded, which counts as "
+    r"(about \d periods?|[\d.]+ of a period|less than 0\.1 of a period); what counts is how many people responded and "
+    r"how established they are(; no more were possible so far)?\.": is_periods_in_part,
     rf"No response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p: (
-        p.row["established_periods_168d"] == 0
+        p.row["responder_periods_168d"] == 0
     ),
     rf"About ([\d,]+) posts? drew reactions that count {PERIOD}\.": lambda p, count, period: (
         p.days_of(period) is not None and about(f"about {count}", p.row["credible_posts_90d"])
