@@ -112,8 +112,8 @@ def _periods_of_people(responders: ir.Table) -> ir.Value:
         where(responders.other.isnull() & in_period(responders.weeks, k), 1).max().fill_null(0) for k in range(PERIODS)
     ]
     unknown = sum(of_unknown[1:], of_unknown[0]).cast("float64")
-    known = responders.other.notnull() & in_any_period(responders.weeks)
-    people = sum_fixed_point(where(known, responders.presence))
+    named = responders.other.notnull() & in_any_period(responders.weeks)
+    people = sum_fixed_point(where(named, responders.presence))
     return unknown + ibis.least(_periods(responders, "presence") - unknown, people)
 
 

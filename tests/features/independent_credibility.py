@@ -75,9 +75,9 @@ def _by_period(responses: pd.DataFrame, pairs: pd.DataFrame, people: pd.Index) -
     }
     table = pd.DataFrame({name: column.reindex(people).fillna(0.0) for name, column in columns.items()})
     unknown = six[six["other"] < 0].groupby("user").size().reindex(people).fillna(0.0) * BILLION
-    known = six[six["other"] >= 0].drop_duplicates(["user", "other"]).groupby("user")["presence"].sum()
-    with_known_alone = table["established_periods_168d"] - unknown
-    of_people = np.minimum(with_known_alone, known.reindex(people).fillna(0.0))
+    presences = six[six["other"] >= 0].drop_duplicates(["user", "other"]).groupby("user")["presence"].sum()
+    of_named = table["established_periods_168d"] - unknown
+    of_people = np.minimum(of_named, presences.reindex(people).fillna(0.0))
     return table.assign(responder_periods_168d=unknown + of_people)
 
 
