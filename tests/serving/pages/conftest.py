@@ -94,17 +94,29 @@ def is_complaint(message):
     return message.type == "error" and not any(status in message.text for status in statuses)
 
 
-@pytest.fixture
-def tab(browser):
-    """A new tab that fails its test if a script fails or the content security policy forbids something."""
-    complaints = []
+@pytest.fixture(scope="session")
+def context(browser):
+    """What the tabs of a reader share; another one for each would cost more than the pages that it loads."""
     context = browser.new_context(locale="en-GB", timezone_id="Asia/Tokyo")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(context):
+    """A new tab that fails its test if a script fails or the content security policy forbids something.
+
+    Cookies and what pages store end with it.
+    """
+    complaints = []
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if is_complaint(message) else None)
     page.complaints = complaints
     yield page
-    context.close()
+    page.evaluate("localStorage.clear()")
+    page.close()
+    context.clear_cookies()
     assert complaints == []
 
 

@@ -25,6 +25,7 @@ PATHS = (
     "/cases",
     "/sign-in",
 )
+RULES_OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 
 def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
@@ -63,16 +64,22 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(tab, address):
     assert tab.evaluate(background) == dark
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_has_a_serious_barrier(tab, address, theme):
-    tab.emulate_media(color_scheme=theme)
+def barriers(violations):
+    """Return the serious ones of what axe finds on a page, each with its elements."""
+    serious = [item for item in violations if item["impact"] in ("serious", "critical")]
+    return {item["id"]: [node["html"] for node in item["nodes"]] for item in serious}
+
+
+def test_no_page_has_a_serious_barrier(tab, address):
+    """The themes differ in colours alone, so the dark one is checked by the rules of colours."""
     for path in PATHS:
+        tab.emulate_media(color_scheme="light")
         tab.goto(address + path)
-        for step in tab.locator("details").all():
-            step.evaluate("element => element.open = true")
-        violations = Axe().run(tab).response["violations"]
-        serious = [item["id"] for item in violations if item["impact"] in ("serious", "critical")]
-        assert serious == [], f"{path} {theme}: {violations}"
+        tab.evaluate("for (const step of document.querySelectorAll('details')) step.open = true")
+        assert barriers(Axe().run(tab).response["violations"]) == {}, path
+        tab.emulate_media(color_scheme="dark")
+        options = {"runOnly": {"type": "rule", "values": RULES_OF_COLOURS}, "resultTypes": ["violations"]}
+        assert barriers(tab.evaluate("options => axe.run(options)", options)["violations"]) == {}, f"{path}, dark"
 
 
 def test_no_page_is_wider_than_the_screen(tab, address):
@@ -221,9 +228,9 @@ def test_ids_of_any_script_and_length_stay_text(tab, address, user):
         expect(tab.locator("main")).to_contain_text(user[:30])
         assert tab.title().endswith("Clout")
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
-    tab.goto(f"{address}/u/{quote(user, safe='')}")
-    direction = tab.get_by_role("heading", level=1).evaluate("element => getComputedStyle(element).direction")
-    assert direction == ("rtl" if user in ("مريم", "דוד לוי") else "ltr")
+        if path.startswith("/u/"):
+            direction = tab.get_by_role("heading", level=1).evaluate("element => getComputedStyle(element).direction")
+            assert direction == ("rtl" if user in ("مريم", "דוד לוי") else "ltr")
 
 
 def test_a_hostile_topic_stays_text(tab, address):
