@@ -87,12 +87,16 @@ class FeaturePlan:
 
     def pair_columns(self, with_pairs: bool) -> list[str]:
         """Return the columns of pairs to compute; `with_pairs` adds those of `feature_table.engaging_pairs`."""
-        read = self._fields("pairs", PAIR_TYPES)
+        read = set(self._pair_fields)
         read |= {"last_age", "acts"} if self.needs("engagers", "engaged_users") else set()
         read |= {"last_age", "weeks"} if with_pairs else set()
         read |= {"last_age", "first_age"} if read else set()
         read |= {*RESPONSE_COLUMNS} if self.needs(*CREDIBILITY_RELATIONS) else set()
         return [name for name in PAIR_COLUMNS if name in read]
+
+    @cached_property
+    def _pair_fields(self) -> set[str]:
+        return self._fields("pairs", PAIR_TYPES)
 
     @cached_property
     def piece_columns(self) -> list[str]:

@@ -6,7 +6,7 @@ import re
 import resource
 import shutil
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,11 +30,7 @@ from serving.spark_scoring import with_ranks
 from tests import preloaded
 from tests.conftest import free_port
 from tests.serving.conftest import SELECTION_MODEL
-from training.config import Config, Model
-from training.dataset.panel import Split, build_panel
-from training.fit import fit
 from training.home import Home
-from training.model.feature_sets import panel_features
 from training.registry.model_registry import register
 from training.selection.selection_model import with_selection
 
@@ -150,12 +146,10 @@ class TestSpark:
         assert_same_audiences(*audiences)
 
     @pytest.mark.real
-    def test_scores_of_a_real_community_are_those_of_duckdb(self, spark, slicer, tmp_path):
+    def test_scores_of_a_real_community_are_those_of_duckdb(self, spark, bundle, slicer, tmp_path):
         as_of = datetime(2026, 7, 24, tzinfo=UTC)
         ours, theirs = load_encoded_events(slicer), load_encoded_events(slicer, engine=spark)
-        split = Split(tuple(as_of - timedelta(days=28 * k) for k in (3, 2, 1)))
-        panel = build_panel(ours, split, 28, features=panel_features())
-        bundle = with_selection(fit(panel, split, Config(model=Model(trees=60))), SELECTION_MODEL)
+        bundle = with_selection(bundle, SELECTION_MODEL)
         scored = [
             score(events, as_of, bundle, "1", folder)
             for score, events, folder in (
