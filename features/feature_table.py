@@ -135,7 +135,7 @@ def feature_table(
 
     Raises
     ------
-    EventsError : two users share a key
+    EventsError : two users share a key, or a file of the events changed meanwhile
     CatalogueError : a feature is not in CATALOGUE
 
     """
@@ -188,6 +188,7 @@ def _feature_tables(
         steps = partial(_steps, plan, remainders, events.cached, with_pairs)
         cache_key = (plan.names, remainders, events.cached, with_pairs)
         with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as tables:
+            events.files.check_unchanged()
             yield tables | {USERS: inputs[USERS]}
 
 

@@ -153,6 +153,7 @@ def monitor(
     ------
     AsOfError : nothing happened before `as_of` or in the year before it, or it lies in the future
     RegistryError : the bundle has no reference
+    EventsError : a file of the events changed while it was read
 
     """
     config = config or Config()
@@ -165,6 +166,7 @@ def monitor(
         progress("realised", 0.0)
         realised, past = _evaluate_past(shared, bundle, at, config)
         progress("realised", 1.0)
+    events.files.check_unchanged()
     drift = measure_drift(rows, bundle, config.monitor)
     findings = [*drift_findings(drift, config.monitor), *past]
     alarms = tuple(finding.message for finding in findings if finding.passed is False)

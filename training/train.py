@@ -117,6 +117,7 @@ def train(
     TooSmallError : the community is too small or too young
     ConfigError : the frozen scale is of another horizon, or none of the seeds is a user in the events
     OutputError : the trials cannot be stored
+    EventsError : a file of the events changed while it was read
 
     """
     events = _with_seeds(events, config)
@@ -145,6 +146,7 @@ def train(
         bundle = with_selection(
             bundle, fit_selection_model(events, panel, split, config, of_step(progress, "selection"))
         )
+    events.files.check_unchanged()
     evaluation = replace(
         evaluation,
         tuning=None if tuned is None else tuned.table,

@@ -16,10 +16,11 @@ import ibis.expr.types as ir
 
 from features.errors import EventsError
 from features.events.engines import sql_function
-from features.events.event_table import CREATIONS, EPOCH, SECOND, VERBS
+from features.events.event_table import CREATIONS, EPOCH, SECOND, VERBS, FileVersions
 from features.events.scopes import ALL, assign_scopes, validate_scopes
 
 UserKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
+NO_FILES = FileVersions({})
 CODES = {verb: code for code, verb in enumerate(VERBS)}
 
 
@@ -34,6 +35,7 @@ class EncodedEvents:
     users : key, user, scope; a key stands for one user in one scope
     cached : whether rows and users are in temporary tables and the keys are checked
     seeds : the users from which credibility flows; empty applies the rule of `credibility.established`
+    files : the files behind them, whose change while they are read is an error
 
     """
 
@@ -41,6 +43,7 @@ class EncodedEvents:
     users: ir.Table
     cached: bool = False
     seeds: tuple[str, ...] = ()
+    files: FileVersions = NO_FILES
 
     def with_seeds(self, seeds: Sequence[str]) -> "EncodedEvents":
         """Return the same events with other seeds."""

@@ -5,6 +5,8 @@ ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 """
 
 import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
 from os import environ, getpid
@@ -146,8 +148,73 @@ def event_files(path: Path) -> list[Path]:
     return files
 
 
+def readable_files(path: Path) -> list[Path]:
+    """Return the event files that engines read: those that are hidden or unfinished are left out, as Spark does.
+
+    Such a file, or a folder between it and `path`, has a name that begins with a dot, or with an underscore unless it
+    is that of a partition (`_a=b`): Clout, Spark and others write there what they move into its place at the end.
+
+    Raises
+    ------
+    EventsError : there are none
+
+    """
+    files = [file for file in event_files(path) if not any(map(_is_hidden, file.relative_to(path).parts))]
+    if not files:
+        raise EventsError(
+            f"no events at {path}: all of its Parquet files are hidden or unfinished, since their names or folders "
+            "begin with a dot or an underscore."
+        )
+    return files
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+
+
+@dataclass(frozen=True)
+class FileVersions:
+    """The versions of files when they were opened, by which a change while they are read is noticed.
+
+    Parameters
+    ----------
+    versions : size (bytes) and time of the last change (ns since 1970) of each file; None where there is none
+
+    """
+
+    versions: Mapping[Path, tuple[int, int] | None]
+
+    @classmethod
+    def of(cls, files: Iterable[Path]) -> "FileVersions":
+        """Return the present versions of files."""
+        return cls({file: _version(file) for file in files})
+
+    def check_unchanged(self) -> None:
+        """Check that the files are those that were opened.
+
+        Raises
+        ------
+        EventsError : one was replaced, rewritten or removed
+
+        """
+        for file, version in self.versions.items():
+            if _version(file) != version:
+                raise EventsError(
+                    f"the events changed while they were read: {file} was replaced, rewritten or removed. Nothing was "
+                    "stored; start the command again when nothing writes there."
+                )
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
 def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
-    files = event_files(path)
+    files = readable_files(path)
     try:
         if engine.name == "pyspark":
             return engine.read_parquet(

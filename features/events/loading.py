@@ -1,6 +1,7 @@
 """Load events from any source, or from a store, and resolve the instant at which features are computed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -12,11 +13,11 @@ import pyarrow as pa
 
 from features.errors import AsOfError, FutureAsOfError, ScopeError, StoreError
 from features.events.encoding import EncodedEvents, encode_events
-from features.events.event_table import open_events, time_range
+from features.events.event_table import FileVersions, open_events, readable_files, time_range
 from features.events.exclusions import NOBODY, UserIdSet, exclude_users, exclude_users_encoded
 from features.events.identities import merge_identities
 from features.events.scopes import ALL
-from features.events.store import is_store, open_store, read_store_identities
+from features.events.store import is_being_created, is_store, open_store, read_store_identities
 from features.utc import now_utc
 
 Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | ir.Table
@@ -41,17 +42,25 @@ def load_encoded_events(
 
     Raises
     ------
-    EventsError : the events cannot be read
+    EventsError : the events cannot be read, or a part of a store was erased meanwhile
     ScopeError : a scope is not valid, or is not in the store
     StoreError : the store is damaged, or identities or an engine are passed with a store
 
     """
-    if isinstance(source, str | Path) and is_store(Path(source)):
+    if isinstance(source, str | Path) and (is_store(Path(source)) or is_being_created(Path(source))):
         if identities is not None or engine is not None:
             option = "identities" if identities is not None else "engine"
             raise StoreError(f"{source} is a store, which has its {option} already; use the events themselves instead.")
         return exclude_users_encoded(open_store(Path(source), scopes), excluded, read_store_identities(Path(source)))
-    return encode_events(load_events(source, identities, engine, excluded), scopes)
+    files = _versions(source)
+    return replace(encode_events(load_events(source, identities, engine, excluded), scopes), files=files)
+
+
+def _versions(source: Source) -> FileVersions:
+    """Return the versions of the files that a source names, before they are opened."""
+    if not isinstance(source, str | Path) or not Path(source).exists():
+        return FileVersions({})
+    return FileVersions.of(readable_files(Path(source)))
 
 
 def load_events(

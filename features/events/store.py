@@ -26,7 +26,7 @@ from features import atomic_files
 from features.errors import EventsError, ScopeError, StoreError, first_line, write_error
 from features.events import engines
 from features.events.encoding import EncodedEvents, check_keys, encode_events, key
-from features.events.event_table import VERBS, connect, drop_impossible_times, open_events, time_range
+from features.events.event_table import VERBS, FileVersions, connect, drop_impossible_times, open_events, time_range
 from features.events.identities import merge_identities
 from features.events.scopes import ALL, in_scopes, validate_scopes
 
@@ -66,6 +66,11 @@ class Manifest:
 def is_store(folder: Path) -> bool:
     """Return whether a folder is a store, or was one before it lost its manifest."""
     return (folder / MANIFEST).is_file() or all(any((folder / kind).glob("part-*.parquet")) for kind in KINDS)
+
+
+def is_being_created(folder: Path) -> bool:
+    """Return whether a store has no manifest yet: another process creates it, or was killed before it had finished."""
+    return not (folder / MANIFEST).is_file() and any(folder.glob(f"{SCRATCH_PREFIX}*"))
 
 
 def add_to_store(
@@ -111,17 +116,28 @@ def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
 
     Raises
     ------
-    StoreError : it is damaged, or its keys were made by another version of the engine
+    StoreError : it is damaged or not complete yet, or its keys were made by another version of the engine
     ScopeError : the store does not contain a scope
+    EventsError : a part was erased meanwhile
 
     """
+    if is_being_created(folder):
+        raise StoreError(
+            f"the store {folder} is not complete: wait until the process that creates it has finished, or start "
+            "'clout store' again if there is none."
+        )
     manifest = read_manifest(folder)
     backend = connect()
     _check_canary(manifest, _canary(backend), folder)
     _check_scopes(manifest, scopes, folder)
-    rows, users = (_read(backend, folder, kind, manifest) for kind in KINDS)
+    files = FileVersions.of(_listed_files(folder, manifest))
+    try:
+        rows, users = (_read(backend, folder, kind, manifest) for kind in KINDS)
+    except StoreError:
+        files.check_unchanged()
+        raise
     scoped = users if tuple(scopes) == manifest.scopes else users.filter(in_scopes(users.scope, scopes))
-    return EncodedEvents(drop_impossible_times(rows), scoped)
+    return EncodedEvents(drop_impossible_times(rows), scoped, files=files)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -132,6 +148,16 @@ def read_manifest(folder: Path) -> Manifest:
     StoreError : the manifest is damaged, or a part is missing
 
     """
+    manifest = _parse_manifest(folder)
+    missing = next((file for file in _listed_files(folder, manifest) if not file.is_file()), None)
+    if missing is None:
+        return manifest
+    if _parse_manifest(folder) != manifest:  # a part was erased between reading the manifest and looking for the part
+        return read_manifest(folder)
+    raise StoreError(f"the store {folder} lacks {missing.relative_to(folder)}; build it again from the events.")
+
+
+def _parse_manifest(folder: Path) -> Manifest:
     try:
         content = json.loads((folder / MANIFEST).read_text())
         parts = tuple(Part(**part) for part in content["parts"])
@@ -142,13 +168,11 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
     if manifest.verbs != VERBS[: len(manifest.verbs)]:
         raise StoreError(f"the store {folder} has other verbs than this version of Clout; build it again.")
-    for part in manifest.parts:
-        for kind in KINDS:
-            if not part_file(folder, kind, part.name).is_file():
-                raise StoreError(
-                    f"the store {folder} lacks {kind}/{part.name}.parquet; build it again from the events."
-                )
     return manifest
+
+
+def _listed_files(folder: Path, manifest: Manifest) -> list[Path]:
+    return [part_file(folder, kind, part.name) for part in manifest.parts for kind in KINDS]
 
 
 def _manifest(folder: Path, engine: ibis.BaseBackend, scopes: Sequence[str] | None, new_identities: bool) -> Manifest:

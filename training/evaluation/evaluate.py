@@ -55,6 +55,7 @@ def evaluate_bundle(
     Raises
     ------
     AsOfError : the horizon is not complete, or nothing happened in the 365 days before it
+    EventsError : a file of the events changed while it was read
 
     """
     _, last = time_range(events.rows)
@@ -65,6 +66,7 @@ def evaluate_bundle(
     rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
     require_users(len(rows), events, as_of)
     signals = baselines(events, rows, as_of)
+    events.files.check_unchanged()
     level = bundle.intervals.level
     comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), level, signals, resamples, seed)
     return EvaluationReport(

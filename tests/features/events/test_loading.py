@@ -1,14 +1,17 @@
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.atomic_files import swap_paths
 from features.errors import AsOfError, EventsError
-from features.events.event_table import open_events
+from features.events.event_table import open_events, readable_files
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.events.store import add_to_store
+from features.feature_table import feature_rows
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DROPPED = "1 of 2 events do not count: they have no time, or one before 1970 or later than"
@@ -76,3 +79,44 @@ def test_an_instant_in_the_future_is_refused_even_before_the_last_event():
 def test_events_that_all_lie_ahead_have_no_default_instant():
     with pytest.raises(AsOfError, match="is not after the first event"):
         resolve_as_of(open_events(events_at(now() + timedelta(hours=1))))
+
+
+class TestFilesThatChange:
+    """The events are read several times, by one statement after the other."""
+
+    @pytest.mark.parametrize("name", ["events.parquet", "events"])
+    def test_events_replaced_while_they_are_read(self, tmp_path, name):
+        source, other = tmp_path / name, tmp_path / f"other-{name}"
+        for path, times in ((source, [NOON]), (other, [NOON, NOON])):
+            file = path if path.suffix else path / "part-00000.parquet"
+            file.parent.mkdir(exist_ok=True)
+            events_at(*times).to_parquet(file, coerce_timestamps="us")
+        events = load_encoded_events(source)
+        steps = count()
+        swap = lambda _: swap_paths(source, other) if next(steps) == 3 else None  # noqa: E731
+        with pytest.raises(EventsError, match=r"the events changed while they were read: .*parquet was replaced"):
+            feature_rows(events, NOON + timedelta(days=1), swap)
+
+    def test_hidden_and_unfinished_files_are_not_read(self, tmp_path):
+        for file in (
+            "part-0.parquet",
+            ".clout-aside-x/a.parquet",
+            "_temporary/0/a.parquet",
+            "_a.parquet",
+            "_y=1/a.parquet",
+        ):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            events_at(NOON).to_parquet(tmp_path / file, coerce_timestamps="us")
+        assert [str(file.relative_to(tmp_path)) for file in readable_files(tmp_path)] == [
+            "_y=1/a.parquet",
+            "part-0.parquet",
+        ]
+        assert open_events(tmp_path).count().to_pyarrow().as_py() == 2
+        assert len(readable_files(tmp_path / "_a.parquet")) == 1
+
+
+def test_a_folder_of_hidden_files_alone(tmp_path):
+    (tmp_path / "_temporary").mkdir()
+    events_at(NOON).to_parquet(tmp_path / "_temporary" / "a.parquet", coerce_timestamps="us")
+    with pytest.raises(EventsError, match="all of its Parquet files are hidden or unfinished"):
+        open_events(tmp_path)

@@ -12,12 +12,14 @@ from duckdb import Error as DuckDBError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.atomic_files import swap_paths
 from features.errors import EventsError, ScopeError, StoreError
+from features.events import store
 from features.events.engines import engine_error
 from features.events.erasure import erase_users_from_store
 from features.events.event_table import VERBS, connect
 from features.events.loading import load_encoded_events
-from features.events.store import MANIFEST, add_to_store, is_store, open_store, part_file, read_manifest
+from features.events.store import MANIFEST, add_to_store, is_store, open_store, part_file, read_manifest, store_lock
 from features.feature_table import feature_rows
 from tests import preloaded
 
@@ -248,3 +250,43 @@ class TestReadWhileWritten:
             r"start the command again\.",
             str(engine_error(raised.value)),
         )
+
+    def test_a_part_erased_before_it_is_opened_is_not_looked_for(self, tmp_path, monkeypatch):
+        add_to_store(table(SOME), tmp_path / "store")
+        older = store._parse_manifest(tmp_path / "store")
+        erase_users_from_store(tmp_path / "store", ["ann"])
+        manifests = iter([older])
+        parse = store._parse_manifest
+        monkeypatch.setattr(store, "_parse_manifest", lambda folder: next(manifests, None) or parse(folder))
+        assert read_manifest(tmp_path / "store").parts[0].name == "part-00000.1"
+
+    def test_a_part_erased_while_it_is_opened_is_not_damage(self, tmp_path, monkeypatch):
+        add_to_store(table(SOME), tmp_path / "store")
+        read = store._read
+
+        def erase_and_read(*words):
+            monkeypatch.undo()
+            erase_users_from_store(tmp_path / "store", ["ann"])
+            return read(*words)
+
+        monkeypatch.setattr(store, "_read", erase_and_read)
+        with pytest.raises(EventsError, match="the events changed while they were read"):
+            open_store(tmp_path / "store")
+
+    def test_a_store_that_is_not_complete_is_not_read_as_events(self, tmp_path):
+        """Parts are moved into their places before the manifest is."""
+        with store_lock(tmp_path / "store") as scratch:
+            for kind in (None, "acts", "people"):
+                file = scratch / "acts.parquet" if kind is None else part_file(tmp_path / "store", kind, "part-00000")
+                file.parent.mkdir(exist_ok=True)
+                table(SOME).to_parquet(file)
+                with pytest.raises(StoreError, match="is not complete: wait until the process that creates it"):
+                    load_encoded_events(tmp_path / "store")
+
+    def test_a_store_built_anew_meanwhile_is_an_error(self, tmp_path):
+        add_to_store(table(SOME), tmp_path / "store")
+        events = load_encoded_events(tmp_path / "store")
+        add_to_store(table(MORE), tmp_path / "other")
+        swap_paths(tmp_path / "store", tmp_path / "other")
+        with pytest.raises(EventsError, match=r"changed while they were read: .*part-00000\.parquet was replaced"):
+            feature_rows(events, AS_OF)
