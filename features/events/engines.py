@@ -1,35 +1,26 @@
 """Open the engines that compute features, by name or by URL; call their functions; quote names and texts for SQL."""
 
 import re
-import sys
 from collections.abc import Callable
 from glob import escape
 from inspect import Parameter, Signature
-from os import environ
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
+from ibis.util import backend_entry_points
 
-from features.errors import CloutError, EngineError, EventsError, OutputError, first_line
+from features.errors import CloutError, EngineError, EventsError, OutputError, did_you_mean, first_line
 from features.events.event_table import connect
+from features.events.spark_session import connect_spark
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
-    from pyspark.sql import SparkSession
 
-
-# Where the user's settings name none: spark-defaults.conf, and what spark-submit passes.
-SPARK = {
-    "spark.master": "local[*]",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.shuffle.partitions": "8",
-    "spark.sql.maxPlanStringLength": "10000",  # the full text of a plan of many steps exceeds the heap
-}
-
+URL_KINDS = ("file", *(entry.name for entry in backend_entry_points() if entry.name != "pyspark"))
+SPARK_MASTER = re.compile(r"(spark|k8s|sc|pyspark)://|local(\[.*\])?$|yarn$")
 ENGINES = {"pyspark": "Spark", "py4j": "Spark", "grpc": "Spark", "psycopg": "PostgreSQL"}  # by package of an error
 MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
@@ -56,49 +47,34 @@ def open_engine(name: str) -> ibis.BaseBackend:
     if name == "duckdb":
         return connect()
     if name == "spark":
-        return _spark()
-    if "://" not in name:
-        raise EngineError(
-            f"{name!r} is not a valid engine; expected duckdb, spark, or a URL such as postgres://user@host/database."
-        )
+        return connect_spark()
+    kind = name.partition("://")[0].replace("postgresql", "postgres")
+    if "://" not in name or kind not in URL_KINDS:
+        raise _not_an_engine(name)
     try:
         return ibis.connect(name)
-    except ModuleNotFoundError as error:
-        kind = name.partition("://")[0]
-        raise EngineError(f"{kind} needs a package: pip install 'ibis-framework[{kind}]' ({error}).") from error
+    except ImportError as error:
+        raise EngineError(
+            f"{kind} needs a package: pip install 'ibis-framework[{kind}]' ({first_line(error)})."
+        ) from error
     except Exception as error:
         address = _without_secrets(name)
         raise EngineError(f"{address} cannot be reached: {first_line(error).replace(name, address)}") from error
 
 
-def _spark() -> ibis.BaseBackend:
-    try:
-        from pyspark.sql import SparkSession
-    except ModuleNotFoundError as error:
-        raise EngineError("Spark needs a package: pip install 'clout-score[spark]', and Java 17 or newer.") from error
-    try:
-        return ibis.pyspark.connect(SparkSession.getActiveSession() or _spark_session())
-    except ImportError as error:
-        raise EngineError(f"Spark Connect needs packages: pip install 'pyspark[connect]' ({error}).") from error
-    except Exception as error:
-        raise EngineError(f"Spark cannot be started: {first_line(error)} It needs Java 17 or newer.") from error
-
-
-def _spark_session() -> "SparkSession":
-    """Start a session; settings that the user has made in the places where Spark looks for them come first."""
-    from pyspark import SparkConf, SparkContext
-    from pyspark.sql import SparkSession
-
-    builder: Any = SparkSession.builder
-    if "SPARK_REMOTE" in environ:
-        return cast("SparkSession", builder.getOrCreate())
-    SparkContext._ensure_initialized()  # starts Java, which reads the user's settings
-    settings: Any = SparkConf()
-    for name, value in SPARK.items():
-        settings.setIfMissing(name, value)
-    if settings.get("spark.master").startswith("local"):
-        environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    return cast("SparkSession", builder.config(conf=settings).appName("clout").getOrCreate())
+def _not_an_engine(name: str) -> EngineError:
+    """Return the error of a name that is neither that of an engine nor a URL."""
+    if SPARK_MASTER.match(name):
+        return EngineError(
+            f"{name!r} is a master of Spark; expected --engine spark. Name the master by spark.master in "
+            "spark-defaults.conf, by --master of spark-submit, or, for Spark Connect, by SPARK_REMOTE."
+        )
+    kind, is_url, _ = name.partition("://")
+    near = did_you_mean(kind.strip().lower(), [*URL_KINDS, "postgresql"] if is_url else ["duckdb", "spark"])
+    return EngineError(
+        f"{_without_secrets(name) if is_url else name!r} is not a valid engine{near}; expected duckdb, spark, or a URL "
+        "such as postgres://user@host/database."
+    )
 
 
 def engine_error(error: BaseException) -> CloutError | None:

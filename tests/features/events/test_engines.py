@@ -237,22 +237,29 @@ class TestEnginesThatAreNone:
         ):
             open_engine("dask")
 
-    def test_spark_connect_without_its_packages_is_reported(self):
-        """In a process of its own: this one may have a session, which comes before SPARK_REMOTE."""
-        pytest.importorskip("pyspark")
-        program = (
-            "import sys\nfrom features.events.engines import open_engine\n"
-            "sys.modules['grpc'] = None\nopen_engine('spark')"
-        )
-        remote = {**os.environ, "SPARK_REMOTE": "sc://127.0.0.1:1"}
-        run = subprocess.run([sys.executable, "-c", program], env=remote, capture_output=True, text=True, check=False)
-        assert "EngineError: Spark Connect needs packages: pip install 'pyspark[connect]'" in run.stderr
-
-    @pytest.mark.parametrize("url", ["nosuch://me:secret@place/base", "nosuch://place/base?password=secret"])
+    @pytest.mark.parametrize("url", ["postgress://me:secret@place/base", "postgress://place/base?password=secret"])
     def test_unknown_url_scheme_is_rejected(self, url):
-        with pytest.raises(EngineError, match=r"nosuch://place/base cannot be reached") as raised:
+        with pytest.raises(EngineError) as raised:
             open_engine(url)
+        assert str(raised.value).startswith(
+            "'postgress://place/base' is not a valid engine (did you mean 'postgres'?); expected duckdb, spark, or "
+        )
         assert "secret" not in str(raised.value)
+
+    @pytest.mark.parametrize("name", ["Spark", "spark ", "sparc"])
+    def test_a_mistyped_name_is_suggested(self, name):
+        with pytest.raises(EngineError, match=rf"'{name}' is not a valid engine \(did you mean 'spark'\?\); expected"):
+            open_engine(name)
+
+    @pytest.mark.parametrize("master", ["spark://host:7077", "local[2]", "local", "yarn", "sc://host", "pyspark://"])
+    def test_a_master_of_spark_is_no_engine(self, master):
+        with pytest.raises(EngineError, match=r"is a master of Spark; expected --engine spark\. Name the master by"):
+            open_engine(master)
+
+    def test_a_missing_package_of_an_engine_is_named(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "ibis.backends.mysql", None)
+        with pytest.raises(EngineError, match=r"mysql needs a package: pip install 'ibis-framework\[mysql\]'"):
+            open_engine("mysql://me:secret@place/base")
 
     @pytest.mark.parametrize("options", ["", "?password=secret"])
     def test_unreachable_server_is_reported(self, options):
