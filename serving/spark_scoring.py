@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from training.selection.selection_model import selection_model
 
 SPARK_TYPES = {pa.large_string(): "string", pa.int64(): "bigint", pa.float64(): "double", pa.int32(): "int"}
 SCOPE, BAND = GROUP
+PACKAGE = "clout-score"
+EXECUTORS_ASKED = 1_000  # rows: some for each core of a cluster
 BUCKETS_PER_POINT = 100  # ranks are computed in so many parts at once
 BYTES_READ_AT_ONCE = 1 << 24  # of the driver, from the files that it copies
 
@@ -60,13 +63,14 @@ def score_on_spark(
     Raises
     ------
     AsOfError : as `score_users`
-    EngineError : the executors do not share the folder
+    EngineError : the executors do not share the folder, or lack this version of Clout
     OutputError : the disk refuses
 
     """
     features = snapshot_features(bundle.features)
     with output_errors(folder):
         resolve_as_of(events.rows, as_of, allow_future)
+        check_executors(events.rows.get_backend())
         on_feature = of_step(progress, "features")
         with feature_table_and_pairs(events.with_seeds(bundle.seeds), as_of, on_feature, features) as tables:
             scored = score_partitions(tables.rows, bundle, version, features, folder / "scores")
@@ -78,6 +82,29 @@ def score_on_spark(
                 ranked = replace(ranked, pairs=collect_spark_pairs(tables.pairs, tables.users, ranked, folder))
         progress("score", 1.0)
     return ranked
+
+
+def check_executors(backend: Any) -> None:
+    """Check that the Python of the executors has this version of Clout, before features are computed for an hour.
+
+    Raises
+    ------
+    EngineError : an executor has another version
+
+    """
+    expected = metadata.version(PACKAGE)
+    rows = backend._session.range(EXECUTORS_ASKED).mapInArrow(_version_batches, "version string").distinct().collect()
+    if others := sorted({row["version"] for row in rows} - {expected}):
+        raise EngineError(
+            f"the executors of Spark have {PACKAGE} {others[0]}, and this process has {expected}: install the same "
+            "version into the Python of every worker, which PYSPARK_PYTHON names."
+        )
+
+
+def _version_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Return the version of Clout of the executor that runs this."""
+    for _ in batches:
+        yield pa.record_batch([pa.array([metadata.version(PACKAGE)])], names=["version"])
 
 
 def collect_spark_pairs(pairs: ir.Table, users: ir.Table, ranked: ScoredRows, folder: Path) -> Pairs:

@@ -14,7 +14,7 @@ from ibis.util import backend_entry_points
 
 from features.errors import CloutError, EngineError, EventsError, OutputError, did_you_mean, first_line
 from features.events.event_table import connect
-from features.events.spark_session import connect_spark
+from features.events.spark_session import connect_spark, java_cause
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -23,6 +23,8 @@ URL_KINDS = ("file", *(entry.name for entry in backend_entry_points() if entry.n
 SPARK_MASTER = re.compile(r"(spark|k8s|sc|pyspark)://|local(\[.*\])?$|yarn$")
 ENGINES = {"pyspark": "Spark", "py4j": "Spark", "grpc": "Spark", "psycopg": "PostgreSQL"}  # by package of an error
 MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
+OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH\D*([\d.]+\d)\D*([\d.]+\d)")
+NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
 FILE_DAMAGED = re.compile("Invalid Input Error: (Failed to read|No magic bytes|File .* too small)|TProtocolException")
@@ -99,22 +101,32 @@ def engine_error(error: BaseException) -> CloutError | None:
             "local master, spark.executor.memory for executors, in spark-defaults.conf or by spark-submit; or more "
             "partitions, spark.sql.shuffle.partitions."
         )
-    if missing := MISSING_MODULE.search(text):
-        return EngineError(
-            f"the executors of {engine} lack the package {missing[1]}: install this version of clout-score, with what "
-            "it needs, into the Python of every worker, or ship an environment by spark.archives; PYSPARK_PYTHON names "
-            "that Python."
-        )
+    if python := _python_error(engine, text):
+        return python
     if full := DISK_FULL.search(text):
         return OutputError(
             f"a disk that {engine} writes to is full ({full[0]}). Free space there. Nothing was changed."
         )
     if isinstance(error, ConnectionError) or type(error).__name__ == JAVA_GONE:
         text = f"its Java process has ended ({text}), killed or out of memory."
-    causes = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
-    cause = next((line for line in reversed(causes) if line.startswith("Caused by: ")), causes[0])
     return EngineError(
-        f"{engine} failed half way: {cause[:300].removesuffix('.')}. Nothing was changed; start the command again."
+        f"{engine} failed half way: {java_cause(text).removesuffix('.')}. Nothing was changed; start the command again."
+    )
+
+
+def _python_error(engine: str, text: str) -> EngineError | None:
+    """Return the error to show where the executors have no Python that can score; None for other errors."""
+    if missing := MISSING_MODULE.search(text):
+        found, expected = f"lack the package {missing[1]}", "this version of clout-score, with what it needs,"
+    elif other := OTHER_PYTHON.search(text):
+        found, expected = f"run Python {other[1]}", f"Python {other[2]}, as this process has, and clout-score"
+    elif absent := NO_PYTHON.search(text):
+        found, expected = f"find no program {absent[1]}", "Python and this version of clout-score"
+    else:
+        return None
+    return EngineError(
+        f"the executors of {engine} {found}: install {expected} on every worker, or ship an environment by "
+        "spark.archives; PYSPARK_PYTHON names that Python."
     )
 
 

@@ -110,7 +110,7 @@ def _reason(error: Exception) -> str:
         return f"{problem}; expected Java {JAVA} or newer. Install it, and let JAVA_HOME name its folder."
     if JAVA_ENDED in str(error):
         return f"its Java process ended at once, and says why above. Correct the setting, in {WHERE_SETTINGS_ARE}."
-    return f"{first_line(error).removesuffix('.')}. Check the master and its settings, in {WHERE_SETTINGS_ARE}."
+    return f"{java_cause(str(error)).removesuffix('.')}. Check the master and its settings, in {WHERE_SETTINGS_ARE}."
 
 
 def _java_problem() -> str | None:
@@ -129,3 +129,11 @@ def _java_problem() -> str | None:
     if version is not None and int(version[1]) < JAVA:
         return f"{java} is Java {version[1]}"
     return None
+
+
+def java_cause(text: str) -> str:
+    """Return the line that says why Java failed: the last cause, else what follows Py4J's own line, else the first."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no message"]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    raised = [line.removeprefix(": ") for line in lines[1:2] if line.startswith(": ")]
+    return [lines[0], *raised, *causes][-1][:300]

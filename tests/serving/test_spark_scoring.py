@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import EngineError
-from features.events.engines import engine_error
 from features.events.event_table import connect
 from features.events.loading import load_encoded_events
 from serving import spark_scoring
@@ -110,6 +109,14 @@ def score(clout, home, events, *words):
     return run, files
 
 
+def python(folder, command):
+    """Write a program that runs Python for executors by a command; return its path."""
+    program = folder / "python"
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
 def spark_connect(engine):
     """Let the Java process of an engine serve Spark Connect; return its address."""
     context, port = engine._session.sparkContext, free_port()
@@ -162,16 +169,28 @@ class TestSpark:
         assert_same_audiences(*(vars(score_audiences(bundle, rows)) for rows in scored))
         assert scored[0].rows > 900
 
-    def test_executors_without_the_package(self, spark, bundle, rows, tmp_path, monkeypatch):
-        bare = tmp_path / "python"
-        bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-        bare.chmod(0o755)
-        monkeypatch.setattr(spark._session.sparkContext, "pythonExec", str(bare))
-        features = [name for name in rows if name not in ("user", "scope")]
-        table = spark.create_view("few_rows", ibis.memtable(rows.head(5)))
-        with pytest.raises(Exception, match="No module named") as raised:
-            spark_scoring.score_partitions(table, bundle, "3", features, tmp_path / "scores")
-        assert re.search("executors of Spark lack the package .*: install", str(engine_error(raised.value)))
+    def test_executors_without_the_package(self, spark, clout, home, events, tmp_path, monkeypatch):
+        """No feature is computed before it is known."""
+        monkeypatch.setattr(spark._session.sparkContext, "pythonExec", str(python(tmp_path, f"{sys.executable} -S")))
+        monkeypatch.setattr(spark_scoring, "feature_table_and_pairs", None)
+        before = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
+        run, files = score(clout, home, events, "--engine", "spark")
+        assert run.returncode == 2
+        assert re.search(
+            "error: the executors of Spark lack the package .*: install this version of clout-score, with what it "
+            "needs, on every worker",
+            run.stderr,
+        )
+        assert files == before
+
+    def test_executors_with_another_version(self, spark, tmp_path, monkeypatch):
+        facts = tmp_path / "clout_score-0.0.7.dist-info" / "METADATA"
+        facts.parent.mkdir()
+        facts.write_text("Metadata-Version: 2.1\nName: clout-score\nVersion: 0.0.7\n")
+        command = python(tmp_path, f"env PYTHONPATH={tmp_path}:$PYTHONPATH {sys.executable}")
+        monkeypatch.setattr(spark._session.sparkContext, "pythonExec", str(command))
+        with pytest.raises(EngineError, match=r"executors of Spark have clout-score 0\.0\.7, and this process has "):
+            spark_scoring.check_executors(spark)
 
     @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of another process")
     def test_a_disk_that_is_full_half_way(self, spark, clout, home, events, monkeypatch):

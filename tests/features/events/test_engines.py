@@ -184,11 +184,26 @@ class TestErrors:
         ("text", "kind", "message"),
         [
             (
-                "Job aborted\nCaused by: java.io.IOException: lost",
+                "Job aborted\nCaused by: org.apache.SparkException: task\nCaused by: java.io.IOException: lost",
                 EngineError,
-                "Spark failed half way: Caused by:",
+                "Spark failed half way: java.io.IOException: lost. Nothing was changed",
+            ),
+            (
+                "An error occurred while calling o1.count.\n: java.lang.IllegalStateException: stopped\n\tat x",
+                EngineError,
+                "Spark failed half way: java.lang.IllegalStateException: stopped. Nothing was changed",
             ),
             ("x\nModuleNotFoundError: No module named 'serving'\n", EngineError, "executors of Spark lack the package"),
+            (
+                "[PYTHON_VERSION_MISMATCH] Python in worker has different version: 3.12 than that in driver: 3.11",
+                EngineError,
+                "executors of Spark run Python 3.12: install Python 3.11, as this process has, and clout-score",
+            ),
+            (
+                'Caused by: java.io.IOException: Cannot run program "/opt/python": error=2, No such file or directory',
+                EngineError,
+                "executors of Spark find no program /opt/python: install Python and this version of clout-score",
+            ),
             ("Caused by: java.io.IOException: No space left on device", OutputError, "a disk that Spark writes to"),
             ("Caused by: java.lang.OutOfMemoryError: Java heap space", EngineError, "more: spark.driver.memory"),
         ],
