@@ -14,7 +14,7 @@ from ibis.util import backend_entry_points
 
 from features.errors import CloutError, EngineError, EventsError, OutputError, did_you_mean, first_line
 from features.events.event_table import connect
-from features.events.spark_session import connect_spark, java_cause
+from features.events.spark_session import connect_spark, is_lost_connection, java_cause
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
@@ -28,7 +28,6 @@ NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
 FILE_DAMAGED = re.compile("Invalid Input Error: (Failed to read|No magic bytes|File .* too small)|TProtocolException")
-JAVA_GONE = "Py4JNetworkError"  # a job was running; a new request fails by a ConnectionError
 HEAP_FULL = "java.lang.OutOfMemoryError"
 
 
@@ -107,7 +106,7 @@ def engine_error(error: BaseException) -> CloutError | None:
         return OutputError(
             f"a disk that {engine} writes to is full ({full[0]}). Free space there. Nothing was changed."
         )
-    if isinstance(error, ConnectionError) or type(error).__name__ == JAVA_GONE:
+    if is_lost_connection(error):
         text = f"its Java process has ended ({text}), killed or out of memory."
     return EngineError(
         f"{engine} failed half way: {java_cause(text).removesuffix('.')}. Nothing was changed; start the command again."

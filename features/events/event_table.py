@@ -18,11 +18,13 @@ import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 from duckdb import Error as DuckDBError
+from ibis.common.exceptions import IbisError
 from ibis.expr.datatypes import DataType
 from ibis.util import gen_name
 from pyarrow import parquet
 
 from features.errors import EngineError, EventsError, first_line
+from features.events.spark_session import is_lost_connection
 from features.utc import latest_event_time
 
 log = logging.getLogger("clout")
@@ -222,9 +224,19 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
             )
         if engine.name == "duckdb":
             return engine.read_parquet([escape(str(file)) for file in files], union_by_name=True)
-        return engine.create_table(gen_name("events"), pa.concat_tables(map(parquet.read_table, files)), temp=True)
+        table = pa.concat_tables(map(parquet.read_table, files))
     except Exception as error:
+        if is_lost_connection(error):
+            raise
         raise EventsError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
+    return _create_table(table, engine)
+
+
+def _create_table(table: pa.Table, engine: ibis.BaseBackend) -> ir.Table:
+    try:
+        return engine.create_table(gen_name("events"), table, temp=True)
+    except IbisError as error:
+        raise EngineError(f"{engine.name} cannot hold the events: {first_line(error)}. Use another engine.") from error
 
 
 def load_table(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.Table:
@@ -240,9 +252,13 @@ def load_table(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.
         typed = table.cast(pa.schema([field.with_type(_field_type(field)) for field in table.schema]))
         if engine.name == "pyspark":
             return engine.create_view(gen_name("events"), ibis.memtable(typed))
-        return engine.create_table(gen_name("events"), typed, temp=True)
+        if engine.name == "duckdb":
+            return engine.create_table(gen_name("events"), typed, temp=True)
     except Exception as error:
+        if is_lost_connection(error):
+            raise
         raise EventsError(f"the table cannot be read: {first_line(error)}") from error
+    return _create_table(typed, engine)
 
 
 def _field_type(field: pa.Field) -> pa.DataType:

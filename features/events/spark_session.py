@@ -30,6 +30,7 @@ PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # read by gRPC
 ANSWER_SECONDS = 10
 JAVA, JAVA_SECONDS = 17, 60
 JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+JAVA_GONE = "Py4JNetworkError"  # a job was running; a new request fails by a ConnectionError
 JAVA_ENDED = "JAVA_GATEWAY_EXITED"
 WHERE_SETTINGS_ARE = "spark-defaults.conf, PYSPARK_SUBMIT_ARGS, or what spark-submit passes"
 
@@ -129,6 +130,11 @@ def _java_problem() -> str | None:
     if version is not None and int(version[1]) < JAVA:
         return f"{java} is Java {version[1]}"
     return None
+
+
+def is_lost_connection(error: BaseException) -> bool:
+    """Return whether the process of an engine does not answer any more, such as a Java process that was killed."""
+    return isinstance(error, ConnectionError) or type(error).__name__ == JAVA_GONE
 
 
 def java_cause(text: str) -> str:

@@ -244,6 +244,30 @@ class TestErrors:
             feature_rows(encoded, AS_OF)
         assert "PostgreSQL failed half way: terminating connection" in str(engine_error(raised.value))
 
+    def test_a_database_that_ends_while_it_takes_events(self, postgres, events):
+        engine = open_engine(postgres)
+        engine.con.close()
+        with pytest.raises(Exception, match="connection is closed") as raised:
+            load_encoded_events(events, engine=engine)
+        assert "PostgreSQL failed half way: the connection is closed" in str(engine_error(raised.value))
+
+    def test_a_java_process_that_has_gone_is_no_fault_of_the_events(self, events):
+        class GoneEngine:
+            """As Spark is after its Java process was killed."""
+
+            name = "pyspark"
+
+            def read_parquet(self, *_, **__):
+                raise ConnectionRefusedError(111, "Connection refused")
+
+        with pytest.raises(ConnectionRefusedError):
+            load_encoded_events(events, engine=GoneEngine())
+
+    def test_a_database_that_cannot_hold_events(self, tmp_path, events):
+        engine = open_engine(f"sqlite://{tmp_path / 'base.db'}")
+        with pytest.raises(EngineError, match="sqlite cannot hold the events: Array types aren't supported in SQLite"):
+            load_encoded_events(events, engine=engine)
+
 
 class TestEnginesThatAreNone:
     def test_unknown_engine_is_rejected(self):
