@@ -26,6 +26,7 @@ MISSING_MODULE = re.compile(r"No module named '([\w.]+)'")
 OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH\D*([\d.]+\d)\D*([\d.]+\d)")
 NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
+WRITTEN_TO = re.compile(r"writing rows to (?:file:/*)?(/\S*\w)")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
 FILE_DAMAGED = re.compile("Invalid Input Error: (Failed to read|No magic bytes|File .* too small)|TProtocolException")
 HEAP_FULL = "java.lang.OutOfMemoryError"
@@ -104,13 +105,23 @@ def engine_error(error: BaseException) -> CloutError | None:
         return python
     if full := DISK_FULL.search(text):
         return OutputError(
-            f"a disk that {engine} writes to is full ({full[0]}). Free space there. Nothing was changed."
+            f"a disk that {engine} writes to is full ({full[0]}){_folders(engine, text)}. Free space there. Nothing "
+            "was changed."
         )
     if is_lost_connection(error):
         text = f"its Java process has ended ({text}), killed or out of memory."
     return EngineError(
         f"{engine} failed half way: {java_cause(text).removesuffix('.')}. Nothing was changed; start the command again."
     )
+
+
+def _folders(engine: str, text: str) -> str:
+    """Return in which folders an engine was writing when a disk was full, as far as it is known."""
+    if engine != "Spark":
+        return ""
+    target = WRITTEN_TO.search(text)
+    result = f"the one of {target[1]}, or " if target else ""
+    return f": {result}that of its temporary files, which spark.local.dir or SPARK_LOCAL_DIRS names, by default /tmp"
 
 
 def _python_error(engine: str, text: str) -> EngineError | None:

@@ -131,6 +131,8 @@ def output_errors(target: Path) -> Iterator[None]:
     """Convert an error of the disk into an OutputError that names what was written."""
     try:
         yield
+    except ConnectionError:  # of an engine
+        raise
     except OSError as error:
         raise write_error(target, error) from error
 

@@ -22,7 +22,7 @@ from serving.scoring import (
     write_points,
 )
 from serving.snapshots import layout
-from serving.snapshots.layout import sort_rows
+from serving.snapshots.layout import output_errors, sort_rows
 from serving.snapshots.peers import audience_band
 from serving.snapshots.repository import open_snapshot, publish_snapshot, write_scores, write_snapshot
 from serving.snapshots.scored_rows import SCORES
@@ -215,6 +215,11 @@ class TestInParts:
         (tmp_path / "rows.parquet").symlink_to("/dev/full")
         with pytest.raises(OutputError, match=r"rows\.parquet cannot be written: .*No space left on device"):
             in_parts(bundle, rows, tmp_path)
+
+
+def test_an_engine_that_ends_is_no_fault_of_the_disk(tmp_path):
+    with pytest.raises(ConnectionRefusedError), output_errors(tmp_path):
+        raise ConnectionRefusedError(111, "Connection refused")
 
 
 def test_points_of_every_row_add_up_to_the_score(tmp_path, bundle, rows, scores):

@@ -209,8 +209,11 @@ class TestSpark:
         finally:
             resource.prlimit(java, resource.RLIMIT_FSIZE, (soft, hard))
         assert run.returncode == 2
-        assert run.stderr.splitlines()[-1] == (
-            "error: a disk that Spark writes to is full (File too large). Free space there. Nothing was changed."
+        assert re.fullmatch(
+            rf"error: a disk that Spark writes to is full \(File too large\): the one of {home.snapshots}/\.clout-\S+/"
+            r"rows, or that of its temporary files, which spark\.local\.dir or SPARK_LOCAL_DIRS names, by default /"
+            r"tmp\. Free space there\. Nothing was changed\.",
+            run.stderr.splitlines()[-1],
         )
         assert files == before
         assert not [*home.snapshots.rglob("part-*"), *home.snapshots.rglob("_temporary")]

@@ -204,7 +204,17 @@ class TestErrors:
                 EngineError,
                 "executors of Spark find no program /opt/python: install Python and this version of clout-score",
             ),
-            ("Caused by: java.io.IOException: No space left on device", OutputError, "a disk that Spark writes to"),
+            (
+                "Caused by: java.io.IOException: No space left on device",
+                OutputError,
+                "a disk that Spark writes to is full (No space left on device): that of its temporary files, which",
+            ),
+            (
+                "[TASK_WRITE_FAILED] Task failed while writing rows to file:/home/c/rows. SQLSTATE: 58030\nCaused by: "
+                "java.io.IOException: No space left on device",
+                OutputError,
+                "is full (No space left on device): the one of /home/c/rows, or that of its temporary files, which",
+            ),
             ("Caused by: java.lang.OutOfMemoryError: Java heap space", EngineError, "more: spark.driver.memory"),
         ],
     )
