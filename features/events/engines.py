@@ -127,15 +127,15 @@ def _folders(engine: str, text: str) -> str:
 def _python_error(engine: str, text: str) -> EngineError | None:
     """Return the error to show where the executors have no Python that can score; None for other errors."""
     if missing := MISSING_MODULE.search(text):
-        found, expected = f"lack the package {missing[1]}", "this version of clout-score, with what it needs,"
+        state, package = f"lack the package {missing[1]}", "this version of clout-score, with what it needs,"
     elif other := OTHER_PYTHON.search(text):
-        found, expected = f"run Python {other[1]}", f"Python {other[2]}, as this process has, and clout-score"
+        state, package = f"run Python {other[1]}", f"Python {other[2]}, as this process has, and clout-score"
     elif absent := NO_PYTHON.search(text):
-        found, expected = f"find no program {absent[1]}", "Python and this version of clout-score"
+        state, package = f"find no program {absent[1]}", "Python and this version of clout-score"
     else:
         return None
     return EngineError(
-        f"the executors of {engine} {found}: install {expected} on every worker, or ship an environment by "
+        f"the executors of {engine} {state}: install {package} on every worker, or ship an environment by "
         "spark.archives; PYSPARK_PYTHON names that Python."
     )
 

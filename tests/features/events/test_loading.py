@@ -115,7 +115,7 @@ class TestFilesThatChange:
         assert len(readable_files(tmp_path / "_a.parquet")) == 1
 
 
-def test_a_folder_of_hidden_files_alone(tmp_path):
+def test_a_folder_of_hidden_files(tmp_path):
     (tmp_path / "_temporary").mkdir()
     events_at(NOON).to_parquet(tmp_path / "_temporary" / "a.parquet", coerce_timestamps="us")
     with pytest.raises(EventsError, match="all of its Parquet files are hidden or unfinished"):

@@ -30,12 +30,12 @@ def fake_java(folder, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [('openjdk version "11.0.2" 2019-01-15', "11"), ('java version "1.8.0_202"', "8")]
+    ("text", "release"), [('openjdk version "11.0.2" 2019-01-15', "11"), ('java version "1.8.0_202"', "8")]
 )
-def test_java_that_is_too_old(tmp_path, text, found):
+def test_java_that_is_too_old(tmp_path, text, release):
     home = fake_java(tmp_path, text)
     assert start(JAVA_HOME=str(home)).endswith(
-        f"EngineError: Spark cannot be started: {home}/bin/java is Java {found}; expected Java 17 or newer. Install "
+        f"EngineError: Spark cannot be started: {home}/bin/java is Java {release}; expected Java 17 or newer. Install "
         "it, and let JAVA_HOME name its folder."
     )
 

@@ -251,7 +251,7 @@ class TestReadWhileWritten:
             str(engine_error(raised.value)),
         )
 
-    def test_a_part_erased_before_it_is_opened_is_not_looked_for(self, tmp_path, monkeypatch):
+    def test_a_manifest_without_its_part_is_read_again(self, tmp_path, monkeypatch):
         add_to_store(table(SOME), tmp_path / "store")
         older = store._parse_manifest(tmp_path / "store")
         erase_users_from_store(tmp_path / "store", ["ann"])
@@ -260,7 +260,7 @@ class TestReadWhileWritten:
         monkeypatch.setattr(store, "_parse_manifest", lambda folder: next(manifests, None) or parse(folder))
         assert read_manifest(tmp_path / "store").parts[0].name == "part-00000.1"
 
-    def test_a_part_erased_while_it_is_opened_is_not_damage(self, tmp_path, monkeypatch):
+    def test_a_part_erased_meanwhile_is_not_damage(self, tmp_path, monkeypatch):
         add_to_store(table(SOME), tmp_path / "store")
         read = store._read
 
