@@ -286,12 +286,12 @@ class TestEnginesThatAreNone:
         ):
             open_engine("dask")
 
-    @pytest.mark.parametrize("url", ["postgress://me:secret@place/base", "postgress://place/base?password=secret"])
+    @pytest.mark.parametrize("url", ["postgre://me:secret@place/base", "postgre://place/base?password=secret"])
     def test_unknown_url_scheme_is_rejected(self, url):
         with pytest.raises(EngineError) as raised:
             open_engine(url)
         assert str(raised.value).startswith(
-            "'postgress://place/base' is not a valid engine (did you mean 'postgres'?); expected duckdb, spark, or "
+            "'postgre://place/base' is not a valid engine (did you mean 'postgres'?); expected duckdb, spark, or "
         )
         assert "secret" not in str(raised.value)
 
