@@ -30,7 +30,7 @@ from features.aggregates.windows import (
 from features.catalogue.credible_wording import (
     NEVER,
     SILENCE,
-    WHY_FEWER,
+    WHY_SOME_FEWER,
     describe_attention,
     describe_delay,
     describe_established,
@@ -39,7 +39,6 @@ from features.catalogue.credible_wording import (
     describe_recent_weight,
     describe_silence,
     describe_since,
-    describe_without_established,
     members_sentence,
     posts_sentence,
     rate_sentence,
@@ -78,14 +77,14 @@ def _uncounted(days: int) -> list[Feature]:
             f"uncounted_new_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as few established people "
             "respond to them",
-            uncounted_sentence(days, WHY_FEWER["new"].replace("to them", "to some of them")),
+            uncounted_sentence(days, WHY_SOME_FEWER["new"]),
             lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
         excluded_weight(
             f"uncounted_exchange_{days}d",
             f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
             "them as well",
-            uncounted_sentence(days, WHY_FEWER["exchange"].replace("to them", "to some of them")),
+            uncounted_sentence(days, WHY_SOME_FEWER["exchange"]),
             lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
         ),
     ]
@@ -337,7 +336,7 @@ FEATURES = [
         WITHOUT_ESTABLISHED,
         "days since somebody last responded whose weight is half of an established person's or more, within the last "
         "365 days, beyond the first 28; unknown people count as established",
-        describe_without_established,
+        describe_silence,
         lambda responders: _beyond_month(_since_established(responders)),
         family="cadence",
         unit="days",

@@ -5,6 +5,7 @@ import math
 from features.aggregates.windows import LOOKBACK_DAYS, PERIODS
 from features.catalogue.responder_rate import FEW, MONTH_DAYS, ResponderRate
 from features.catalogue.wording import (
+    LEAST_SHOWN,
     WHOLE_FROM,
     Row,
     Sentence,
@@ -30,6 +31,10 @@ NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
     "exchange": "this user responds to them as well",
+}
+WHY_SOME_FEWER = {
+    "new": "some of them are people to whom hardly any established member responds",
+    "exchange": "this user responds to some of them as well",
 }
 
 
@@ -120,7 +125,7 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    return f"Responses, with older ones counting less (half after four weeks), come to {members(value)}."
+    return f"Responses fade to half in four weeks and are now worth {members(value)}."
 
 
 def posts_sentence(days: int, text: str = "{posts} drew reactions that count {when}.") -> Sentence:
@@ -130,8 +135,10 @@ def posts_sentence(days: int, text: str = "{posts} drew reactions that count {wh
         since = when(days, row)
         if not value:
             return _none_counts(row) or f"No post drew reactions that count {since}."
+        if value < LEAST_SHOWN:
+            return f"Posts drew almost no reactions that count {since}."
         if value < WHOLE_FROM:
-            return f"Reactions to posts {since} count as {amount(value, 'post')}."
+            return f"Posts drew only reactions that count in part {since}, together as {amount(value, 'post')}."
         return text.format(posts=f"About {count_of(value, 'post')}", when=since)
 
     return sentence
@@ -156,28 +163,24 @@ def describe_delay(value: float | None, _: Row) -> str:
 
 def describe_periods(value: float | None, row: Row) -> str:
     """Say in how many periods anybody responded, where the row shows it, and what these count as."""
+    who = "no" if value_of(row, RESPONSE_PERIODS) == 1 else "not always an"
+    return _describe_periods(value, row, f", but {who} established member;")
+
+
+def describe_periods_of_people(value: float | None, row: Row) -> str:
+    """Say the same of periods that count no more often than different people responded."""
+    return _describe_periods(value, row, "; by how many people did and how established they are,")
+
+
+def _describe_periods(value: float | None, row: Row, why_in_part: str) -> str:
     full = _describe_full_periods(value, row)
     if full or not value:
         return full
     weight, count = amount(value, "period"), value_of(row, RESPONSE_PERIODS)
     if count is None:
         return f"The responses of {PERIODS_IN_WORDS} count as {weight}."
-    who = (
-        "but no established member; this counts" if count == 1 else "but not always an established member; these count"
-    )
-    return f"{_in_periods(count, _periods_observed(row), row)} somebody responded, {who} as {weight}."
-
-
-def describe_periods_of_people(value: float | None, row: Row) -> str:
-    """Say the same of periods that count no more often than different people responded."""
-    full = _describe_full_periods(value, row)
-    if full or not value:
-        return full
-    weight, count = amount(value, "period"), value_of(row, RESPONSE_PERIODS)
-    why = "what counts is how many people responded and how established they are"
-    if count is None:
-        return f"The responses of {PERIODS_IN_WORDS} count as {weight}; {why}."
-    return f"{_in_periods(count, _periods_observed(row), row)} somebody responded, which counts as {weight}; {why}."
+    these = "this counts" if count == 1 else "these count"
+    return f"{_in_periods(count, _periods_observed(row), row)} somebody responded{why_in_part} {these} as {weight}."
 
 
 def _describe_full_periods(value: float | None, row: Row) -> str:
@@ -222,28 +225,21 @@ def _somebody(row: Row) -> str:
     """Return who responded of those who count half or more; unknown beyond 90 days is whether they were known."""
     if _only_anonymous(row):
         return "Somebody anonymous"
-    anonymous = "" if value_of(row, "unknown_share_90d") == 0 else " anonymous, or"
-    return f"Somebody{anonymous} with at least half the standing of an established member{',' if anonymous else ''}"
+    return f"Somebody {'' if value_of(row, 'unknown_share_90d') == 0 else 'anonymous or '}at least half established"
 
 
 def describe_established(value: float | None, row: Row) -> str:
     """Say when somebody at least half established last responded."""
     if value is None:
-        nobody = "Nobody with at least half the standing of an established member responded"
-        return _none_counts(row) or f"{nobody} {when(LOOKBACK_DAYS, row)}."
+        return _none_counts(row) or f"Nobody at least half established responded {when(LOOKBACK_DAYS, row)}."
     return f"{_somebody(row)} last responded {ago(value)}."
 
 
-def describe_without_established(value: float | None, row: Row) -> str:
-    """Say the same of days beyond the first 28."""
-    if value is None or value > 0:
-        return describe_established(None if value is None else value + MONTH_DAYS, row)
-    return f"{_somebody(row)} responded {when(MONTH_DAYS, row)}."
-
-
 def describe_silence(value: float | None, row: Row) -> str:
-    """Say the same where `NEVER` stands for nobody."""
-    return describe_without_established(None if value is None or value >= NEVER else value, row)
+    """Say the same of days beyond the first 28, where `NEVER` or None stands for nobody."""
+    if value == 0:
+        return f"{_somebody(row)} responded {when(MONTH_DAYS, row)}."
+    return describe_established(None if value is None or value >= NEVER else value + MONTH_DAYS, row)
 
 
 def describe_since(value: float | None, _: Row) -> str:

@@ -10,6 +10,7 @@ NOT_KNOWN = "Not known."
 YEAR_DAYS, LEAP_YEAR_DAYS, YEARS_FROM = 365, 365.25, 1_097
 WHOLE_POINTS = 9.95  # from which on points are rounded to whole numbers
 WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
+LEAST_SHOWN = 0.05  # of weighted counts with a decimal
 
 
 def value_of(row: Row, name: str) -> float | None:
@@ -63,7 +64,7 @@ def amount(value: float, noun: str) -> str:
     """Return a weighted count: `about 12 posts`, `0.2 of a post`, `less than 0.1 of a post`."""
     if value >= WHOLE_FROM:
         return f"about {count_of(value, noun)}"
-    part = f"{value:.1f}" if value >= 0.05 else "less than 0.1"
+    part = f"{value:.1f}" if value >= LEAST_SHOWN else "less than 0.1"
     return f"{part} of {'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 

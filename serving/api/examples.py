@@ -14,10 +14,20 @@ from serving.selections.select import THEOREMS
 from serving.snapshots.cursor import Cursor, encode_cursor
 from serving.snapshots.facts import Fact, FactRow, label
 from serving.snapshots.query import PageToken, SearchQuery
-from serving.snapshots.story import TITLES, Topic, describe_expectation, describe_spread, rank, standing
+from serving.snapshots.story import (
+    TITLES,
+    Topic,
+    describe_expectation,
+    describe_factor,
+    describe_spread,
+    rank,
+    standing,
+    start,
+)
 from training.explanation.possible_changes import ASSOCIATION, COUNTS, possible_changes
 from training.explanation.reasons import describe_evidence
 from training.model.baseline import Baseline
+from training.model.intervals import Interval
 from training.model.scale import Scale
 from training.prohibited_uses import PROHIBITED_USES
 from training.selection.coverage import GREEDY
@@ -96,15 +106,17 @@ EXPLANATION = {
         _section(
             "score",
             standing("ann", 48.71, NEWEST["as_of"]),
-            rank(0.974, 30.0, AVERAGE, "all", 48.71),
-            describe_expectation(41.5, 28, SCALE, False),
+            rank(0.974, AVERAGE, "all", 48.71),
+            start(30.0, AVERAGE, "all"),
+            describe_expectation(41.5, 28, False),
+            *describe_factor(41.5, SCALE),
         ),
         _section("for", COUNTED.pointed),
         _section("against", AWAY.pointed),
         _section(
             "evidence",
             describe_evidence("strong", {"engagers_365d": 312.0}),
-            describe_spread(24, 66, 0.9, 28, SCALE),
+            describe_spread(Interval(24, 66, 0.9), 28, SCALE),
         ),
         _section("change", RESPONSES["sentence"]),
     ],

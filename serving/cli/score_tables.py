@@ -1,6 +1,6 @@
 """Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,21 +12,19 @@ if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, PastScore
     from serving.snapshots.explanation import Explanation
-    from serving.snapshots.story import Section
 
 SCORED = "scored"
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
-    """Print the story of a score, then its ledger; with `plain`, the story alone, a paragraph a section.
+    """Print the story of a score, then its ledger; with `plain`, the story in brief alone.
 
-    Where evidence is insufficient, there is no ledger. A plain story omits what does not count in full, so that it
-    stays short enough to be read out.
+    Where evidence is insufficient, there is no ledger. A plain story has ten lines, at 80 characters a line.
     """
     if plain:
-        for number, paragraph in enumerate(_paragraphs(explanation.story)):
-            if number:
-                print_text("")
+        from serving.snapshots.brief import brief
+
+        for paragraph in brief(explanation):
             print_text(paragraph)
         return
     for section in explanation.story:
@@ -37,12 +35,6 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
     print_text(f"Model version {explanation.model_version}{'' if explanation.released else ', not released'}.")
     print_text("")
     ledger_table(explanation)
-
-
-def _paragraphs(story: "Iterable[Section]") -> Iterator[str]:
-    for section in story:
-        if section.topic != "not_counted":
-            yield f"{f'{section.title}: ' if section.title else ''}{' '.join(section.sentences)}"
 
 
 def ledger_table(explanation: "Explanation") -> None:

@@ -101,10 +101,7 @@ class UserView:
     @property
     def main_facts(self) -> tuple[Fact, ...]:
         """The facts that are reasons, with points as in the waterfall."""
-        if self.explanation is None:
-            return ()
-        reasons = {reason.sentence for reason in self.explanation.reasons}
-        return tuple(fact for fact in self.explanation.facts if fact.sentence in reasons)
+        return self.explanation.main_facts if self.explanation else ()
 
     def sentences(self, topic: Topic) -> tuple[str, ...]:
         """Return the sentences of a section of the score's story; empty without an explanation."""

@@ -6,21 +6,22 @@ from typing import Literal, TypedDict
 
 from typing_extensions import TypeAliasType
 
-from features.catalogue.wording import points_of
 from features.utc import UtcText
-from serving.snapshots.facts import Fact, facts_of, main_facts
+from serving.snapshots.facts import Fact, facts_of
 from serving.snapshots.story import (
     Section,
     Topic,
     describe_expectation,
+    describe_factor,
     describe_spread,
     rank,
     remainder,
     standing,
+    start,
     story,
 )
 from training.explanation.ledger import Discount, Ledger, ledger
-from training.explanation.possible_changes import AND_END, DIFFERS, UNDONE, PossibleChange, days_away
+from training.explanation.possible_changes import PossibleChange, days_away
 from training.explanation.reasons import (
     INSUFFICIENT,
     Line,
@@ -84,7 +85,8 @@ class Explanation:
     clipping : `score - unclipped`
     families : the sums of the lines' points by family
     lines : one per feature, by points, largest first
-    facts : the same by fact, strongest first, with points that add up to the score as printed
+    facts : those of the reasons, strongest first, and last all others together; their points add up to the score as
+        printed
     story : what to read, in this order: what the score is and means, what raises and lowers it most, what everything
         else adds, what does not count in full, how sure it is, what would change it, and what the words mean
     reasons_for, reasons_against : the three strongest facts of half a point or more, and all of a point, strongest
@@ -130,6 +132,11 @@ class Explanation:
     missing: str | None
 
     @property
+    def main_facts(self) -> tuple[Fact, ...]:
+        """The facts that make the reasons, strongest first; none with too little evidence."""
+        return () if self.missing is not None else tuple(fact for fact in self.facts if fact.is_distinct)
+
+    @property
     def clipped(self) -> float:
         """The points that the ends of the scale add, of figures that add up as printed."""
         return round(round(self.score, 1) - round(self.base, 1) - sum(fact.points for fact in self.facts), 1)
@@ -156,7 +163,7 @@ def explanation(
     parts = ledger(bundle, row, baseline)
     merged = facts_of(parts, row)
     unscored = score["status"] == INSUFFICIENT
-    main = [] if unscored else main_facts(merged)
+    main = [] if unscored else [fact for fact in merged if fact.is_distinct]
     pro, contra = ([fact for fact in main if sign * fact.points > 0] for sign in (+1, -1))
     held_back, changes = ((), ()) if unscored else (parts.held_back, parts.possible_changes)
     sentences: dict[Topic, Sequence[str]] = {
@@ -164,7 +171,7 @@ def explanation(
         "against": [fact.pointed for fact in contra],
         "rest": [] if unscored else _rest(parts, merged, main),
         "not_counted": [discount.sentence for discount in held_back],
-        "change": [_compared(change, contra, parts) for change in changes],
+        "change": [change.sentence for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
     line_of = {line.feature: line for outer in parts.lines for line in (outer, *outer.parts)}
@@ -214,15 +221,6 @@ def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[s
     return remainder(total - shown, round(parts.base, 1) + total, parts.score)
 
 
-def _compared(change: PossibleChange, contra: Sequence[Fact], parts: Ledger) -> str:
-    """Say what would change a score, and that undoing something gains other points than it costs, if it does."""
-    undone = {UNDONE[kind] for kind in UNDONE if kind == change.kind}
-    costs = sum(-fact.points for fact in contra if undone.intersection(fact.features))
-    if not costs or f"about {points_of(costs)} higher" in change.sentence:
-        return change.sentence
-    return f"{change.sentence} {DIFFERS.format(cost=costs, end=AND_END if parts.unclipped < 0 else '')}"
-
-
 def _frame(
     bundle: Bundle, row: FeatureRow, score: ScoreRow, parts: Ledger, baseline: Baseline, users_below: float
 ) -> dict[Topic, Sequence[str]]:
@@ -232,8 +230,10 @@ def _frame(
     return {
         "score": [
             standing(score["user"], score["score"], score["as_of"]),
-            rank(users_below, parts.base, baseline, score["scope"], score["score"], days_away(row) > 0),
+            rank(users_below, baseline, score["scope"], score["score"], days_away(row) > 0),
+            start(parts.base, baseline, score["scope"]),
             expectation(score, bundle),
+            *describe_factor(score["expected_audience"], bundle.scale),
         ],
         "evidence": [spread(score, bundle), describe_evidence(score["evidence"], row)],
     }
@@ -241,11 +241,9 @@ def _frame(
 
 def expectation(score: ScoreRow, bundle: Bundle) -> str:
     """Say how many people a score stands for, as `describe_expectation` does."""
-    return describe_expectation(
-        score["expected_audience"], score["horizon_days"], bundle.scale, bundle.label == CREDIBLE_ENGAGERS
-    )
+    return describe_expectation(score["expected_audience"], score["horizon_days"], bundle.label == CREDIBLE_ENGAGERS)
 
 
 def spread(score: ScoreRow, bundle: Bundle) -> str:
     """Say how far users like this one differ, as `describe_spread` does."""
-    return describe_spread(score["low"], score["high"], score["level"], score["horizon_days"], bundle.scale)
+    return describe_spread(interval(score), score["horizon_days"], bundle.scale)

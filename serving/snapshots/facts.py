@@ -14,7 +14,7 @@ from features.catalogue.credible import WITHOUT_ESTABLISHED
 from features.catalogue.credible_wording import LATELY, NEVER, SILENCE
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
-from features.catalogue.wording import WHOLE_FROM, count_of, pointed, rounded_to_sum
+from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of, pointed, rounded_to_sum
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.possible_changes import POSTS
@@ -28,8 +28,11 @@ PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
 PRECISE_BELOW = 99.95  # averages have a decimal
+COUNTED_PERIODS = re.compile(r"^In (?=\d)")
 END_OF_CLAUSE = re.compile(r"; |, because |\.$")
 ACTIVE = "active"
+OTHERS = "other_facts"  # the fact of all that make no reason
+REST = "Other facts, and what facts do together"
 ENDS = "Scores end at 0 and at 100"
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
@@ -64,7 +67,7 @@ class Fact:
     points : rounded to a tenth
     features : the names of the features behind it
     rows : of the table; their points add up to the fact's
-    is_distinct : whether it says what neither all active users share nor another fact says
+    is_distinct : whether it is one fact, not all others together
 
     """
 
@@ -81,11 +84,14 @@ class Fact:
 
 
 def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
-    """Return the facts of a ledger, strongest first."""
+    """Return the facts that make the reasons, strongest first, and last all others together."""
     merged = facts(_comparable(parts.lines, row))
-    exact = [*(line.points for line in merged), parts.clipping]
+    main = main_lines(merged, row)
+    others = [line for line in merged if not any(line is other for other in main)]
+    lines = [*main, _sum_up(others)] if others else main
+    exact = [*(line.points for line in lines), parts.clipping]
     points = rounded_to_sum(exact, round(parts.score, 1) - round(parts.base, 1))
-    return tuple(_fact(line, rounded, row) for line, rounded in zip(merged, points, strict=False))
+    return tuple(_fact(line, rounded, row) for line, rounded in zip(lines, points, strict=False))
 
 
 def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
@@ -97,18 +103,34 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
     return [replace(line, typical=None) if line.feature == LATELY else line for line in lines]
 
 
-def main_facts(merged: Sequence[Fact]) -> list[Fact]:
-    """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point.
-
-    That a user is active is none: all whom the points are relative to are. Nor is how many people responded, whoever
-    they are: the facts of those who count say so.
-    """
-    possible = (fact for fact in merged if fact.is_distinct)
+def main_lines(merged: Sequence[Line], row: FeatureRow) -> list[Line]:
+    """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
+    possible = (line for line in merged if _is_reason(line, row))
     return [
-        fact
-        for rank, fact in enumerate(possible)
-        if abs(fact.points) >= (LEAST_POINTS if rank < MOST_REASONS else ALWAYS_SHOWN)
+        line
+        for rank, line in enumerate(possible)
+        if abs(line.points) >= (LEAST_POINTS if rank < MOST_REASONS else ALWAYS_SHOWN)
     ]
+
+
+def _is_reason(line: Line, row: FeatureRow) -> bool:
+    """Return whether a fact can be a reason.
+
+    That a user is active and repeats few posts is none: nearly all whom the points are relative to do so. Nor is how
+    many people responded, whoever they are: the facts of those who count say so. Nor is it one against a newcomer that
+    there were not more periods.
+    """
+    if line.feature in (ABSENT, EXCESS_REPETITIONS):
+        return bool(line.value)
+    if line.feature in PERIODS and line.points < 0 and line.value and row[AGE] < PERIODS_DAYS:
+        return line.value < math.ceil(row[AGE] / MONTH_DAYS) - LEAST_SHOWN
+    return line.feature != ANYBODY
+
+
+def _sum_up(others: Sequence[Line]) -> Line:
+    parts = tuple(part for line in others for part in line.parts or (line,))
+    sentence, points = " ".join(line.sentence for line in others), sum(line.points for line in others)
+    return Line(OTHERS, parts[0].family, None, points, sentence, parts=parts)
 
 
 def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
@@ -121,19 +143,19 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
         leading, text = _leading(group), group[0].sentence
         average = _typical(leading, row)
         rows.append(FactRow(label(leading.feature), _value(group[0], row), average, total))
-        sentence = sentence.replace(text, _with_average(_with_only(text, leading, row), leading.feature, average, row))
+        sentence = sentence.replace(text, _with_comparison(text, leading, average, row))
     return Fact(
         sentence=sentence,
         points=points,
         features=tuple(part.feature for part in line.parts or (line,)),
         rows=tuple(rows),
-        is_distinct=line.feature != ANYBODY and (line.feature != ABSENT or bool(line.value)),
+        is_distinct=line.feature != OTHERS,
     )
 
 
 def _by_sentence(line: Line) -> list[list[Line]]:
     """Return the lines of a fact, those that say the same together."""
-    if line.feature == ANYBODY or not line.parts:
+    if line.feature == OTHERS or not line.parts:
         return [[line]]
     groups: dict[str, list[Line]] = {}
     for part in line.parts:
@@ -141,13 +163,12 @@ def _by_sentence(line: Line) -> list[list[Line]]:
     return list(groups.values())
 
 
-def _with_only(sentence: str, line: Line, row: FeatureRow) -> str:
-    """Say of periods that lower a score that they are "only" so many, or that the user had no more."""
-    if line.feature not in PERIODS or line.points >= 0 or not line.value:
-        return sentence
-    if row[AGE] < PERIODS_DAYS and line.value > math.ceil(row[AGE] / MONTH_DAYS) - 0.05:
-        return f"{sentence.removesuffix('.')}; no more were possible so far."
-    return sentence.replace("In ", "In only ", 1)
+def _with_comparison(sentence: str, line: Line, figure: str, row: FeatureRow) -> str:
+    """Add what gives about the average; fewer periods than it are "only" so many."""
+    if not figure or line.feature not in PERIODS:
+        return _with_average(sentence, line.feature, figure, row)
+    some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
+    return f"{some.removesuffix('.')} (average: {figure})."
 
 
 def _with_average(sentence: str, feature: str, figure: str, row: FeatureRow) -> str:
@@ -187,10 +208,8 @@ def _value(line: Line, row: FeatureRow) -> str:
         return ""
     if line.value is None:
         return "none"
-    if line.feature == ABSENT and not line.value:
-        return ACTIVE
     amount = AMOUNTS[line.feature](line.value, row)
-    return "under 0.1" if 0 < amount < 0.05 else _shown(line.feature, _rounded(amount))
+    return "under 0.1" if 0 < amount < LEAST_SHOWN else _shown(line.feature, _rounded(amount))
 
 
 def label(feature: str) -> str:
@@ -213,8 +232,6 @@ def _shown(feature: str, amount: float) -> str:
         return "never"
     if feature in SILENT and amount <= MONTH_DAYS:
         return f"under {MONTH_DAYS}"
-    if feature == EXCESS_REPETITIONS and amount <= FREE_REPETITIONS:
-        return f"{FREE_REPETITIONS} or fewer"
     return f"{amount:,.1f}".removesuffix(".0") if amount < PRECISE_BELOW else f"{amount:,.0f}"
 
 
@@ -243,15 +260,15 @@ LABELS = {
     TENURE: "Days since the first activity",
     ABSENT: "Days since the last activity",
     EXCESS_REPETITIONS: "Repeated posts",
-    ANYBODY: "People who responded, whoever they are",
+    OTHERS: REST,
 }
 AMOUNTS: dict[str, Amount] = {
     **{name: partial(_responders, rate) for name, rate in RATES.items()},
-    **dict.fromkeys((LATELY, POSTS, *PERIODS, ANYBODY), _itself),
+    **dict.fromkeys((LATELY, POSTS, *PERIODS), _itself),
     **dict.fromkeys(SILENT, _silence),
     TENURE: _days,
     ABSENT: lambda days, row: _days(row.get(SINCE, days), row),
     EXCESS_REPETITIONS: lambda excess, _: excess + FREE_REPETITIONS,
 }
 DAYS = {*SILENT, TENURE}
-WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS, ANYBODY}
+WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}

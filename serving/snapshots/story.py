@@ -1,13 +1,16 @@
 """The story of a score: its sections in the order in which to read them, each a few sentences."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from features.catalogue.wording import count_of, people
+from features.catalogue.wording import count_of, people, pointed
 from features.events.scopes import ALL
+from serving.snapshots.facts import REST
 from training.model.baseline import Baseline
+from training.model.intervals import Interval
 from training.model.scale import Scale
 
 Topic = Literal["score", "for", "against", "rest", "not_counted", "evidence", "change", "words"]
@@ -21,17 +24,18 @@ TITLES: dict[Topic, str] = {
     "evidence": "How sure it is",
     "change": "What would change it, by the model's estimate",
 }
+APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?) ago")
 NOT_ACTIVE = " (this user is not one of them)"
 PERSON = 0.9  # people, about one
-REACTIONS = "a reply, like, follow, dislike and so on"
+ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
 ESTABLISHED = (
-    "A response (reply, mention, like, repost or quote) counts in full if it comes from an established member: "
+    "A response counts in full if it comes from an established member: "
     "somebody to whom several long-standing users respond, directly or through others. From anybody else, or if this "
     "user responds to them as well, it counts in part, or not at all."
 )
-ANONYMOUS = "Anonymous responses, such as votes, count in full but add no person."
+ANONYMOUS = "Anonymous responses, such as votes, count for posts and dates, not as people."
 # Words that need an explanation, by a part of the texts that use them.
-WORDS = {"respon": ESTABLISHED, "nonymous": ANONYMOUS}
+WORDS = {"in the next": ENGAGING, "respon": ESTABLISHED, "nonymous": ANONYMOUS}
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,21 @@ def story(sentences: dict[Topic, Sequence[str]], lowered: bool = False) -> tuple
     order = list(TITLES)
     if lowered:
         order[2:4] = "against", "for"
-    return tuple(Section(topic, TITLES[topic], tuple(texts[topic])) for topic in order if texts.get(topic))
+    shorten = time_named_once()
+    return tuple(
+        Section(topic, TITLES[topic], tuple(map(shorten, texts[topic]))) for topic in order if texts.get(topic)
+    )
+
+
+def time_named_once() -> Callable[[str], str]:
+    """Return a function that says of a newcomer's time what it is in the first text, and "in this time" later."""
+    named: list[str] = []
+
+    def name(match: re.Match[str]) -> str:
+        named.append(match[0])
+        return match[0] if len(named) == 1 else "in this time"
+
+    return lambda text: APPEARED.sub(name, text)
 
 
 def standing(user: str, score: float, as_of: str) -> str:
@@ -70,24 +88,32 @@ def standing(user: str, score: float, as_of: str) -> str:
     return f"{user} has an influence score of {score:.1f} out of 100, as of {as_of[:10]}."
 
 
-def rank(below: float, base: float, baseline: Baseline, scope: str, score: float, is_absent: bool = False) -> str:
-    """Say how many of the active users have a lower score, and what their average is.
+def rank(below: float, baseline: Baseline, scope: str, score: float, is_absent: bool = False) -> str:
+    """Say how many of the active users have a lower score.
 
     Parameters
     ----------
     below : the share with a lower score, 0 to 1
-    base : the points of the baseline
     baseline : of active users; where it is not of the scope, or does not hold their scores, `below` is of all users
     scope : the part of the activity
     score : the user's
     is_absent : whether the user is none of the active ones
 
     """
-    if baseline.scope == scope and baseline.median is not None:
+    if _is_of(baseline, scope):
         compared = _compared(below, f"the {baseline.population}", score).removesuffix(".")
-        return f"{compared}{NOT_ACTIVE if is_absent else ''}. The points below start from their average, {base:.1f}."
-    everybody = "all users" if scope == ALL else f"all users of {scope}"
-    return f"{_compared(below, everybody, score)} The points below start from {baseline.description}: {base:.1f}."
+        return f"{compared}{NOT_ACTIVE if is_absent else ''}."
+    return _compared(below, "all users" if scope == ALL else f"all users of {scope}", score)
+
+
+def start(base: float, baseline: Baseline, scope: str) -> str:
+    """Say which average the points start from: that of the users of `rank`, where the baseline is of them."""
+    average = f"their average, {base:.1f}" if _is_of(baseline, scope) else f"{baseline.description}: {base:.1f}"
+    return f"The points below start from {average}."
+
+
+def _is_of(baseline: Baseline, scope: str) -> bool:
+    return baseline.scope == scope and baseline.median is not None
 
 
 def _compared(below: float, users: str, score: float) -> str:
@@ -102,7 +128,7 @@ def _compared(below: float, users: str, score: float) -> str:
     return f"That is higher than {share}{users}."
 
 
-def describe_expectation(expected: float, days: int, scale: Scale, credible: bool) -> str:
+def describe_expectation(expected: float, days: int, credible: bool) -> str:
     """Say how many people a score stands for; where that is less than one, how many such users anybody engages with.
 
     The chance that anybody engages is at most the expected number of people, whatever its distribution.
@@ -111,43 +137,55 @@ def describe_expectation(expected: float, days: int, scale: Scale, credible: boo
     ----------
     expected : people
     days : the horizon
-    scale : from people to points
     credible : whether people are counted by how credible they are
 
     """
-    more = f"10 points more mean {scale.factor_per_10_points:.1f} times the people."
     if expected >= PERSON:
         counted = ", counted as established members" if credible else ""
-        who = count_of(expected, "person is", "different people are")
-        return (
-            f"It means that about {who} expected to engage with this user ({REACTIONS}) in the next {days} "
-            f"days{counted}. {more}"
-        )
+        who = count_of(expected, "person is", "people are")
+        return f"About {who} expected to engage with this user in the next {days} days{counted}."
+    return f"At most {chance(expected)} users with similar figures will see anybody engage in the next {days} days."
+
+
+def describe_factor(expected: float, scale: Scale) -> list[str]:
+    """Say how many times the people ten points more stand for, after a number of people."""
+    return [f"10 points more mean {scale.factor_per_10_points:.1f} times the people."] if expected >= PERSON else []
+
+
+def describe_spread(interval: Interval, days: int, scale: Scale) -> str:
+    """Say with how many people engaging most users end who are like this one, and how many points these are."""
+    ends = dict.fromkeys(f"{scale.points_of_people(end):.0f}" for end in (interval.low, interval.high))
+    stated = f" ({' to '.join(ends)} points)" if interval.high else ""
+    engage = "engages" if interval.high <= 1 else "engage"
     return (
-        f"It means that of users with similar figures at most {chance(expected)} will hear from anybody ({REACTIONS}) "
-        f"in the next {days} days. {more}"
+        f"For {_most(interval.level)} users with similar figures, {_between(interval)} {engage} in the next {days} "
+        f"days{stated}."
     )
 
 
-def describe_spread(low: int, high: int, level: float, days: int, scale: Scale) -> str:
-    """Say with how many people engaging most users end who are like this one."""
+def describe_spread_briefly(interval: Interval) -> str:
+    """Say the same after `describe_expectation`."""
+    return f"For {_most(interval.level)} such users it is {_between(interval)}."
+
+
+def _most(level: float) -> str:
     tenths = 10 * level
-    share = f"{tenths:.0f} in 10" if abs(tenths - round(tenths)) < 1e-9 else f"{level:.0%} of"
-    for_most = f"For {share} users with similar figures, {{who}} in the next {days} days"
+    return f"{tenths:.0f} in 10" if abs(tenths - round(tenths)) < 1e-9 else f"{level:.0%} of"
+
+
+def _between(interval: Interval) -> str:
+    low, high = interval.low, interval.high
     if high == 0:
-        return f"{for_most.format(who='nobody engages')}."
-    ends = [round(scale.points_of_people(end)) for end in (low, high)]
-    who = f"{people(high) if low == high else f'between {low:,} and {people(high)}'} engage"
-    if high == 1:
-        who = "1 person engages" if low else "nobody or 1 person engages"
-    stated = f"{ends[0]}" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-    return f"{for_most.format(who=who)} ({stated} points)."
+        return "nobody"
+    if low == high:
+        return people(high)
+    return "nobody or 1 person" if high == 1 else f"{low:,} to {people(high)}"
 
 
 def remainder(points: float, unclipped: float, score: float) -> list[str]:
     """Say what all facts add together that are no reasons, and what the ends of the scale do; rounded figures."""
     ends = f" This makes {unclipped:.1f}, but scores end at {score:.0f}." if abs(unclipped - score) >= 0.05 else ""
-    return [f"All other facts together: {points:+.1f} points.{ends}"] if abs(points) >= 0.05 or ends else []
+    return [f"{pointed(REST, points)}{ends}"] if abs(points) >= 0.05 or ends else []
 
 
 def expectations(before: float, after: float) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible_wording import WHY_FEWER, YEAR, reasons_for_fewer
+from features.catalogue.credible_wording import WHY_FEWER, WHY_SOME_FEWER, YEAR, reasons_for_fewer
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
 from features.catalogue.wording import people, points_of, value_of, when
@@ -132,7 +132,7 @@ def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount,
     ]
     kinds.sort(key=lambda kind: -points[kind])
     return tuple(
-        Discount(kind, row[DISCOUNT_FEATURES[kind]], points[kind], f"{clause}; {_would_add(points[kind])}.")
+        Discount(kind, row[DISCOUNT_FEATURES[kind]], points[kind], f"{clause}{_would_add(points[kind])}")
         for kind, clause in zip(kinds, _why_fewer(row, [(kind, fewer[kind]) for kind in kinds]), strict=True)
     )
 
@@ -141,17 +141,17 @@ def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
     """Say by how many fewer people those count who responded, and why, for each reason."""
     count = value_of(row, PEOPLE)
     if count == 1:
-        return [f"The person who responded does not count in full because {WHY_FEWER[kind]}" for kind, _ in fewer]
+        part = " in full" if value_of(row, YEAR) else ""
+        return [f"The person who responded does not count{part} because {WHY_FEWER[kind]}" for kind, _ in fewer]
     who = "The people who responded" if count is None else f"The {people(count)} who responded"
-    some = {kind: WHY_FEWER[kind].replace("them", "some of them") for kind, _ in fewer}
     return [
-        f"{'They' if k else who} count as {number} fewer because {some[kind]}" for k, (kind, number) in enumerate(fewer)
+        f"{'They' if k else who} count as {number} fewer because {WHY_SOME_FEWER[kind]}"
+        for k, (kind, number) in enumerate(fewer)
     ]
 
 
 def _would_add(points: float) -> str:
-    amount = f"about {points_of(points)}" if points >= LEAST_POINTS else f"less than {LEAST_POINTS} points"
-    return f"counted in full, they would add {amount}"
+    return f"; counted in full, they would add about {points_of(points)}." if points >= LEAST_POINTS else "."
 
 
 @dataclass(frozen=True)

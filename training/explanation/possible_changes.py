@@ -28,14 +28,11 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-DIFFERS = "(Not {cost:.1f} as above: what one fact is worth depends on the others{end}.)"
-AND_END = ", and scores end at 0"
 STAYING: dict[OwnKind, str] = {
     "activity": "Even without such activity",
     "repetition": "Even if the repeats go on",
     "posts": "Even with as many posts",
 }
-UNDONE: dict[OwnKind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
 
@@ -155,19 +152,14 @@ def _absence(days: float, points: float) -> PossibleChange:
 
 def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     sentence = {
-        "activity": "As soon as this user does anything again, such as posting or voting, the score would be about "
-        "{points} higher, at about {after}.",
-        "repetition": "Without further repeats the score would be about {points} higher, at about {after}, after "
-        "90 days at the latest.",
+        "activity": "As soon as this user does anything again, such as posting or voting, the score would be {after}.",
+        "repetition": "Once the repeats stop, the score would be {after}, after 90 days at the latest.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
-        "the score would be about {points} higher, at about {after}.",
+        "the score would be {after}.",
     }[kind]
-    digits = 0 if points >= WHOLE_POINTS else 1
-    after = round(score + points, digits)
-    gain = after - round(score, 1) if digits else points  # small ones add up as printed
-    return PossibleChange(
-        kind, None, points, sentence.format(points=points_of(gain), after=f"{after:.1f}".removesuffix(".0"))
-    )
+    after = f"{score + points:.{0 if points >= WHOLE_POINTS else 1}f}".removesuffix(".0")
+    stated = f"about {after} instead of {f'{score:.1f}'.removesuffix('.0')}"
+    return PossibleChange(kind, None, points, sentence.format(after=stated))
 
 
 def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someone: bool) -> PossibleChange:

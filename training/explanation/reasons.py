@@ -165,11 +165,9 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
     if grade == INSUFFICIENT:
         return lacking(row)
     engaged, since = _number(row[EVIDENCE_PEOPLE]), when(LOOKBACK_DAYS, row)
-    if engaged:
-        few = "" if grade == STRONG else ", so a few more or fewer change much"
-        return f"The score rests on {_who(engaged, row)} {since}{few}."
-    who = "only anonymous people" if _number(row.get(EVIDENCE_FEATURES[1], math.nan)) else "nobody"
-    return f"The score rests on other users with similar figures, as {who} engaged with this one {since}."
+    if not engaged or value_of(row, YEAR) == 0:
+        return f"The score rests on other users with similar figures: no known person's response has counted {since}."
+    return f"The score rests on {'' if grade == STRONG else 'only '}{_who(engaged, row)} {since}."
 
 
 def _who(engaged: float, row: FeatureRow) -> str:
@@ -177,10 +175,9 @@ def _who(engaged: float, row: FeatureRow) -> str:
     responded = responders(row, value_of(row, YEAR), LOOKBACK_DAYS)
     if responded is None:
         return f"{people(engaged)} who engaged with this user"
-    if round(responded) >= min(engaged, MANY_PEOPLE) or 0.5 <= responded <= engaged < MANY_PEOPLE:
+    if round(responded) >= min(engaged, MANY_PEOPLE) or engaged < MANY_PEOPLE:
         return f"{people(responded)} who responded"
-    some = f"{responded:,.0f}" if responded >= 0.5 else "none"
-    return f"{people(engaged)} who engaged with this user ({some} of them responded)"
+    return f"{people(engaged)} who engaged with this user ({responded:,.0f} of them responded)"
 
 
 def _number(value: float) -> float:

@@ -93,13 +93,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Responses, with older ones counting less (half after four weeks), come to about 100 established members.",
+            "Responses fade to half in four weeks and are now worth about 100 established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Responses, with older ones counting less (half after four weeks), come to about 1 established member.",
+            "Responses fade to half in four weeks and are now worth about 1 established member.",
         ),
         (
             "credible_pace_28d",
@@ -188,15 +188,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_periods_168d",
             1.0,
             {"response_periods_168d": 6.0},
-            "In each of the last six four-week periods somebody responded, which counts as about 1 period; what counts "
-            "is how many people responded and how established they are.",
+            "In each of the last six four-week periods somebody responded; by how many people did and how established "
+            "they are, these count as about 1 period.",
         ),
         (
             "responder_periods_168d",
             0.4,
             {"response_periods_168d": 2.0, "account_age_days": 80.0},
-            "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded, which "
-            "counts as 0.4 of a period; what counts is how many people responded and how established they are.",
+            "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded; by "
+            "how many people did and how established they are, these count as 0.4 of a period.",
         ),
         (
             "responder_periods_168d",
@@ -208,8 +208,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_periods_168d",
             3.6,
             {},
-            "The responses of the last six four-week periods count as about 4 periods; what counts is how many people "
-            "responded and how established they are.",
+            "The responses of the last six four-week periods count as about 4 periods.",
         ),
         ("responder_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
@@ -265,34 +264,31 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             338.0,
             {},
-            "Nobody with at least half the standing of an established member responded in the last year.",
+            "Nobody at least half established responded in the last year.",
         ),
         (
             "days_of_silence",
             0.0,
             {},
-            "Somebody anonymous, or with at least half the standing of an established member, responded in the last 28 "
-            "days.",
+            "Somebody anonymous or at least half established responded in the last 28 days.",
         ),
         (
             "days_of_silence",
             13.5,
             {},
-            "Somebody anonymous, or with at least half the standing of an established member, last responded 41 days "
-            "ago.",
+            "Somebody anonymous or at least half established last responded 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "Nobody with at least half the standing of an established member responded in the last year.",
+            "Nobody at least half established responded in the last year.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "Somebody anonymous, or with at least half the standing of an established member, last responded 3 days "
-            "ago.",
+            "Somebody anonymous or at least half established last responded 3 days ago.",
         ),
         ("credible_posts_90d", 0.0, {}, "No post drew reactions that count in the last 90 days."),
         (
@@ -301,8 +297,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {},
             "About 5 posts drew reactions that count in the last 90 days.",
         ),
-        ("credible_posts_90d", 0.3, {}, "Reactions to posts in the last 90 days count as 0.3 of a post."),
-        ("credible_posts_90d", 0.01, {}, "Reactions to posts in the last 90 days count as less than 0.1 of a post."),
+        (
+            "credible_posts_90d",
+            0.3,
+            {},
+            "Posts drew only reactions that count in part in the last 90 days, together as 0.3 of a post.",
+        ),
+        ("credible_posts_90d", 0.01, {}, "Posts drew almost no reactions that count in the last 90 days."),
         ("credible_posts_90d", 1.2, {}, "About 1 post drew reactions that count in the last 90 days."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
@@ -311,7 +312,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Responses, with older ones counting less (half after four weeks), come to 0.4 of an established member.",
+            "Responses fade to half in four weeks and are now worth 0.4 of an established member.",
         ),
         (
             "responder_rate_365d",
@@ -357,8 +358,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "uncounted_new_365d",
             109.4,
             {},
-            "Those who responded in the last year count as about 109 people fewer than they are, because hardly any "
-            "established member responds to some of them.",
+            "Those who responded in the last year count as about 109 people fewer than they are, because some of them "
+            "are people to whom hardly any established member responds.",
         ),
         (
             "uncounted_exchange_28d",
@@ -430,13 +431,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "repetitions_beyond_10_90d",
             61.0,
             {"created_90d": 75.0},
-            "71 of 75 posts in the last 90 days repeat an earlier one of this user; 10 repeats would cost nothing.",
+            "71 of 75 posts in the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
         ),
         (
             "repetitions_beyond_10_90d",
             1.0,
             {},
-            "11 posts in the last 90 days repeat an earlier one of this user; 10 repeats would cost nothing.",
+            "11 posts in the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
         ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew reactions that count in the last 28 days."),
         (
@@ -520,7 +521,7 @@ def test_a_newcomer_reads_of_no_window_longer_than_their_life(feature, value):
         "created_90d": 20.0,
     }
     sentence = CATALOGUE[feature].describe(value, newcomer)
-    if "half after four weeks" not in sentence:
+    if "half in four weeks" not in sentence:
         assert "appeared 20 days ago" in sentence
     assert not re.search("year|28 days|90 days|six", sentence)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.snapshots.facts import AMOUNTS, LABELS, Fact, facts_of, label, main_facts
+from serving.snapshots.facts import AMOUNTS, LABELS, OTHERS, Fact, FactRow, facts_of, label, main_lines
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
@@ -32,7 +32,6 @@ def facts(*lines, base=28.42, row=ROW):
         ("credible_posts_90d", 1.4, 1.0, 1.1, ""),
         ("credible_posts_90d", 0.4, -1.0, 0.8, " (average: 0.8)"),
         (PERIODS, 2.0, 1.0, 1.96, ""),
-        (ANYBODY, 12.0, 1.0, 9.0, ""),
         ("days_without_established", 38.0, -0.8, 5.2, " (average: 33 days ago)"),
         ("days_of_silence", 0.0, 5.6, 1.3, " (average: 29 days ago)"),
         ("days_of_silence", 338.0, -0.8, 0.2, " (average: under 28 days ago)"),
@@ -49,26 +48,48 @@ def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature,
 
 
 @pytest.mark.parametrize(
-    ("points", "age", "opening"),
-    [(-1.7, 400.0, "In only 1 of"), (1.7, 400.0, "In 1 of"), (1.7, 14.0, "In 1 of"), (-1.7, 168.0, "In only 1 of")],
+    ("points", "age", "typical", "opening", "average"),
+    [
+        (-1.7, 400.0, 2.0, "In only 1 of", " (average: 2)"),
+        (-1.7, 400.0, None, "In 1 of", ""),
+        (-1.7, 400.0, 1.02, "In 1 of", ""),
+        (1.7, 400.0, 0.5, "In 1 of", " (average: 0.5)"),
+        (1.7, 14.0, None, "In 1 of", ""),
+        (-1.7, 168.0, 2.0, "In only 1 of", " (average: 2)"),
+    ],
 )
-def test_few_periods_that_lower_a_score_are_only_so_many(points, age, opening):
-    (fact,) = facts((PERIODS, 1.0, points, IN_ONE, None), row=ROW | {"account_age_days": age})
-    assert fact.sentence == IN_ONE.replace("In 1 of", opening)
+def test_fewer_periods_than_the_average_are_only_so_many(points, age, typical, opening, average):
+    (fact,) = facts((PERIODS, 1.0, points, IN_ONE, typical), row=ROW | {"account_age_days": age})
+    assert fact.sentence == f"{IN_ONE[:-1].replace('In 1 of', opening)}{average}."
+
+
+def test_the_average_stands_behind_what_periods_count_as():
+    sentence = "In each of the last six periods somebody responded, but not always a member; these count as about 1."
+    (fact,) = facts((PERIODS, 1.0, -1.7, sentence, 2.0), row=ROW | {"account_age_days": 400.0})
+    assert fact.sentence == sentence.replace("about 1.", "about 1 (average: 2).")
 
 
 def test_who_came_lately_cannot_have_more_periods():
-    (fact,) = facts((PERIODS, 1.0, -1.7, IN_ONE, None), row=ROW | {"account_age_days": 14.0})
-    assert fact.sentence == f"{IN_ONE[:-1]}; no more were possible so far."
+    for age, is_reason in ((14.0, False), (40.0, True)):
+        (fact,) = facts((PERIODS, 1.0, -1.7, IN_ONE, None), row=ROW | {"account_age_days": age})
+        assert fact.is_distinct == is_reason
 
 
-def test_what_all_active_users_share_or_another_fact_says_is_no_reason():
+def test_what_most_active_users_share_or_another_fact_says_is_one_row_without_figures():
     merged = facts(
         ("days_of_absence", 0.0, 1.7, "Active 3 days ago.", 0.0),
-        (ANYBODY, 40.0, 1.2, "40 people.", 2.0),
-        (LATELY, 0.0, -1.1, "Nobody who counts.", None),
+        (ANYBODY, 40.0, -1.3, "40 people.", 2.0),
+        ("repetitions_beyond_10_90d", 0.0, 0.5, "At most 10 repeats.", 0.0),
+        (LATELY, 0.0, -0.7, "Nobody who counts.", None),
     )
-    assert [fact.points for fact in main_facts(merged)] == [-1.1]
+    assert [fact.points for fact in merged if fact.is_distinct] == [-0.7]
+    assert merged[-1] == Fact(
+        sentence="Active 3 days ago. 40 people. At most 10 repeats.",
+        points=0.9,
+        features=("days_of_absence", ANYBODY, "repetitions_beyond_10_90d"),
+        rows=(FactRow("Other facts, and what facts do together", "", "", 0.9),),
+        is_distinct=False,
+    )
 
 
 def test_a_user_who_was_never_active_has_no_days():
@@ -96,12 +117,6 @@ def test_the_average_of_a_part_is_at_most_that_of_the_sum():
         (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90), (LATELY, 4.0, 4.4, "They weigh 4.", 1.2), row=row
     )
     assert fact.sentence == "About 4 count (average in 14 days: 0.4 established members). They weigh 4."
-
-
-def test_who_is_active_is_as_active_as_the_average():
-    (fact,) = facts(("days_of_absence", 0.0, -0.2, "Active 3 days ago.", 0.0))
-    assert [(row.value, row.average) for row in fact.rows] == [("active", "active")]
-    assert fact.sentence == "Active 3 days ago."
 
 
 def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():
@@ -149,11 +164,11 @@ def test_printed_points_add_up_to_the_printed_score(base):
     ],
 )
 def test_no_fact_of_a_point_is_hidden(points, shown):
-    merged = [Fact(f"{p}.", p, (), ()) for p in points]
-    assert main_facts(merged) == merged[:shown]
+    merged = [Line(f"feature_{k}x", "reach", 1.0, p, f"Fact {k}.") for k, p in enumerate(points)]
+    assert main_lines(merged, ROW) == merged[:shown]
 
 
 def test_labels_are_short():
     assert max(map(len, LABELS.values())) <= 40
-    assert set(AMOUNTS) == set(LABELS)
+    assert {*AMOUNTS, OTHERS} == set(LABELS)
     assert label("original_share_90d") == "Original share 90d"

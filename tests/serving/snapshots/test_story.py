@@ -4,17 +4,22 @@ import pytest
 
 from serving.snapshots.story import (
     ANONYMOUS,
+    ENGAGING,
     ESTABLISHED,
     chance,
     describe_expectation,
+    describe_factor,
     describe_spread,
+    describe_spread_briefly,
     expectations,
     rank,
     remainder,
     standing,
+    start,
     story,
 )
 from training.model.baseline import Baseline
+from training.model.intervals import Interval
 from training.model.scale import Scale
 
 ACTIVE = Baseline(2_311, {}, None, {}, "2017-07-30T00:00:00Z", active_days=56.0, scores=(1.0, 31.5, 60.0, 80.0))
@@ -41,62 +46,65 @@ def test_standing():
     ],
 )
 def test_rank_among_active_users(below, words):
-    assert rank(below, 39.14, ACTIVE, "all", 5.0) == (
-        f"{words.format('the 2,311 users active in the last eight weeks')} The points below start from their average, "
-        "39.1."
-    )
+    users = "the 2,311 users active in the last eight weeks"
+    assert rank(below, ACTIVE, "all", 5.0) == words.format(users)
+    assert start(39.14, ACTIVE, "all") == "The points below start from their average, 39.1."
 
 
 def test_nobody_is_below_zero():
-    assert rank(0.0, 39.14, ACTIVE, "all", 0.0).startswith(
-        "None of the 2,311 users active in the last eight weeks has a "
-    )
+    assert rank(0.0, ACTIVE, "all", 0.0).startswith("None of the 2,311 users active in the last eight weeks has a ")
 
 
 def test_an_absent_user_is_none_of_the_active_ones():
-    sentence = rank(0.5, 39.14, ACTIVE, "all", 50.0, True)
-    assert "active in the last eight weeks (this user is not one of them). The points" in sentence
+    assert rank(0.5, ACTIVE, "all", 50.0, True).endswith("in the last eight weeks (this user is not one of them).")
 
 
 @pytest.mark.parametrize(
-    ("baseline", "scope", "words"),
+    ("baseline", "scope", "users", "average"),
     [
         (
             ACTIVE,
             "topic:fish",
-            "That is higher than 57% of all users of topic:fish. The points below start from the average of the 2,311 "
-            "users active in the last eight weeks, as of 2017-07-30: 39.1.",
+            "all users of topic:fish",
+            "the average of the 2,311 users active in the last eight weeks, as of 2017-07-30",
         ),
         (
             Baseline(900, {}, None, {}),
             "all",
-            "That is higher than 57% of all users. The points below start from the average of the 900 rows (a user at "
-            "an instant) that the model was trained on: 39.1.",
+            "all users",
+            "the average of the 900 rows (a user at an instant) that the model was trained on",
         ),
     ],
 )
-def test_rank_among_all_users(baseline, scope, words):
-    assert rank(0.571, 39.14, baseline, scope, 50.0) == words
+def test_rank_among_all_users(baseline, scope, users, average):
+    assert rank(0.571, baseline, scope, 50.0) == f"That is higher than 57% of {users}."
+    assert start(39.14, baseline, scope) == f"The points below start from {average}: 39.1."
 
 
 SCALE = Scale(4.0, 12.0)
-MORE = "10 points more mean 2.3 times the people."
-REACTIONS = "(a reply, like, follow, dislike and so on) in the next 28 days"
-EXPECTED = f"expected to engage with this user {REACTIONS}"
 
 
 @pytest.mark.parametrize(
     ("expected", "credible", "words"),
     [
-        (285.1, False, f"about 285 different people are {EXPECTED}"),
-        (0.9, False, f"about 1 person is {EXPECTED}"),
-        (9.0, True, f"about 9 different people are {EXPECTED}, counted as established members"),
-        (0.78, False, f"of users with similar figures at most 8 in 10 will hear from anybody {REACTIONS}"),
-        (0.021, False, f"of users with similar figures at most 1 in 45 will hear from anybody {REACTIONS}"),
+        (285.1, False, "About 285 people are expected to engage with this user in the next 28 days."),
+        (0.9, False, "About 1 person is expected to engage with this user in the next 28 days."),
+        (
+            9.0,
+            True,
+            "About 9 people are expected to engage with this user in the next 28 days, counted as established members.",
+        ),
+        (0.78, False, "At most 8 in 10 users with similar figures will see anybody engage in the next 28 days."),
+        (0.021, False, "At most 1 in 45 users with similar figures will see anybody engage in the next 28 days."),
     ],
 )
 def test_expectation(expected, credible, words):
-    assert describe_expectation(expected, 28, SCALE, credible) == f"It means that {words}. {MORE}"
+    assert describe_expectation(expected, 28, credible) == words
+
+
+def test_what_ten_points_mean_is_said_of_people_and_not_of_a_chance():
+    assert describe_factor(0.9, SCALE) == ["10 points more mean 2.3 times the people."]
+    assert describe_factor(0.89, SCALE) == []
 
 
 @pytest.mark.parametrize(
@@ -105,32 +113,35 @@ def test_expectation(expected, credible, words):
         (0, 0, "nobody engages", ""),
         (0, 1, "nobody or 1 person engages", " (0 to 4 points)"),
         (1, 1, "1 person engages", " (4 points)"),
-        (0, 3, "between 0 and 3 people engage", " (0 to 17 points)"),
+        (0, 3, "0 to 3 people engage", " (0 to 17 points)"),
         (2, 2, "2 people engage", " (12 points)"),
-        (8, 1_200, "between 8 and 1,200 people engage", " (29 to 89 points)"),
+        (8, 1_200, "8 to 1,200 people engage", " (29 to 89 points)"),
     ],
 )
 def test_spread(low, high, words, guide):
-    assert describe_spread(low, high, 0.9, 28, SCALE) == (
+    interval = Interval(low, high, 0.9)
+    assert describe_spread(interval, 28, SCALE) == (
         f"For 9 in 10 users with similar figures, {words} in the next 28 days{guide}."
     )
+    assert describe_spread_briefly(interval) == f"For 9 in 10 such users it is {words.rsplit(' ', 1)[0]}."
 
 
 def test_spread_of_another_level():
-    assert describe_spread(0, 0, 0.95, 28, SCALE).startswith("For 95% of users with similar figures, nobody")
+    assert describe_spread(Interval(0, 0, 0.95), 28, SCALE).startswith("For 95% of users with similar figures, nobody")
 
 
 @pytest.mark.parametrize(
     ("points", "unclipped", "score", "sentences"),
     [
         (0.04, 30.0, 30.0, []),
-        (-2.2, 30.0, 30.0, ["All other facts together: -2.2 points."]),
-        (-2.2, -3.0, 0.0, ["All other facts together: -2.2 points. This makes -3.0, but scores end at 0."]),
-        (0.0, 101.3, 100.0, ["All other facts together: +0.0 points. This makes 101.3, but scores end at 100."]),
+        (-2.2, 30.0, 30.0, ["-2.2 points."]),
+        (-2.2, -3.0, 0.0, ["-2.2 points. This makes -3.0, but scores end at 0."]),
+        (0.0, 101.3, 100.0, ["+0.0 points. This makes 101.3, but scores end at 100."]),
     ],
 )
 def test_remainder(points, unclipped, score, sentences):
-    assert remainder(points, unclipped, score) == sentences
+    opening = "Other facts, and what facts do together: "
+    assert remainder(points, unclipped, score) == [f"{opening}{sentence}" for sentence in sentences]
 
 
 @pytest.mark.parametrize(
@@ -161,11 +172,28 @@ def test_sections_without_sentences_are_omitted():
         ("This user was last active 3 days ago.", []),
         ("About 2 people responded.", [ESTABLISHED]),
         ("Somebody anonymous came.", [ANONYMOUS]),
+        ("Nobody engages in the next 28 days.", [ENGAGING]),
         ("No known person responded in the last year, only anonymous ones.", [ESTABLISHED, ANONYMOUS]),
     ],
 )
 def test_words_are_explained_where_they_are_used(sentence, words):
     assert [text for section in story({"score": [sentence]})[1:] for text in section.sentences] == words
+
+
+def test_the_time_of_a_newcomer_is_named_once():
+    sections = story(
+        {
+            "for": [
+                "2 people came since this user appeared 3 days ago.",
+                "A post since this user appeared 3 days ago.",
+            ],
+            "evidence": ["It rests on who came since this user appeared 3 days ago."],
+        }
+    )
+    assert [section.sentences for section in sections] == [
+        ("2 people came since this user appeared 3 days ago.", "A post in this time."),
+        ("It rests on who came in this time.",),
+    ]
 
 
 @pytest.mark.parametrize(

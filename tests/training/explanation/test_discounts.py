@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from features.catalogue.credible_wording import WHY_SOME_FEWER
 from features.catalogue.wording import points_of
 from training.explanation.ledger import _discounts, alternatives
 from training.model.bundle import feature_row
@@ -35,8 +36,7 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert discount.kind == kind
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
-    why = {"new": "hardly any established member responds to", "exchange": "this user responds to"}[kind]
-    assert f" because {why} some of them" in discount.sentence
+    assert f" because {WHY_SOME_FEWER[kind]}; " in discount.sentence
     assert discount.sentence.endswith(f"; counted in full, they would add about {points_of(discount.points)}.")
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
@@ -72,8 +72,8 @@ def test_what_changes_little_is_reported_if_it_takes_half_a_person_off(fewer, co
     row = {"credible_engagers_365d": counted, **NOTHING, "uncounted_new_365d": fewer}
     result = _discounts(row, {"new": 0.2})
     assert [discount.sentence for discount in result] == bool(reported) * [
-        f"The people who responded count as {reported} fewer because hardly any established member responds to some of "
-        "them; counted in full, they would add less than 0.5 points."
+        f"The people who responded count as {reported} fewer because some of them are people to whom hardly any "
+        "established member responds."
     ]
 
 
@@ -81,17 +81,17 @@ def test_two_reasons_name_the_people_once_and_add_up():
     row = {"credible_engagers_365d": 299.3, "uncounted_new_365d": 240.6, "uncounted_exchange_365d": 66.1}
     result = _discounts(row | {"responders_365d": 606.0}, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
-        "The 606 people who responded count as about 241 fewer because hardly any established member responds to some "
-        "of them; counted in full, they would add about 4.5 points.",
-        "They count as about 66 fewer because this user responds to some of them as well; counted in full, they would "
-        "add less than 0.5 points.",
+        "The 606 people who responded count as about 241 fewer because some of them are people to whom hardly any "
+        "established member responds; counted in full, they would add about 4.5 points.",
+        "They count as about 66 fewer because this user responds to some of them as well.",
     ]
 
 
-def test_a_single_person_does_not_count_in_full():
-    row = {"credible_engagers_365d": 0.2, "uncounted_new_365d": 0.8, "uncounted_exchange_365d": 0.0}
+@pytest.mark.parametrize(("counted", "how"), [(0.2, "does not count in full"), (0.0, "does not count")])
+def test_a_single_person(counted, how):
+    row = {"credible_engagers_365d": counted, "uncounted_new_365d": 1 - counted, "uncounted_exchange_365d": 0.0}
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (
-        "The person who responded does not count in full because hardly any established member responds to them; "
+        f"The person who responded {how} because hardly any established member responds to them; "
         "counted in full, they would add about 0.7 points."
     )

@@ -63,8 +63,8 @@ def test_selection(score, own, responses, expected):
             {"activity": 3.0},
             gains(from_1=6.0),
             [
-                "As soon as this user does anything again, such as posting or voting, the score would be about 3 "
-                "points higher, at about 23.",
+                "As soon as this user does anything again, such as posting or voting, the score would be about 23 "
+                "instead of 20.",
                 "Even without such activity, the score would rise by about 6 points if 1 more established member "
                 "responded within four weeks, to a new post.",
             ],
@@ -73,10 +73,7 @@ def test_selection(score, own, responses, expected):
             20.0,
             {"repetition": 12.3},
             NOTHING,
-            [
-                "Without further repeats the score would be about 12 points higher, at about 32, after 90 days at the "
-                "latest."
-            ],
+            ["Once the repeats stop, the score would be about 32 instead of 20, after 90 days at the latest."],
         ),
         (
             20.0,
@@ -102,8 +99,7 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "Without further repeats the score would be about 2 points higher, at about 22, after 90 days at the "
-                "latest.",
+                "Once the repeats stop, the score would be about 22 instead of 20, after 90 days at the latest.",
                 "Even if the repeats go on, the score would rise by only about 1 point even if 1 more established "
                 "member responded within four weeks, to a new post.",
             ],
@@ -132,6 +128,20 @@ def test_sentences(score, own, responses, sentences):
     changes = possible_changes(score, own, responses, (84.0, 8.2))
     assert [change.sentence for change in changes] == sentences
     assert [change.points for change in changes if change.kind == "absence"] == [-8.2] * (AWAY in sentences)
+
+
+@pytest.mark.parametrize(
+    ("score", "gain", "stated"),
+    [
+        (18.7, 15.6, "about 34 instead of 18.7"),
+        (22.14, 8.11, "about 30.2 instead of 22.1"),
+        (22.9, 0.5, "about 23.4 instead of 22.9"),
+        (0.0, 18.4, "about 18 instead of 0"),
+    ],
+)
+def test_what_the_user_can_do_is_said_as_the_score_before_and_after(score, gain, stated):
+    change, *_ = possible_changes(score, {"repetition": gain}, NOTHING)
+    assert change.sentence == f"Once the repeats stop, the score would be {stated}, after 90 days at the latest."
 
 
 @pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])

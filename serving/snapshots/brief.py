@@ -1,0 +1,63 @@
+"""The story of a score in ten lines that can be read out: whole sentences, without points of facts."""
+
+import re
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from serving.snapshots.explanation import Explanation
+from serving.snapshots.story import TITLES, describe_spread_briefly, time_named_once
+
+MOST_LINES, WIDTH = 10, 80
+CHANGE = "What would change it"
+NOTHING = "Nothing moves it by half a point or more from the average."
+ESTABLISHED = "An established member is somebody to whom several long-standing users respond."
+END_OF_SENTENCE = re.compile(r"(?<=\.) ")
+Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
+
+
+def brief(explanation: Explanation) -> tuple[str, ...]:
+    """Return the paragraphs of the story: as many of its sentences as ten lines of 80 characters hold.
+
+    What the score is and means, the strongest fact, what would change it and how sure it is come first; then further
+    facts, strongest first, none of which is hidden behind a weaker one.
+    """
+    if explanation.missing is not None:
+        return tuple(sentence for section in explanation.story for sentence in section.sentences)
+    facts = list(_facts(explanation))
+    changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
+    selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
+    selected += [("", describe_spread_briefly(explanation.interval))]
+    if any("established" in sentence for _, sentence in selected):
+        selected.append(("", ESTABLISHED))
+    for further in (facts[1:], changes[1:]):
+        for sentence in further:
+            if _lines([*selected, sentence]) > MOST_LINES:
+                break
+            selected.append(sentence)
+    return tuple(_paragraphs(selected))
+
+
+def _opening(explanation: Explanation) -> list[Sentence]:
+    score, rank, _, expectation, *_ = explanation.story[0].sentences
+    return [("", score), ("", rank), ("", expectation)]
+
+
+def _facts(explanation: Explanation) -> Iterator[Sentence]:
+    """Yield the sentences of the reasons, strongest first, without points."""
+    for fact in explanation.main_facts:
+        title = TITLES["for" if fact.points > 0 else "against"]
+        yield from ((title, sentence) for sentence in END_OF_SENTENCE.split(fact.sentence))
+
+
+def _paragraphs(sentences: Sequence[Sentence]) -> list[str]:
+    """Return the sentences as paragraphs, in the order of their first sentences, what would change the score last."""
+    titles = sorted(dict.fromkeys(title for title, _ in sentences), key=lambda title: title == CHANGE)
+    shorten = time_named_once()
+    return [
+        shorten(f"{title}{': ' if title else ''}{' '.join(sentence for of, sentence in sentences if of == title)}")
+        for title in titles
+    ]
+
+
+def _lines(sentences: Sequence[Sentence]) -> int:
+    return sum(len(wrap(paragraph, WIDTH)) for paragraph in _paragraphs(sentences))
