@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 import sys
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import EngineError
+from features.events.engines import engine_error
 from features.events.event_table import connect
 from features.events.loading import load_encoded_events
 from serving import spark_scoring
@@ -109,6 +111,18 @@ def score(clout, home, events, *words):
     return run, files
 
 
+@contextmanager
+def full_disk(engine):
+    """Let the Java process of an engine write no file that is larger than 4 KB."""
+    java = engine._session.sparkContext._gateway.proc.pid
+    soft, hard = resource.prlimit(java, resource.RLIMIT_FSIZE)
+    resource.prlimit(java, resource.RLIMIT_FSIZE, (4_096, hard))
+    try:
+        yield
+    finally:
+        resource.prlimit(java, resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def python(folder, command):
     """Write a program that runs Python for executors by a command; return its path."""
     program = folder / "python"
@@ -195,28 +209,31 @@ class TestSpark:
     @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of another process")
     def test_a_disk_that_is_full_half_way(self, spark, clout, home, events, monkeypatch):
         """Executors have written their scores; then Java may write no file that is larger than 4 KB."""
-        java = spark._session.sparkContext._gateway.proc.pid
         before = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
-        soft, hard = resource.prlimit(java, resource.RLIMIT_FSIZE)
+        with ExitStack() as stack:
 
-        def fill(scored):
-            resource.prlimit(java, resource.RLIMIT_FSIZE, (4_096, hard))
-            return with_ranks(scored)
+            def fill(scored):
+                stack.enter_context(full_disk(spark))
+                return with_ranks(scored)
 
-        monkeypatch.setattr(spark_scoring, "with_ranks", fill)
-        try:
+            monkeypatch.setattr(spark_scoring, "with_ranks", fill)
             run, files = score(clout, home, events, "--engine", "spark")
-        finally:
-            resource.prlimit(java, resource.RLIMIT_FSIZE, (soft, hard))
         assert run.returncode == 2
-        assert re.fullmatch(
-            rf"error: a disk that Spark writes to is full \(File too large\): the one of {home.snapshots}/\.clout-\S+/"
-            r"rows, or that of its temporary files, which spark\.local\.dir or SPARK_LOCAL_DIRS names, by default /"
-            r"tmp\. Free space there\. Nothing was changed\.",
-            run.stderr.splitlines()[-1],
+        assert run.stderr.splitlines()[-1] == (
+            "error: a disk that Spark writes to is full (File too large): that of its temporary files, which "
+            "spark.local.dir or SPARK_LOCAL_DIRS names, by default /tmp. Free space there. Nothing was changed."
         )
         assert files == before
         assert not [*home.snapshots.rglob("part-*"), *home.snapshots.rglob("_temporary")]
+
+    @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of another process")
+    def test_a_full_disk_of_the_files_that_executors_write(self, spark, tmp_path):
+        frame = spark._session.range(100_000).selectExpr("id", "rand() AS value")
+        with full_disk(spark), pytest.raises(Exception, match="Task failed while writing rows") as raised:
+            spark_scoring._write(frame, tmp_path / "rows")
+        assert str(engine_error(raised.value)).startswith(
+            f"a disk that Spark writes to is full (File too large): the one of {tmp_path}/rows, or that of"
+        )
 
     def test_executors_that_write_to_other_disks(self, spark, tmp_path, monkeypatch):
         table = spark.create_view("numbers_to_write", ibis.memtable({"row": range(10)}))
