@@ -41,11 +41,13 @@ def repeating(
 
     Returns
     -------
-    for each of `times`: `times`, `members`, `lost_median` and `lost_p95`, points
+    for each of `times`: `times`, `members`, `lost_median` and `lost_p95`, points; nothing where no text is known
 
     """
     at = resolve_as_of(events, as_of)
     posts = _last_posts(events, at, members, seed)
+    if posts.empty:
+        return []
     table = []
     for count in times:
         again = posts.loc[posts.index.repeat(count)].reset_index(drop=True)

@@ -1,5 +1,6 @@
 """Repeated posts: a few cost nothing, and bots that repeat themselves end below the median."""
 
+import ibis
 import pytest
 
 from features.events.event_table import open_events
@@ -11,6 +12,12 @@ def test_few_repetitions_cost_honest_members_nothing_and_many_never_add(simulate
     assert once["members"] == 40
     assert once["lost_median"] == once["lost_p95"] == pytest.approx(0.0, abs=1e-9)
     assert often["lost_p95"] >= often["lost_median"] >= 0.0
+
+
+def test_repetitions_need_texts(simulated, bundle):
+    events = open_events(simulated.events)
+    without = events.mutate(content_hash=ibis.null("string"))
+    assert repeating(without, bundle, simulated.as_of) == []
 
 
 def test_most_bots_that_repeat_end_below_the_median(simulated, bundle):
