@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +72,7 @@ class Feature:
 
     def describe(self, value: float | None, row: Row = NO_FEATURES) -> str:
         """Return the reviewer's sentence about a user; `value` is None or NaN where unknown, `row` their features."""
-        number = None if value is None or math.isnan(value) else value
+        number = None if value is None or value != value else value
         if not isinstance(self.sentence, str):
             return self.sentence(number, row)
         if value is None or number is None:

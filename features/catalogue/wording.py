@@ -16,7 +16,7 @@ LEAST_SHOWN = 0.05  # of weighted counts with a decimal
 def value_of(row: Row, name: str) -> float | None:
     """Return another feature of the user; None if it is unknown or was not computed."""
     value = row.get(name)
-    return None if value is None or math.isnan(value) else value
+    return None if value is None or value != value else value
 
 
 def count_of(value: float, noun: str, plural: str | None = None) -> str:

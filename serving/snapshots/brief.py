@@ -26,7 +26,8 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     facts = list(_facts(explanation))
     changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
     selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
-    selected += [("", describe_spread_briefly(explanation.interval))]
+    certainty = next(section for section in explanation.story if section.topic == "evidence").sentences[0]
+    selected += [("", describe_spread_briefly(explanation.interval)), ("", certainty)]
     if any("established" in sentence for _, sentence in selected):
         selected.append(("", ESTABLISHED))
     for further in (facts[1:], changes[1:]):

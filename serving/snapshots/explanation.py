@@ -11,6 +11,7 @@ from serving.snapshots.facts import Fact, facts_of
 from serving.snapshots.story import (
     Section,
     Topic,
+    describe_certainty,
     describe_expectation,
     describe_factor,
     describe_spread,
@@ -21,7 +22,7 @@ from serving.snapshots.story import (
     story,
 )
 from training.explanation.ledger import Discount, Ledger, ledger
-from training.explanation.possible_changes import PossibleChange, days_away
+from training.explanation.possible_changes import UNDONE, PossibleChange
 from training.explanation.reasons import (
     INSUFFICIENT,
     Line,
@@ -36,6 +37,7 @@ from training.model.intervals import Interval
 Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
+LEAST_DIFFERENCE = 1.0  # points
 CREDIBLE_ENGAGERS = "credible_engagers"
 
 
@@ -171,7 +173,7 @@ def explanation(
         "against": [fact.pointed for fact in contra],
         "rest": [] if unscored else _rest(parts, merged, main),
         "not_counted": [discount.sentence for discount in held_back],
-        "change": [change.sentence for change in changes],
+        "change": [_with_others(change, main, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
     line_of = {line.feature: line for outer in parts.lines for line in (outer, *outer.parts)}
@@ -221,6 +223,15 @@ def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[s
     return remainder(total - shown, round(parts.base, 1) + total, parts.score)
 
 
+def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) -> str:
+    """Say what would change a score, and that undoing something changes other facts, by a point or more, if it does."""
+    costs = [-fact.points for fact in main if UNDONE.get(change.kind) in fact.features]
+    gain = max(parts.unclipped + sum(costs), 0.0) - parts.score
+    if not costs or abs(gain - change.points) < LEAST_DIFFERENCE:
+        return change.sentence
+    return f"{change.sentence.removesuffix('.')} (other facts change with it)."
+
+
 def _frame(
     bundle: Bundle, row: FeatureRow, score: ScoreRow, parts: Ledger, baseline: Baseline, users_below: float
 ) -> dict[Topic, Sequence[str]]:
@@ -230,12 +241,16 @@ def _frame(
     return {
         "score": [
             standing(score["user"], score["score"], score["as_of"]),
-            rank(users_below, baseline, score["scope"], score["score"], days_away(row) > 0),
+            rank(users_below, baseline, score["scope"], score["score"]),
             start(parts.base, baseline, score["scope"]),
             expectation(score, bundle),
             *describe_factor(score["expected_audience"], bundle.scale),
         ],
-        "evidence": [spread(score, bundle), describe_evidence(score["evidence"], row)],
+        "evidence": [
+            describe_certainty(interval(score), bundle.scale),
+            spread(score, bundle),
+            describe_evidence(score["evidence"], row),
+        ],
     }
 
 

@@ -18,11 +18,19 @@ from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of, pointe
 from training.explanation.feature_constraints import ABSENT, AGE, SINCE
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.possible_changes import POSTS
-from training.explanation.reasons import LEAST_POINTS, MOST_REASONS, Line, facts
+from training.explanation.reasons import (
+    LEAST_POINTS,
+    MOST_REASONS,
+    PERIODS,
+    RESPONSES,
+    SAME_PEOPLE,
+    Line,
+    facts,
+    merge,
+    without,
+)
 from training.model.bundle import FeatureRow
 
-# of today's models and of earlier ones
-PERIODS = ("responder_periods_168d", "established_periods_168d", "credible_periods_168d")
 SILENT = (SILENCE, WITHOUT_ESTABLISHED)
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"
@@ -37,7 +45,7 @@ ENDS = "Scores end at 0 and at 100"
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FactRow:
     """A row of the table of points.
 
@@ -57,7 +65,7 @@ class FactRow:
     points: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fact:
     """A fact of a score, with rounded points: those of all facts add up to the printed score less the printed base.
 
@@ -85,27 +93,45 @@ class Fact:
 
 def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
     """Return the facts that make the reasons, strongest first, and last all others together."""
-    merged = facts(_comparable(parts.lines, row))
-    main = main_lines(merged, row)
-    others = [line for line in merged if not any(line is other for other in main)]
-    lines = [*main, _sum_up(others)] if others else main
-    exact = [*(line.points for line in lines), parts.clipping]
+    lines, compares = _comparable(parts.lines, row), any(line.typical is not None for line in parts.lines)
+    merged = _merge_responses(facts(lines), row, compares)
+    main = main_lines(merged, row, compares)
+    others = without(merged, main)
+    every = [*main, _sum_up(others)] if others else main
+    exact = [*(line.points for line in every), parts.clipping]
     points = rounded_to_sum(exact, round(parts.score, 1) - round(parts.base, 1))
-    return tuple(_fact(line, rounded, row) for line, rounded in zip(lines, points, strict=False))
+    return tuple(_fact(line, rounded, row) for line, rounded in zip(every, points, strict=False))
+
+
+def _merge_responses(merged: Sequence[Line], row: FeatureRow, compares: bool) -> list[Line]:
+    """Make one fact of the people who responded, and of the last response and of periods if these are worth telling."""
+    group = [
+        line
+        for line in merged
+        if line.feature in SAME_PEOPLE
+        or (line.feature in RESPONSES and abs(line.points) >= LEAST_POINTS and _is_reason(line, row, compares))
+    ]
+    if len(group) < 2 or not any(line.feature in SAME_PEOPLE for line in group):
+        return list(merged)
+    responses = merge([part for line in group for part in line.parts or (line,)])
+    return sorted([responses, *without(merged, group)], key=lambda line: -abs(line.points))
 
 
 def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
     """Leave out the average weight of responses where more people count by it than those of whom it is a part."""
     typical = {line.feature: line.typical for line in lines if line.typical is not None}
     weight = typical.get(LATELY)
-    if weight is None or all(weight <= AMOUNTS[name](typical[name], row) for name in RATES if name in typical):
+    people = [
+        AMOUNTS[name](typical[name], row) for name in RATES if name in typical and row[AGE] >= RATES[name].few_days
+    ]
+    if weight is None or all(weight <= count for count in people):
         return lines
     return [replace(line, typical=None) if line.feature == LATELY else line for line in lines]
 
 
-def main_lines(merged: Sequence[Line], row: FeatureRow) -> list[Line]:
+def main_lines(merged: Sequence[Line], row: FeatureRow, compares: bool = False) -> list[Line]:
     """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
-    possible = (line for line in merged if _is_reason(line, row))
+    possible = (line for line in merged if _is_reason(line, row, compares))
     return [
         line
         for rank, line in enumerate(possible)
@@ -113,18 +139,25 @@ def main_lines(merged: Sequence[Line], row: FeatureRow) -> list[Line]:
     ]
 
 
-def _is_reason(line: Line, row: FeatureRow) -> bool:
+def _is_reason(line: Line, row: FeatureRow, compares: bool) -> bool:
     """Return whether a fact can be a reason.
 
     That a user is active and repeats few posts is none: nearly all whom the points are relative to do so. Nor is how
     many people responded, whoever they are: the facts of those who count say so. Nor is it one against a newcomer that
-    there were not more periods.
+    there were not more periods. Nor is a number that is the average as printed, where averages are known (`compares`):
+    its points come from what facts do together.
     """
     if line.feature in (ABSENT, EXCESS_REPETITIONS):
         return bool(line.value)
-    if line.feature in PERIODS and line.points < 0 and line.value and row[AGE] < PERIODS_DAYS:
-        return line.value < math.ceil(row[AGE] / MONTH_DAYS) - LEAST_SHOWN
+    if line.feature in PERIODS and line.points < 0 and _had_no_more_periods(line, row):
+        return False
+    if compares and line.feature in COMPARED:
+        return any(_typical(part, row) for part in line.parts or (line,))
     return line.feature != ANYBODY
+
+
+def _had_no_more_periods(line: Line, row: FeatureRow) -> bool:
+    return row[AGE] < PERIODS_DAYS and (line.value or 0.0) > math.ceil(row[AGE] / MONTH_DAYS) - LEAST_SHOWN
 
 
 def _sum_up(others: Sequence[Line]) -> Line:
@@ -193,6 +226,8 @@ def _typical(line: Line, row: FeatureRow) -> str:
         return ACTIVE
     if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
         return ""
+    if line.feature in RATES and row[AGE] < RATES[line.feature].few_days:
+        return ""  # the rate of so many people is that of more days
     amount = AMOUNTS[line.feature]
     typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)
     if line.value is not None:
@@ -272,3 +307,4 @@ AMOUNTS: dict[str, Amount] = {
 }
 DAYS = {*SILENT, TENURE}
 WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}
+COMPARED = {POSTS, *PERIODS, TENURE}

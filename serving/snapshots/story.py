@@ -25,7 +25,7 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it, by the model's estimate",
 }
 APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?) ago")
-NOT_ACTIVE = " (this user is not one of them)"
+CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
 ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
 ESTABLISHED = (
@@ -33,12 +33,12 @@ ESTABLISHED = (
     "somebody to whom several long-standing users respond, directly or through others. From anybody else, or if this "
     "user responds to them as well, it counts in part, or not at all."
 )
-ANONYMOUS = "Anonymous responses, such as votes, count for posts and dates, not as people."
+ANONYMOUS = "Anonymous responses, such as votes, count as reactions to posts, not as people."
 # Words that need an explanation, by a part of the texts that use them.
 WORDS = {"in the next": ENGAGING, "respon": ESTABLISHED, "nonymous": ANONYMOUS}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Section:
     """A part of the story of a score.
 
@@ -80,7 +80,7 @@ def time_named_once() -> Callable[[str], str]:
         named.append(match[0])
         return match[0] if len(named) == 1 else "in this time"
 
-    return lambda text: APPEARED.sub(name, text)
+    return lambda text: APPEARED.sub(name, text) if "appeared" in text else text
 
 
 def standing(user: str, score: float, as_of: str) -> str:
@@ -88,7 +88,7 @@ def standing(user: str, score: float, as_of: str) -> str:
     return f"{user} has an influence score of {score:.1f} out of 100, as of {as_of[:10]}."
 
 
-def rank(below: float, baseline: Baseline, scope: str, score: float, is_absent: bool = False) -> str:
+def rank(below: float, baseline: Baseline, scope: str, score: float) -> str:
     """Say how many of the active users have a lower score.
 
     Parameters
@@ -97,12 +97,10 @@ def rank(below: float, baseline: Baseline, scope: str, score: float, is_absent: 
     baseline : of active users; where it is not of the scope, or does not hold their scores, `below` is of all users
     scope : the part of the activity
     score : the user's
-    is_absent : whether the user is none of the active ones
 
     """
     if _is_of(baseline, scope):
-        compared = _compared(below, f"the {baseline.population}", score).removesuffix(".")
-        return f"{compared}{NOT_ACTIVE if is_absent else ''}."
+        return _compared(below, f"the {baseline.population}", score)
     return _compared(below, "all users" if scope == ALL else f"all users of {scope}", score)
 
 
@@ -120,9 +118,9 @@ def _compared(below: float, users: str, score: float) -> str:
     """Say how many users have less, rounded down: above 99 % to a tenth."""
     percent = 100 * below
     if score <= 0:
-        return f"None of {users} has a lower one."
+        return f"None of {users} has a lower score."
     if percent < 1:
-        return f"Fewer than {1 if below else 0.1}% of {users} have a lower one."
+        return f"Fewer than {1 if below else 0.1}% of {users} have a lower score."
     tenths = math.floor(10 * percent + 1e-6)
     share = "" if tenths == 1_000 else f"{tenths / 10:.1f}% of " if percent > 99 else f"{tenths // 10}% of "
     return f"That is higher than {share}{users}."
@@ -161,6 +159,12 @@ def describe_spread(interval: Interval, days: int, scale: Scale) -> str:
         f"For {_most(interval.level)} users with similar figures, {_between(interval)} {engage} in the next {days} "
         f"days{stated}."
     )
+
+
+def describe_certainty(interval: Interval, scale: Scale) -> str:
+    """Say how sure a score is, by the points between the ends of its interval."""
+    width = scale.points_of_people(interval.high) - scale.points_of_people(interval.low)
+    return f"The score is {next(words for most, words in CERTAINTY.items() if width <= most)}."
 
 
 def describe_spread_briefly(interval: Interval) -> str:

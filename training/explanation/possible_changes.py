@@ -33,6 +33,7 @@ STAYING: dict[OwnKind, str] = {
     "repetition": "Even if the repeats go on",
     "posts": "Even with as many posts",
 }
+UNDONE: dict[Kind, str] = {"activity": ABSENT, "repetition": EXCESS_REPETITIONS, "posts": ABSENT}
 COUNTS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 500, 1_000], float)
 
 
@@ -153,7 +154,7 @@ def _absence(days: float, points: float) -> PossibleChange:
 def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     sentence = {
         "activity": "As soon as this user does anything again, such as posting or voting, the score would be {after}.",
-        "repetition": "Once the repeats stop, the score would be {after}, after 90 days at the latest.",
+        "repetition": "If the repeats stop, the score would be {after} within 90 days.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
         "the score would be {after}.",
     }[kind]

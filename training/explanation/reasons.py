@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible_wording import LATELY, YEAR
+from features.catalogue.credible_wording import LATELY, SILENCE, YEAR
 from features.catalogue.responder_rate import RATES
 from features.catalogue.wording import people, responders, times, value_of, when
 from training.model.bundle import FeatureRow
@@ -22,9 +22,12 @@ MOST_REASONS = 3
 MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
 SAME_PEOPLE = (*RATES, LATELY)  # the first tell more of them
+PERIODS = ("responder_periods_168d", "established_periods_168d", "credible_periods_168d")
+# What is said of responses, in this order, by today's models and by earlier ones.
+RESPONSES = (*SAME_PEOPLE, SILENCE, "days_without_established", *PERIODS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One feature's part in a score.
 
@@ -50,7 +53,7 @@ class Line:
     parts: "tuple[Line, ...]" = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reason:
     """A reason for a score (points above 0) or against it: all features that tell the same fact.
 
@@ -81,25 +84,32 @@ def facts(lines: Iterable[Line]) -> list[Line]:
     groups: dict[str, list[Line]] = {}
     for line in lines:
         groups.setdefault(names.setdefault(line.sentence, _fact(line)), []).append(line)
-    return sorted(map(_merged, groups.values()), key=lambda line: -abs(line.points))
+    return sorted(map(merge, groups.values()), key=lambda line: -abs(line.points))
 
 
-def _merged(group: list[Line]) -> Line:
+def merge(group: Sequence[Line]) -> Line:
+    """Return the line of a fact that several lines tell: of responses all sentences, else that of the strongest."""
     if len(group) == 1:
         return group[0]
     points = sum(line.points for line in group)
     strongest = max(group, key=lambda line: line.points if points > 0 else -line.points)
-    same_people = sorted(
-        (line for line in group if line.feature in SAME_PEOPLE), key=lambda line: SAME_PEOPLE.index(line.feature)
+    responses = sorted(
+        (line for line in group if line.feature in RESPONSES), key=lambda line: RESPONSES.index(line.feature)
     )
-    named = same_people or [strongest]
+    named = responses or [strongest]
     return replace(
         named[0],
         points=points,
         sentence=" ".join(dict.fromkeys(line.sentence for line in named)),
         typical=None,
-        parts=(named[0], *(line for line in group if line is not named[0])),
+        parts=(*named, *without(group, named)),
     )
+
+
+def without(lines: Sequence[Line], some: Sequence[Line]) -> list[Line]:
+    """Return the lines that are none of some of them; the same objects, not equal ones."""
+    numbers = {id(line) for line in some}
+    return [line for line in lines if id(line) not in numbers]
 
 
 def reasons(lines: Iterable[Line], most: int = MOST_REASONS) -> tuple[list[Reason], list[Reason]]:

@@ -7,7 +7,7 @@ from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
 RATE, LATELY, PERIODS = "responder_rate_365d", "credible_engagers_decayed_28d", "responder_periods_168d"
-ROW = {"account_age_days": 56.0, "days_since_last_act": 91.4}
+ROW = {"account_age_days": 100.0, "days_since_last_act": 91.4}
 IN_ONE = "In 1 of the last six four-week periods a response came that counts in full."
 
 
@@ -23,7 +23,7 @@ def facts(*lines, base=28.42, row=ROW):
 @pytest.mark.parametrize(
     ("feature", "value", "points", "typical", "shown"),
     [
-        (RATE, 4.0, 2.24, 1.0, " (average in 56 days: 3.2 established members)"),
+        (RATE, 4.0, 2.24, 1.0, " (average in 100 days: 3.6 established members)"),
         (LATELY, 4.0, 2.24, 0.52, " (average: 0.5)"),
         (LATELY, 0.0, -2.24, None, ""),
         ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
@@ -98,33 +98,66 @@ def test_a_user_who_was_never_active_has_no_days():
 
 
 def test_two_numbers_of_the_same_people_have_their_own_averages():
-    (fact,) = facts(
-        (RATE, 5 * 28 / 90 + 22 * 28 / 56, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2)
-    )
+    (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
     assert (
-        fact.sentence == "About 27 count (average in 56 days: 11.9 established members). They weigh 5 (average: 1.2)."
+        fact.sentence == "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2)."
     )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
-        (LABELS[RATE], "27", "11.9", 2.8),
+        (LABELS[RATE], "27", "17.9", 2.8),
         (LABELS[LATELY], "5", "1.2", 4.4),
     ]
     assert fact.points == 7.2
 
 
 def test_the_average_of_a_part_is_at_most_that_of_the_sum():
-    row = ROW | {"account_age_days": 14.0}
+    counted = (RATE, 4 * 28 / 100, 2.8, "About 4 count.", 0.4 * 28 / 100)
+    (fact,) = facts(counted, (LATELY, 4.0, 4.4, "They weigh 4.", 1.2))
+    assert fact.sentence == "About 4 count (average in 100 days: 0.4 established members). They weigh 4."
+
+
+def test_the_rate_of_a_newcomer_has_no_average_of_people():
+    """It divides the first responders by 90 days."""
     (fact,) = facts(
-        (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90), (LATELY, 4.0, 4.4, "They weigh 4.", 1.2), row=row
+        (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90),
+        (LATELY, 4.0, 4.4, "They weigh 4.", 1.2),
+        row=ROW | {"account_age_days": 89.0},
     )
-    assert fact.sentence == "About 4 count (average in 14 days: 0.4 established members). They weigh 4."
+    assert fact.sentence == "About 4 count. They weigh 4 (average: 1.2)."
+
+
+def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
+    merged = facts(
+        ("days_of_silence", 0.0, 5.1, "The last came lately.", 0.2),
+        (LATELY, 0.8, -0.9, "They are worth 0.8.", 1.2),
+        (PERIODS, 2.0, -0.6, "In 2 of six somebody responded.", 4.0),
+        (RATE, 28 / 100, 0.2, "1 person responded.", 0.1),
+        row=ROW | {"account_age_days": 400.0},
+    )
+    (fact,) = merged
+    assert fact.sentence == (
+        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2). The last came "
+        "lately. In only 2 of six somebody responded (average: 4)."
+    )
+    assert fact.points == pytest.approx(3.8)
+    assert [row.points for row in fact.rows] == [0.2, -0.9, 5.1, -0.6]
+    assert sum(row.points for row in fact.rows) == pytest.approx(fact.points)
+
+
+def test_a_number_that_is_the_average_as_printed_is_no_reason():
+    merged = facts(
+        ("credible_posts_90d", 1.4, -2.2, "About 1 post.", 1.1),
+        ("tenure_days", 30.2, 1.1, "30 days ago.", 30.1),
+        ("tenure_days_of_another", 1.0, -0.7, "A fact without averages.", None),
+    )
+    assert [fact.points for fact in merged if fact.is_distinct] == [-0.7]
 
 
 def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():
     (fact,) = facts(
         ("credible_posts_90d", 0.0, -6.0, "Nobody responded.", 2.0), (RATE, 0.0, -3.0, "Nobody responded.", 1.0)
     )
-    assert fact.sentence == "Nobody responded (average in 56 days: 3.2 established members)."
-    assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [(LABELS[RATE], "0", "3.2", -9.0)]
+    assert fact.sentence == "Nobody responded (average in 100 days: 3.6 established members)."
+    assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [(LABELS[RATE], "0", "3.6", -9.0)]
 
 
 @pytest.mark.parametrize(

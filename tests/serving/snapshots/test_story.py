@@ -7,6 +7,7 @@ from serving.snapshots.story import (
     ENGAGING,
     ESTABLISHED,
     chance,
+    describe_certainty,
     describe_expectation,
     describe_factor,
     describe_spread,
@@ -41,8 +42,8 @@ def test_standing():
         (0.99, "That is higher than 99% of {}."),
         (0.579, "That is higher than 57% of {}."),
         (0.58, "That is higher than 58% of {}."),
-        (0.009, "Fewer than 1% of {} have a lower one."),
-        (0.0, "Fewer than 0.1% of {} have a lower one."),
+        (0.009, "Fewer than 1% of {} have a lower score."),
+        (0.0, "Fewer than 0.1% of {} have a lower score."),
     ],
 )
 def test_rank_among_active_users(below, words):
@@ -52,11 +53,23 @@ def test_rank_among_active_users(below, words):
 
 
 def test_nobody_is_below_zero():
-    assert rank(0.0, ACTIVE, "all", 0.0).startswith("None of the 2,311 users active in the last eight weeks has a ")
+    assert rank(0.0, ACTIVE, "all", 0.0).startswith(
+        "None of the 2,311 users active in the last eight weeks has a lower score"
+    )
 
 
-def test_an_absent_user_is_none_of_the_active_ones():
-    assert rank(0.5, ACTIVE, "all", 50.0, True).endswith("in the last eight weeks (this user is not one of them).")
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0, 0, "fairly certain"),
+        (2, 6, "fairly certain"),
+        (2, 8, "only roughly known"),
+        (0, 10, "only roughly known"),
+        (0, 20, "very uncertain"),
+    ],
+)
+def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high, words):
+    assert describe_certainty(Interval(low, high, 0.9), SCALE) == f"The score is {words}."
 
 
 @pytest.mark.parametrize(

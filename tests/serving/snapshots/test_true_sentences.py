@@ -186,6 +186,12 @@ class Person:
         ages = pd.concat([named["age"], unknown["age"]])
         return (ages[ages <= 168] // 28).nunique()
 
+    def width(self):
+        """Return the points between the ends of the interval."""
+        scale = self.community.bundle.scale
+        low, high = (scale.points(np.log(max(self.scored[end], 1e-9))) for end in ("low", "high"))
+        return float(high - low)
+
     def points_of(self, features):
         """Return the points of some features together, relative to the average of active users."""
         bundle, baseline = self.community.bundle, self.community.snapshot.baseline("all")
@@ -227,6 +233,7 @@ N = r"([\d,]+)"
 MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|less than 0\.1 of an established member)"
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
+SENTENCES_OF_RESPONSES = re.compile(r"(?<=\.) (?=Responses fade|Somebody|Nobody|No response|In )")
 IN_TIME = re.compile(rf"{APPEARED.pattern}|in this time")
 WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
@@ -241,6 +248,7 @@ WHO = (
     rf"(?:{N} (?:people|person) who responded|"
     rf"{N} (?:people|person) who engaged with this user \((\d+) of them responded\))"
 )
+OTHERS_CHANGE = r"( \(other facts change with it\))?"
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
 SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun (?:in this time|{SINCE}))"
 
@@ -253,7 +261,7 @@ def is_standing(p, user, score, day):
     return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and len(day) == 10
 
 
-def is_rank(p, share, users, period, absent):
+def is_rank(p, share, users, period):
     """The users are those with an own event in the period; the share of them with fewer points is rounded down."""
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
@@ -267,8 +275,7 @@ def is_rank(p, share, users, period, absent):
     if share not in true:
         shown = share.removeprefix("That is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
-    among = bool(absent) == (p.user not in scores.index)
-    return among and number(users) == len(scores) and true[share]
+    return number(users) == len(scores) and true[share]
 
 
 def is_start(p, mean):
@@ -377,13 +384,17 @@ def is_remainder(p, others):
     return abs(p.points_of(sorted(rest)) - float(others)) <= 0.05 * (len(p.reasons) + 2) + 1e-6
 
 
-def is_own(p, after, before, **values):
-    """Scores before and after have a decimal, without one after a gain of ten points or more."""
-    gain = p.gain(**values)
-    exact = p.scored["score"] + gain
-    return abs(exact - float(after)) <= (0.05 if gain < 9.95 else 0.5) + 1e-6 and (
-        abs(p.scored["score"] - float(before)) <= 0.05 + 1e-6
-    )
+def is_own(p, after, before, others, **values):
+    """Scores before and after have a decimal, without one after a gain of ten points or more.
+
+    Other facts change with it where it gains a point more or less than the table leads to expect.
+    """
+    gain, exact = p.gain(**values), p.scored["score"] + p.gain(**values)
+    costs = [-p.points_of(reason.features) for reason in p.reasons if {*values} & {*reason.features}]
+    difference = abs(max(p.unclipped + sum(costs), 0.0) - exact) if costs else 0.0
+    right = difference >= 0.9 if others else difference <= 1.1  # the table has rounded points
+    close = abs(exact - float(after)) <= (0.05 if gain < 9.95 else 0.5) + 1e-6
+    return close and abs(p.scored["score"] - float(before)) <= 0.05 + 1e-6 and right
 
 
 def is_fewer(p, count, number_of, why, in_full):
@@ -426,7 +437,7 @@ def is_too_little(p, acts, engagements, missing):
 PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
     rf"(That is higher than|None of|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last "
-    r"(.+?)(?: have a lower one| has a lower one)?( \(this user is not one of them\))?\.": is_rank,
+    r"(.+?)(?: have a lower score| has a lower score)?\.": is_rank,
     r"The points below start from their average, ([\d.]+)\.": is_start,
     r"About (.+) (?:person is|people are) expected to engage with this user in the next 28 days\.": is_expected,
     rf"At most {N} in {N} users with similar figures will see anybody engage in the next 28 days\.": is_chance,
@@ -508,13 +519,17 @@ PATTERNS = {
         lambda p, period: p.days_of(period) is not None and p.row["credible_engagers_365d"] == 0
     ),
     r"As soon as this user does anything again, such as posting or voting, the score would be about ([\d.]+?) instead "
-    r"of ([\d.]+?)\.": lambda p, after, before: is_own(p, after, before, days_of_absence=p.posts_beyond()),
+    rf"of ([\d.]+?){OTHERS_CHANGE}\.": lambda p, *stated: is_own(p, *stated, days_of_absence=p.posts_beyond()),
     r"With at most 1,000 posts in 90 days, or 1,000 more for each responder who counts, the score would be about "
-    r"([\d.]+?) instead of ([\d.]+?)\.": lambda p, after, before: is_own(
-        p, after, before, days_of_absence=p.row["days_of_absence"] - p.posts_beyond()
+    rf"([\d.]+?) instead of ([\d.]+?){OTHERS_CHANGE}\.": lambda p, *stated: is_own(
+        p, *stated, days_of_absence=p.row["days_of_absence"] - p.posts_beyond()
     ),
-    r"Once the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?), after 90 days at the latest\.": (
-        lambda p, after, before: is_own(p, after, before, repetitions_beyond_10_90d=0.0)
+    rf"If the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?) within 90 days{OTHERS_CHANGE}\.": (
+        lambda p, *stated: is_own(p, *stated, repetitions_beyond_10_90d=0.0)
+    ),
+    r"The score is (fairly certain|only roughly known|very uncertain)\.": lambda p, certainty: (
+        certainty
+        == {0: "fairly certain", 1: "only roughly known", 2: "very uncertain"}[(p.width() > 15) + (p.width() > 35)]
     ),
     rf"(?:{OPENING}) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}\.": (
@@ -570,7 +585,7 @@ def test_every_sentence_is_true(community):
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
-                for part in re.split(r"(?<=\.) (?=Responses fade)", sentence):
+                for part in SENTENCES_OF_RESPONSES.split(sentence):
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

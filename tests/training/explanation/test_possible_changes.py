@@ -73,7 +73,7 @@ def test_selection(score, own, responses, expected):
             20.0,
             {"repetition": 12.3},
             NOTHING,
-            ["Once the repeats stop, the score would be about 32 instead of 20, after 90 days at the latest."],
+            ["If the repeats stop, the score would be about 32 instead of 20 within 90 days."],
         ),
         (
             20.0,
@@ -99,7 +99,7 @@ def test_selection(score, own, responses, expected):
             {"repetition": 2.0},
             gains(from_1=1.0),
             [
-                "Once the repeats stop, the score would be about 22 instead of 20, after 90 days at the latest.",
+                "If the repeats stop, the score would be about 22 instead of 20 within 90 days.",
                 "Even if the repeats go on, the score would rise by only about 1 point even if 1 more established "
                 "member responded within four weeks, to a new post.",
             ],
@@ -141,7 +141,7 @@ def test_sentences(score, own, responses, sentences):
 )
 def test_what_the_user_can_do_is_said_as_the_score_before_and_after(score, gain, stated):
     change, *_ = possible_changes(score, {"repetition": gain}, NOTHING)
-    assert change.sentence == f"Once the repeats stop, the score would be {stated}, after 90 days at the latest."
+    assert change.sentence == f"If the repeats stop, the score would be {stated} within 90 days."
 
 
 @pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])
