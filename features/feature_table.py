@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import ibis.expr.types as ir
 import pandas as pd
+import pyarrow as pa
 
 from features.aggregates import credibility, relations
 from features.aggregates.materialize import Materialize, materialize
@@ -86,8 +87,11 @@ def _code_point_order(table: ir.Table) -> Iterator[ir.Table]:
         return
     local = connect()
     try:
-        local.con.register("rows", table.to_pyarrow_batches())
-        local.con.execute("CREATE TEMP TABLE features AS SELECT * FROM rows")
+        batches = table.to_pyarrow_batches()
+        local.create_table("features", batches.schema.empty_table(), temp=True)
+        for batch in batches:  # read here: DuckDB would hide an error of the database in one of its own
+            local.con.register("batch", pa.Table.from_batches([batch]))
+            local.con.execute("INSERT INTO features SELECT * FROM batch")
         yield local.table("features").order_by(*KEYS)
     finally:
         local.disconnect()

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from features.events.encoding import cached
 from features.events.engines import engine_error, open_engine
 from features.events.event_table import VERBS
 from features.events.loading import load_encoded_events, load_events
-from features.feature_table import KEYS, feature_rows
+from features.feature_table import KEYS, feature_rows, ordered_batches
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
 NAMES = ["time", "actor", "verb", "target", "object", "result", "network", "topics", "content_hash", "links"]
@@ -259,6 +261,22 @@ class TestErrors:
         engine.con.close()
         with pytest.raises(Exception, match="connection is closed") as raised:
             load_encoded_events(events, engine=engine)
+        assert "PostgreSQL failed half way: the connection is closed" in str(engine_error(raised.value))
+
+    def test_a_database_that_ends_while_rows_are_read(self, postgres):
+        engine = open_engine(postgres)
+        rows = engine.create_table("ordered_rows", pd.DataFrame({"user": ["é", "b", "a"], "scope": "all"}), temp=True)
+        assert [user for part in ordered_batches(rows) for user in part["user"]] == ["a", "b", "é"]
+
+        def batches():
+            yield from rows.to_pyarrow_batches()
+            engine.con.close()
+            yield from rows.to_pyarrow_batches()
+
+        reader = pa.RecordBatchReader.from_batches(rows.schema().to_pyarrow(), batches())
+        interrupted = SimpleNamespace(get_backend=lambda: engine, to_pyarrow_batches=lambda: reader)
+        with pytest.raises(Exception, match="connection is closed") as raised:
+            list(ordered_batches(interrupted))
         assert "PostgreSQL failed half way: the connection is closed" in str(engine_error(raised.value))
 
     def test_a_java_process_that_has_gone_is_no_fault_of_the_events(self, events):
