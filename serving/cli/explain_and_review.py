@@ -40,7 +40,7 @@ def explain(
     version: Annotated[
         str | None, typer.Option(help="Explain by this version of the model, which scored with clout score --version.")
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="The text alone, without the table of points.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="The story in ten lines that can be read out.")] = False,
     json: Json = False,
 ) -> None:
     """Explain one score: what it means, the main reasons in words, and points per feature that add up to it.
