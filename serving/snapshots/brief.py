@@ -1,10 +1,12 @@
 """The story of a score in ten lines that can be read out: whole sentences, without points of facts."""
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
+from serving.snapshots.facts import Fact
 from serving.snapshots.story import TITLES, describe_spread_briefly, time_named_once
 
 MOST_LINES, WIDTH = 10, 80
@@ -47,7 +49,16 @@ def _facts(explanation: Explanation) -> Iterator[Sentence]:
     """Yield the sentences of the reasons, strongest first, without points."""
     for fact in explanation.main_facts:
         title = TITLES["for" if fact.points > 0 else "against"]
-        yield from ((title, sentence) for sentence in END_OF_SENTENCE.split(fact.sentence))
+        yield from ((title, sentence) for sentence in _leading_sentences(fact))
+
+
+def _leading_sentences(fact: Fact) -> list[str]:
+    """Return the sentences of a fact that move the score as it does, at least half as far as the strongest."""
+    sentences, sign = END_OF_SENTENCE.split(fact.sentence), math.copysign(1.0, fact.points)
+    if len(sentences) != len(fact.rows):
+        return sentences
+    points = [sign * row.points for row in fact.rows]
+    return [sentence for sentence, moved in zip(sentences, points, strict=True) if moved >= max(points) / 2]
 
 
 def _paragraphs(sentences: Sequence[Sentence]) -> list[str]:

@@ -6,7 +6,7 @@ from textwrap import wrap
 import pytest
 
 from serving.snapshots.brief import ESTABLISHED, NOTHING, brief
-from serving.snapshots.facts import Fact
+from serving.snapshots.facts import Fact, FactRow
 from serving.snapshots.repository import open_snapshot
 
 
@@ -34,6 +34,12 @@ def test_established_members_are_explained_where_they_occur(explanation):
     for fact, explained in (("Nobody came.", False), ("2 established members came.", True)):
         texts = brief(replace(explanation, facts=_facts(fact), possible_changes=changes))
         assert texts[0].endswith(ESTABLISHED) == explained
+
+
+def test_of_a_fact_the_sentences_that_move_the_score_most(explanation):
+    rows = tuple(FactRow("", "", "", points) for points in (0.3, -1.2, -2.3))
+    fact = Fact("8 people responded. They are worth 0.1. The last came long ago.", -3.7, (), rows)
+    assert "What lowers it: They are worth 0.1. The last came long ago." in brief(replace(explanation, facts=(fact,)))
 
 
 def test_no_facts(explanation):
