@@ -26,10 +26,12 @@ RUNNABLE = ("sh", "python")
 MARK = "\x1e"
 SECONDS_PER_PAGE = 1800
 PORT = "8000"
+QUICK_TRAINING = "[evaluation]\nresamples = 20\n\n[gate]\nattacks = false\n\n[panel]\ncutoffs = 7\n"
 QUICK = {
     "--users 1000": "--users 400",
     "clout train events": "clout train events --config quick.toml",
-    "[outcome]\n": "[gate]\nattacks = false\n\n[outcome]\n",
+    "[outcome]\n": f"{QUICK_TRAINING}\n[outcome]\n",
+    "trees = 100": "trees = 40",
 }
 ON_EXIT = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"
 
@@ -161,10 +163,7 @@ def run_all(folder: Path, quick: bool = False, programs: Path | None = None) -> 
     folder `programs` come before others.
     """
     (folder / "docs").symlink_to(ROOT / "docs")
-    (folder / "quick.toml").write_text(
-        "[evaluation]\nresamples = 20\n\n[gate]\nattacks = false\n\n[panel]\ncutoffs = 7\n\n"
-        "[model]\ntrees = 80\nlearning_rate = 0.06\n"
-    )
+    (folder / "quick.toml").write_text(f"{QUICK_TRAINING}\n[model]\ntrees = 80\nlearning_rate = 0.06\n")
     results: dict[Path, list[Result]] = {}
     for page in pages():
         earlier = [result for page_results in results.values() for result in page_results]
