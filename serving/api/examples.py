@@ -214,7 +214,15 @@ MODEL = {
     "intervals": {
         "level": 0.9,
         "parts": [
-            {"expected": 0.0, "low_nats": -0.4, "high_nats": 0.9, "least": -0.7, "most": 2.4, "inputs": []},
+            {
+                "expected": 0.0,
+                "low_nats": -0.4,
+                "high_nats": 0.9,
+                "least": -0.7,
+                "most": 2.4,
+                "inputs": [],
+                "largest": 9.0,
+            },
             {
                 "expected": 1.0,
                 "low_nats": -1.1,
@@ -225,6 +233,7 @@ MODEL = {
                     {"name": "expected_audience", "least": 0.0, "most": 5.6, "low_nats": 0.08, "high_nats": -0.11},
                     {"name": "responder_rate_365d", "least": 0.0, "most": 1.9, "low_nats": 0.12, "high_nats": 0.04},
                 ],
+                "largest": 161.0,
             },
         ],
     },

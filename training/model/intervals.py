@@ -47,7 +47,8 @@ class IntervalInput:
     Parameters
     ----------
     name : a feature, of which `ln(1 + value)` is taken, unknown as zero; or `expected_audience`, of which `ln` is
-    least, most : the range to which this logarithm is limited: that of the past, and one nat more either way
+    least, most : the range to which this logarithm is limited: that of the past, and one nat more either way; expected
+        audiences up to one nat above the largest audience of the past
     low_nats, high_nats : what each nat of it adds to the logarithm of either end, nats
 
     """
@@ -73,6 +74,8 @@ class IntervalPart:
     low_nats, high_nats : what is added to the logarithm of either end beside the inputs, nats
     least, most : how far from the expected audience audiences lay in the past; no end lies further away, nats
     inputs : what depends on the user
+    largest : the largest audience of the past, people: no upper end lies above it, nor above the expected audience
+        where that is larger; None in models of earlier versions, whose upper ends have no such limit
 
     """
 
@@ -82,6 +85,7 @@ class IntervalPart:
     least: float
     most: float
     inputs: tuple[IntervalInput, ...]
+    largest: float | None = None
 
     def away(self, expected: np.ndarray, matrix: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return how far both ends lie from the expected audience, nats, shapes (rows,)."""
@@ -90,7 +94,10 @@ class IntervalPart:
             values = one.logarithm(expected if one.name == EXPECTED else matrix[:, names.index(one.name)])
             low += one.low_nats * values
             high += one.high_nats * values
-        return np.clip(low, self.least, self.most), np.clip(high, self.least, self.most)
+        low, high = np.clip(low, self.least, self.most), np.clip(high, self.least, self.most)
+        if self.largest is None:
+            return low, high
+        return low, np.minimum(high, np.maximum(np.log1p(self.largest) - np.log1p(expected), 0.0))
 
 
 @dataclass(frozen=True)
@@ -172,7 +179,10 @@ def _fit_part(
     share = _share_of(len(rows), (1 + level) / 2)
     ridge = RIDGE / float(sample_weights(rows).sum())
     low, high = (_quantile_regression(inputs, away, weights, quantile, ridge) for quantile in (1 - share, share))
-    ranges = inputs.min(axis=0) - BEYOND_PAST, inputs.max(axis=0) + BEYOND_PAST
+    largest = float(rows["audience"].max())
+    highest = inputs.max(axis=0)
+    highest[names.index(EXPECTED)] = max(highest[names.index(EXPECTED)], np.log(max(largest, 1.0)))
+    ranges = inputs.min(axis=0) - BEYOND_PAST, highest + BEYOND_PAST
     columns = zip(names, *(array.tolist() for array in (*ranges, low[1:], high[1:])), strict=True)
     return IntervalPart(
         edge,
@@ -181,6 +191,7 @@ def _fit_part(
         float(away.min()),
         float(away.max()),
         tuple(IntervalInput(*one) for one in columns),
+        largest,
     )
 
 

@@ -52,6 +52,11 @@ class TestEnds:
     def test_lie_no_further_away_than_audiences_of_the_past(self):
         assert around(intervals(constant(-5.0, 5.0, least=-np.log(2), most=np.log(3))), 5) == [[2.0], [17.0]]
 
+    def test_lie_no_higher_than_the_largest_audience_of_the_past(self):
+        one = intervals(constant(-5.0, 5.0, largest=40.0))
+        assert around(one, [5, 39.7, 40, 90])[1] == [40.0, 40.0, 40.0, 90.0]
+        assert around(intervals(constant(-5.0, 5.0, largest=None)), 5)[1] == [round(6 * np.exp(5) - 1)]
+
     def test_depend_on_features_and_the_expected_audience(self):
         inputs = (
             IntervalInput("steadiness", 0.0, 9.0, low_nats=0.5, high_nats=-0.5),
@@ -124,6 +129,13 @@ class TestFit:
         assert (few.expected, several.expected) == (0.0, FEW_PEOPLE)
         assert [one.name for one in few.inputs] == [EXPECTED]
         assert [one.name for one in several.inputs] == [EXPECTED, *NAMES]
+
+    def test_knows_the_largest_audience_and_expected_ones_beyond_it(self):
+        rows, expected = draw(7)
+        several = fit_intervals(rows, np.minimum(expected, 3.0), NAMES, LEVEL).parts[1]
+        assert several.largest == rows["audience"][expected >= FEW_PEOPLE].max()
+        assert several.inputs[0].most == pytest.approx(np.log(several.largest) + 1)
+        assert several.inputs[1].most == pytest.approx(np.log(2) + 1)
 
     def test_is_exact_after_json(self, fitted):
         document = json.loads(json.dumps(fitted.as_json()))
