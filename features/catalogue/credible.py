@@ -318,7 +318,7 @@ FEATURES = [
         describe_periods_of_people,
         _periods_of_people,
         unit="periods",
-        title="Four-week periods with established responders, one for each of them at most",
+        title="Four-week periods by different responders",
     ),
     _feature(
         SINCE_ESTABLISHED,
