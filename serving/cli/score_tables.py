@@ -21,14 +21,16 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
 
     Where evidence is insufficient, there is no ledger. A plain story has ten lines, at 80 characters a line.
     """
-    if plain:
-        from serving.snapshots.brief import brief
+    from serving.snapshots.brief import brief
+    from serving.snapshots.story import time_named_once
 
+    if plain:
         for paragraph in brief(explanation):
             print_text(paragraph)
         return
+    shorten = time_named_once()
     for section in explanation.story:
-        print_points(section.title, section.sentences)
+        print_points(section.title, [shorten(sentence) for sentence in section.sentences])
     if explanation.missing is not None:
         print_text("--json gives the figures anyway.")
         return

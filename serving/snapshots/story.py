@@ -66,14 +66,14 @@ def story(sentences: dict[Topic, Sequence[str]], lowered: bool = False) -> tuple
     order = list(TITLES)
     if lowered:
         order[2:4] = "against", "for"
-    shorten = time_named_once()
-    return tuple(
-        Section(topic, TITLES[topic], tuple(map(shorten, texts[topic]))) for topic in order if texts.get(topic)
-    )
+    return tuple(Section(topic, TITLES[topic], tuple(texts[topic])) for topic in order if texts.get(topic))
 
 
 def time_named_once() -> Callable[[str], str]:
-    """Return a function that says of a newcomer's time what it is in the first text, and "in this time" later."""
+    """Return a function that says of a newcomer's time what it is in the first text, and "in this time" later.
+
+    It is for texts that are read in the order in which the function gets them.
+    """
     named: list[str] = []
 
     def name(match: re.Match[str]) -> str:

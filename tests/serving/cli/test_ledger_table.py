@@ -2,12 +2,15 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 
 from serving.cli import main
+from serving.cli.score_tables import print_explanation
 from serving.snapshots.brief import CHANGE
-from serving.snapshots.story import TITLES
+from serving.snapshots.repository import open_snapshot
+from serving.snapshots.story import TITLES, Section
 
 
 @pytest.fixture
@@ -35,6 +38,17 @@ def test_facts_add_up_to_the_score_as_printed(shown):
     start, total = (float(re.search(pattern, out)[1]) for pattern in (r"Start: the average +(\S+)", r"score of (\S+)"))
     assert start + sum(map(float, stated)) == pytest.approx(total)
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_text_names_the_time_of_a_newcomer_once(home, capsys):
+    explanation = open_snapshot(home).explain("user0004")
+    time = "since this user appeared 3 days ago"
+    sections = (
+        Section("for", "What raises it", (f"2 came {time}.",)),
+        Section("evidence", "", (f"It rests on 2 {time}.",)),
+    )
+    print_explanation(replace(explanation, story=sections))
+    assert capsys.readouterr().out.startswith(f"What raises it:\n  - 2 came {time}.\nIt rests on 2 in this time.\n")
 
 
 def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):

@@ -18,6 +18,7 @@ from serving.snapshots.story import (
     standing,
     start,
     story,
+    time_named_once,
 )
 from training.model.baseline import Baseline
 from training.model.intervals import Interval
@@ -193,20 +194,12 @@ def test_words_are_explained_where_they_are_used(sentence, words):
     assert [text for section in story({"score": [sentence]})[1:] for text in section.sentences] == words
 
 
-def test_the_time_of_a_newcomer_is_named_once():
-    sections = story(
-        {
-            "for": [
-                "2 people came since this user appeared 3 days ago.",
-                "A post since this user appeared 3 days ago.",
-            ],
-            "evidence": ["It rests on who came since this user appeared 3 days ago."],
-        }
-    )
-    assert [section.sentences for section in sections] == [
-        ("2 people came since this user appeared 3 days ago.", "A post in this time."),
-        ("It rests on who came in this time.",),
-    ]
+def test_sections_name_the_time_of_a_newcomer_each_and_a_text_names_it_once():
+    time = "since this user appeared 3 days ago"
+    sentences = [f"2 people came {time}.", f"A post {time}.", "It rests on 2 people."]
+    (section,) = story({"for": sentences})
+    assert list(section.sentences) == sentences
+    assert list(map(time_named_once(), sentences)) == [sentences[0], "A post in this time.", sentences[2]]
 
 
 @pytest.mark.parametrize(
