@@ -194,7 +194,7 @@ def test_words_are_explained_where_they_are_used(sentence, words):
     assert [text for section in story({"score": [sentence]})[1:] for text in section.sentences] == words
 
 
-def test_sections_name_the_time_of_a_newcomer_each_and_a_text_names_it_once():
+def test_a_text_names_the_time_of_a_newcomer_once():
     time = "since this user appeared 3 days ago"
     sentences = [f"2 people came {time}.", f"A post {time}.", "It rests on 2 people."]
     (section,) = story({"for": sentences})
