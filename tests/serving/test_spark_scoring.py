@@ -201,7 +201,7 @@ class TestSpark:
         facts = tmp_path / "clout_score-0.0.7.dist-info" / "METADATA"
         facts.parent.mkdir()
         facts.write_text("Metadata-Version: 2.1\nName: clout-score\nVersion: 0.0.7\n")
-        command = python(tmp_path, f"env PYTHONPATH={tmp_path}:$PYTHONPATH {sys.executable}")
+        command = python(tmp_path, f"env -C {tmp_path} PYTHONPATH={tmp_path}:$PYTHONPATH {sys.executable}")
         monkeypatch.setattr(spark._session.sparkContext, "pythonExec", str(command))
         with pytest.raises(EngineError, match=r"executors of Spark have clout-score 0\.0\.7, and this process has "):
             spark_scoring.check_executors(spark)
