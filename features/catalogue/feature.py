@@ -10,7 +10,7 @@ from typing import Literal
 
 import ibis.expr.types as ir
 
-from features.catalogue.wording import Row, Sentence
+from features.catalogue.wording import Row, Sentence, without_nan
 
 Family = Literal["reach", "response", "persistence", "network", "cadence", "originality"]
 Received = Literal["pairs", "follows", "engagements", "pieces", "topics", "engagers", "credibility", "responders"]
@@ -72,7 +72,7 @@ class Feature:
 
     def describe(self, value: float | None, row: Row = NO_FEATURES) -> str:
         """Return the reviewer's sentence about a user; `value` is None or NaN where unknown, `row` their features."""
-        number = None if value is None or value != value else value
+        number = without_nan(value)
         if not isinstance(self.sentence, str):
             return self.sentence(number, row)
         if value is None or number is None:

@@ -15,7 +15,11 @@ LEAST_SHOWN = 0.05  # of weighted counts with a decimal
 
 def value_of(row: Row, name: str) -> float | None:
     """Return another feature of the user; None if it is unknown or was not computed."""
-    value = row.get(name)
+    return without_nan(row.get(name))
+
+
+def without_nan(value: float | None) -> float | None:
+    """Return a value; None if it is NaN, which alone differs from itself."""
     return None if value is None or value != value else value
 
 

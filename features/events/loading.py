@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.errors import AsOfError, FutureAsOfError, ScopeError, StoreError
-from features.events.encoding import EncodedEvents, encode_events
+from features.events.encoding import NO_FILES, EncodedEvents, encode_events
 from features.events.event_table import FileVersions, open_events, readable_files, time_range
 from features.events.exclusions import NOBODY, UserIdSet, exclude_users, exclude_users_encoded
 from features.events.identities import merge_identities
@@ -59,7 +59,7 @@ def load_encoded_events(
 def _versions(source: Source) -> FileVersions:
     """Return the versions of the files that a source names, before they are opened."""
     if not isinstance(source, str | Path) or not Path(source).exists():
-        return FileVersions({})
+        return NO_FILES
     return FileVersions.of(readable_files(Path(source)))
 
 

@@ -7,12 +7,12 @@ from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
-from serving.snapshots.story import TITLES, describe_spread_briefly, time_named_once
+from serving.snapshots.story import MEMBER, TITLES, describe_spread_briefly, time_named_once
 
 MOST_LINES, WIDTH = 10, 80
 CHANGE = "What would change it"
 NOTHING = "Nothing moves it by half a point or more from the average."
-ESTABLISHED = "An established member is somebody to whom several long-standing users respond."
+ESTABLISHED = f"An established member is {MEMBER}."
 END_OF_SENTENCE = re.compile(r"(?<=\.) ")
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 

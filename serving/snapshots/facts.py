@@ -10,8 +10,7 @@ from typing import TypeAlias
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible import WITHOUT_ESTABLISHED
-from features.catalogue.credible_wording import LATELY, NEVER, SILENCE
+from features.catalogue.credible_wording import LATELY, NEVER
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of, pointed, rounded_to_sum
@@ -24,6 +23,7 @@ from training.explanation.reasons import (
     PERIODS,
     RESPONSES,
     SAME_PEOPLE,
+    SILENT,
     Line,
     facts,
     merge,
@@ -31,7 +31,6 @@ from training.explanation.reasons import (
 )
 from training.model.bundle import FeatureRow
 
-SILENT = (SILENCE, WITHOUT_ESTABLISHED)
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are

@@ -28,10 +28,10 @@ APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?
 CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
 ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
+MEMBER = "somebody to whom several long-standing users respond"
 ESTABLISHED = (
-    "A response counts in full if it comes from an established member: "
-    "somebody to whom several long-standing users respond, directly or through others. From anybody else, or if this "
-    "user responds to them as well, it counts in part, or not at all."
+    f"A response counts in full if it comes from an established member: {MEMBER}, directly or through others. From "
+    "anybody else, or if this user responds to them as well, it counts in part, or not at all."
 )
 ANONYMOUS = "Anonymous responses, such as votes, count as reactions to posts, not as people."
 # Words that need an explanation, by a part of the texts that use them.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
+from features.catalogue.credible import WITHOUT_ESTABLISHED
 from features.catalogue.credible_wording import LATELY, SILENCE, YEAR
 from features.catalogue.responder_rate import RATES
 from features.catalogue.wording import people, responders, times, value_of, when
@@ -22,9 +23,10 @@ MOST_REASONS = 3
 MOST_OF_A_FAMILY = 3
 WINDOW = re.compile(r"(_decayed)?_(\d+[dw]|ever)$")
 SAME_PEOPLE = (*RATES, LATELY)  # the first tell more of them
+SILENT = (SILENCE, WITHOUT_ESTABLISHED)
 PERIODS = ("responder_periods_168d", "established_periods_168d", "credible_periods_168d")
 # What is said of responses, in this order, by today's models and by earlier ones.
-RESPONSES = (*SAME_PEOPLE, SILENCE, "days_without_established", *PERIODS)
+RESPONSES = (*SAME_PEOPLE, *SILENT, *PERIODS)
 
 
 @dataclass(frozen=True, slots=True)

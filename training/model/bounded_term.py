@@ -50,7 +50,7 @@ class BoundedTerm:
 
     def limited(self, sums: np.ndarray) -> np.ndarray:
         """Return predictions of the booster, nats, limited to the band; any shape."""
-        return np.asarray(np.minimum(np.maximum(sums, -self.limit), self.limit))
+        return np.asarray(np.clip(sums, -self.limit, self.limit))
 
     def between(self, before: np.ndarray, after: np.ndarray, sums: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         """Distribute the difference of two limited predictions over the features, as `shap_between` does.

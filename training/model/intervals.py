@@ -180,8 +180,8 @@ def _fit_part(
     ridge = RIDGE / float(sample_weights(rows).sum())
     low, high = (_quantile_regression(inputs, away, weights, quantile, ridge) for quantile in (1 - share, share))
     largest = float(rows["audience"].max())
-    highest = inputs.max(axis=0)
-    highest[names.index(EXPECTED)] = max(highest[names.index(EXPECTED)], np.log(max(largest, 1.0)))
+    highest, column = inputs.max(axis=0), names.index(EXPECTED)
+    highest[column] = max(highest[column], np.log(max(largest, 1.0)))
     ranges = inputs.min(axis=0) - BEYOND_PAST, highest + BEYOND_PAST
     columns = zip(names, *(array.tolist() for array in (*ranges, low[1:], high[1:])), strict=True)
     return IntervalPart(

@@ -31,7 +31,7 @@ class Scale:
 
     def points(self, margin: np.ndarray) -> np.ndarray:
         """Return the score, 0 to 100."""
-        return np.asarray(np.minimum(np.maximum(self.unclipped(margin), 0.0), 100.0))
+        return np.asarray(np.clip(self.unclipped(margin), 0.0, 100.0))
 
     @property
     def factor_per_10_points(self) -> float:
