@@ -1,4 +1,4 @@
-"""A community that is attacked again and again at one instant, for benchmarks of resistance."""
+"""Set up a community that benchmarks attack repeatedly at one instant."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ SIMULATED = Community(users=1_500, days=420, seed=7)
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of what every benchmark that attacks a community takes."""
+    """Return a parser with the options common to all benchmarks that attack a community."""
     args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events", nargs="?", type=Path, help="default: a small simulated community")
     args.add_argument("--as-of", type=parse_utc)
@@ -44,8 +44,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def given_or_simulated(events: Path | None) -> Iterator[Path]:
-    """Yield the events, or those of a small simulated community, which are deleted afterwards."""
+def events_or_simulation(events: Path | None) -> Iterator[Path]:
+    """Yield the path of the events, or of a small simulated community that is deleted afterwards."""
     if events is not None:
         yield events
         return
@@ -55,17 +55,17 @@ def given_or_simulated(events: Path | None) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class AttackedCommunity:
-    """A community at an instant.
+    """A community at one instant, to be attacked.
 
     Parameters
     ----------
     events, encoded : from `open_events`; the same in scope `all`, cached
     as_of : the instant
     users : from `describe_users`
-    members : who attacks
+    members : the users who attack
     context : what attackers know
-    features : those that the model sees
-    before : rows of the members without any attack, by user
+    features : the names of the model's features
+    before : feature rows of the members without any attack, indexed by user
 
     """
 
@@ -79,7 +79,7 @@ class AttackedCommunity:
     before: pd.DataFrame
 
     def rows_after(self, attack: Attack, context: AttackContext | None = None) -> tuple[pd.DataFrame, int, int]:
-        """Return the rows of the members who attack, by user, and how many accounts and events each of them takes."""
+        """Return the attacking members' rows, indexed by user, and the numbers of accounts and events per member."""
         names = in_whole_groups(attack, self.members)
         parts = group_events(attack, names, context or self.context)
         added = open_events(pd.concat(parts, ignore_index=True), self.events.get_backend())

@@ -1,4 +1,4 @@
-"""Callers of a service under load: what they ask for, and how they see that an answer is right; for soak.py."""
+"""Clients that put load on a service and check its answers; used by soak.py."""
 
 import json
 import random
@@ -22,20 +22,20 @@ class FailedError(Exception):
 
 
 def version_of(k: int) -> str:
-    """Return the version that a renewal makes champion."""
+    """Return the model version that update number k promotes to champion."""
     return str(1 + k % 2)
 
 
 @dataclass
 class Work:
-    """What there is to ask for, and what came of it; callers share it.
+    """The requests to make and their results, shared by all callers.
 
     Parameters
     ----------
-    users : who is asked for
-    rows : feature rows as posted
-    published : instants of snapshots, oldest first, of which the last may be on its way
-    remaining : how many requests are still to be made
+    users : ids to request
+    rows : feature rows to post
+    published : as_of of all snapshots, oldest first; the last one may still be in publication
+    remaining : number of requests still to make
 
     """
 
@@ -50,15 +50,15 @@ class Work:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def next(self) -> bool:
-        """Tell whether there is another request to make, and count it."""
+        """Count down one request; return False if none is left or the run was stopped."""
         with self.lock:
             if self.remaining == 0 or self.ended:
                 return False
             self.remaining -= 1
             return True
 
-    def note(self, kind: str, seconds: float, error: str | None) -> None:
-        """Keep what came of a request."""
+    def record(self, kind: str, seconds: float, error: str | None) -> None:
+        """Record the duration and the error of a request."""
         with self.lock:
             self.done += 1
             self.took[kind].append(seconds)
@@ -66,13 +66,13 @@ class Work:
 
 
 class Caller:
-    """One who asks without a pause, over one connection, and sees that the answers are right.
+    """A client that sends requests without a pause over one connection and checks the answers.
 
     Parameters
     ----------
-    work : shared with other callers
-    port : of the service on this machine
-    seed : what is asked for
+    work : shared with the other callers
+    port : the port of the service on this machine
+    seed : seed of the choice of requests
 
     """
 
@@ -83,7 +83,7 @@ class Caller:
         self.cursor: str | None = None
 
     def work(self) -> None:
-        """Ask until nothing is left to ask."""
+        """Send requests until none is left."""
         kinds, weights = list(MIX), list(MIX.values())
         while self.shared.next():
             (kind,) = self.chosen.choices(kinds, weights)
@@ -93,10 +93,10 @@ class Caller:
             except (FailedError, OSError, HTTPException, ValueError, KeyError) as body:
                 error = repr(body)
                 self.connection.close()
-            self.shared.note(kind, time.perf_counter() - start, error)
+            self.shared.record(kind, time.perf_counter() - start, error)
 
     def score(self) -> None:
-        """Ask for the newest score, or for one of an older snapshot."""
+        """Request the newest score or, for one in five, that of an older snapshot."""
         user, as_of = self._user(), self._instant() if self.chosen.random() < 0.2 else None
         body = self._get(f"{self._path(user)}/score{f'?as_of={as_of}' if as_of else ''}")
         _check(body["user"] == user and 0 <= body["score"] <= 100, "of another user")
@@ -104,21 +104,21 @@ class Caller:
         self._current(body, as_of)
 
     def explanation(self) -> None:
-        """Ask for a ledger."""
+        """Request an explanation and check that its points add up."""
         body = self._get(f"{self._path(self._user())}/explanation")
         total = body["base"] + sum(line["points"] for line in body["lines"])
         _check(abs(total - body["unclipped"]) < 1e-6, "does not add up")
         self._current(body)
 
     def history(self) -> None:
-        """Ask for everything that is kept."""
+        """Request all scores of a user and check their order."""
         body = self._get(f"{self._path(self._user())}/history")
         instants = [point["as_of"] for point in body["scores"]]
         _check(instants == sorted(instants) and not body["damaged"] and len(instants) >= 2, "instants in disorder")
         self._current(body["scores"][-1], directly=False)
 
     def change(self) -> None:
-        """Ask for the ledger of the newest change."""
+        """Request the newest score change and check that its parts add up."""
         body = self._get(f"{self._path(self._user())}/change")
         moved = body["after"]["score"] - body["before"]["score"]
         _check(abs(sum(body["parts"].values()) - moved) < 1e-6, "does not add up")
@@ -126,23 +126,23 @@ class Caller:
         self._current(body["after"])
 
     def what_if(self) -> None:
-        """Ask what would change a score."""
+        """Request the changes that would raise or lower a score."""
         self._current(self._get(f"{self._path(self._user())}/what-if"))
 
     def ids(self) -> None:
-        """Ask for a hundred users."""
+        """Request the scores of a hundred users."""
         users = self.chosen.sample(self.shared.users, min(100, len(self.shared.users)))
         body = self._post({"users": users})
         _check([score["user"] for score in body["users"]] == users and not body["unknown"], "of other users")
         self._current(body)
 
     def rows(self) -> None:
-        """Have ten rows scored."""
+        """Post ten feature rows to be scored."""
         body = self._post({"rows": self.chosen.sample(self.shared.rows, min(10, len(self.shared.rows)))})
         _check(body["model_version"] in ("1", "2") and len(body["scores"]) > 0, "by no version")
 
     def search(self) -> None:
-        """Ask for the next page, of the snapshot that the first was of."""
+        """Request the next page of a search; a cursor stays on the snapshot of the first page."""
         body = self._get(f"/v1/users?limit=20{f'&cursor={quote(self.cursor)}' if self.cursor else ''}")
         scores = [score["score"] for score in body["users"]]
         _check(scores == sorted(scores, reverse=True) and scores != [], "not in order")
@@ -151,29 +151,29 @@ class Caller:
         self.cursor = body["next_cursor"] if self.chosen.random() < 0.8 else None
 
     def model(self) -> None:
-        """Ask for the champion."""
+        """Request the champion."""
         _check(self._get("/v1/model")["model_version"] in ("1", "2"), "no version")
 
     def catalogue(self) -> None:
-        """Ask for the features."""
+        """Request the feature catalogue."""
         _check(len(self._get("/v1/catalogue")["features"]) > 0, "no features")
 
     def health(self) -> None:
-        """Ask whether it lives."""
+        """Request the liveness check."""
         _check(self._get("/health") == {"status": "ok"}, "not well")
 
     def ready(self) -> None:
-        """Ask whether it can answer, with all that is new."""
+        """Check that the service is ready and nothing is stale."""
         body = self._get("/ready")
         _check(body["status"] == "ready" and not body["stale"], f"stale: {body['stale']}")
 
     def metrics(self) -> None:
-        """Ask for its figures."""
+        """Request the metrics."""
         _check("clout_ready 1.0" in self.text("GET", "/metrics"), "not ready")
 
     def _current(self, body: dict, as_of: str | None = None, directly: bool = True) -> None:
-        """See that an answer is of a snapshot that there is, and of none before one that was seen."""
-        _check(body["as_of"] in self.shared.published, f"as of {body['as_of']}, which never was")
+        """Check that the answer is from a published snapshot and not older than a previous answer."""
+        _check(body["as_of"] in self.shared.published, f"as of {body['as_of']}, which was never published")
         number = self.shared.published.index(body["as_of"])
         _check(body["model_version"] == version_of(number), "by another version")
         if as_of is None and directly:
@@ -197,15 +197,15 @@ class Caller:
         return json.loads(self.text("POST", "/v1/scores", json.dumps(body)))
 
     def text(self, method: str, path: str, body: str | None = None) -> str:
-        """Ask, and return what was answered by 200.
+        """Send a request and return the body of the answer.
 
         Raises
         ------
-        FailedError : by something else
+        FailedError : the status is not 200
 
         """
         headers = {"Content-Type": "application/json"} if body else {}
-        if time.monotonic() > self.answered + IDLE_SECONDS:  # else the service may close it while it is asked
+        if time.monotonic() > self.answered + IDLE_SECONDS:  # the service may have closed the idle connection
             self.connection.close()
         self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()

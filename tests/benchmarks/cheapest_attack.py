@@ -1,10 +1,11 @@
-"""The cheapest way to gain points: python tests/benchmarks/cheapest_attack.py [EVENTS --as-of T] [--trials 60].
+"""Search for the cheapest way to gain points: python tests/benchmarks/cheapest_attack.py [EVENTS --as-of T].
 
-Optuna searches over who is recruited, how many accounts, what they do, how often and for how long, for the plan by
-which a median member gains 10 points at the lowest cost: a unit per event, and per account what PRICES says. A plan
-takes 200 accounts and 20,000 events at most. Established people who respond count as people and are not among them:
-`clout attack` tries those as alliances. Before the search, some plans with answered accounts are tried. The model is
-fitted on the events before T; without EVENTS, a community is simulated as for `frontier.py`.
+Optuna varies the kind and number of accounts, what they do, how often and for how long. It looks for the plan with the
+lowest cost by which the median member gains 10 points. An event costs one unit, an account its price in PRICES. A plan
+uses at most 200 accounts and 20,000 events. Established users who respond willingly are real audience, so they are not
+part of any plan; `clout attack` tries them as alliances. Some plans with accounts that established users answered are
+tried before the search. The model is fitted on the events before T. Without EVENTS, a community is simulated as in
+`frontier.py`.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from attacked import AttackedCommunity, attacked_community, given_or_simulated, make_parser
+from attacked import AttackedCommunity, attacked_community, events_or_simulation, make_parser
 
 from features.events.event_table import open_events, time_range
 from training.config import Config, Outcome
@@ -38,8 +39,8 @@ from training.robustness.attacks import (
 FRESH, BRIDGED, GROWN, DORMANT, KNOWN = "fresh", "bridged", "grown", "dormant", "known dormant"
 PRICES = {FRESH: 1, BRIDGED: 1, GROWN: 1, DORMANT: 20, KNOWN: 50}
 MOST_ACCOUNTS, MOST_ACTS = 200, 20_000
-MISSED = 100.0
-ANSWERED = ((4, 2), (12, 2), (12, 3), (50, 3))  # accounts, and answers that each has had
+TARGET_MISSED = 100.0
+ANSWERED = ((4, 2), (12, 2), (12, 3), (50, 3))  # (accounts, answers that each received)
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,14 @@ class Plan:
 
     Parameters
     ----------
-    who : what accounts are recruited: new ones; new ones to whom established users respond; ones that respond to each
-        other first; bought dormant ones, any of them or those with whom most people engaged
-    accounts : how many
-    verb : how they respond
-    days, every : for how long, and a post every so many days
-    share : of the posts that each account responds to
-    answers : responses of established users that each bridged account provokes
-    grown_days, ring : for how long grown accounts post every week, and how many of them respond to each post
+    who : the kind of accounts: new; new and answered by established users; warmed up by responding to each other;
+        dormant and bought, either at random or those with the most engagers
+    accounts : number of accounts
+    verb : verb of their responses
+    days, every : duration, and days between two posts of the member
+    share : share of the posts that each account responds to
+    answers : responses that each bridged account gets from established users
+    grown_days, ring : days for which grown accounts post weekly, and how many of them respond to each post
 
     """
 
@@ -77,7 +78,7 @@ class Plan:
 
 
 def known_dormant(community: AttackedCommunity) -> np.ndarray:
-    """Return a tenth of the dormant accounts, those with whom most people engaged."""
+    """Return the tenth of the dormant accounts with the most engagers."""
     users = community.users.drop(index=community.members)
     dormant = users[(users["silent_days"] > DORMANT_DAYS) & (users["age_days"] > OLD_DAYS)]
     most = dormant[dormant["engagers"] >= MIN_ENGAGERS].sort_values("engagers", ascending=False, kind="stable")
@@ -96,7 +97,7 @@ def plan_events(
 
 
 def _established(plan: Plan, accounts: np.ndarray, context: AttackContext) -> list[pd.DataFrame]:
-    """Let accounts become known before they respond to the member: by established users, or by each other."""
+    """Return the events that make accounts established before the attack: answers by others or by each other."""
     if plan.who == BRIDGED:
         return answered_questions(accounts, plan.answers, plan.days, context)
     if plan.who != GROWN:
@@ -109,7 +110,7 @@ def _established(plan: Plan, accounts: np.ndarray, context: AttackContext) -> li
 
 
 def suggest(trial: optuna.Trial, history_days: float) -> Plan:
-    """Return the next plan to try."""
+    """Suggest the next plan to try."""
     who = trial.suggest_categorical("who", list(PRICES))
     plan = Plan(
         who,
@@ -129,30 +130,30 @@ def suggest(trial: optuna.Trial, history_days: float) -> Plan:
 
 
 def search(community: AttackedCommunity, bundle: Bundle, target: float, trials: int, seed: int) -> pd.DataFrame:
-    """Try plans; return each with its gain and cost, the cheapest that reaches the target first."""
+    """Try plans; return each with its gain and cost, successful plans first, cheapest first."""
     before, history_days = bundle.predict(community.before)["score"], float(community.users["age_days"].max())
-    tried = []
+    results = []
 
     def cost(trial: optuna.Trial) -> float:
         plan = suggest(trial, history_days)
         context = AttackContext(**vars(community.context) | {"rng": np.random.default_rng(seed)})
         if plan.accounts * plan.share * plan.days / plan.every > MOST_ACTS:
-            return 2 * MISSED
+            return 2 * TARGET_MISSED
         after, accounts, acts = community.rows_after(plan.attack(community), context)
         gain = float((bundle.predict(after)["score"] - before).median())
         units = acts + (accounts - 1) * PRICES[plan.who]
-        tried.append(asdict(plan) | {"gain": gain, "acts": acts, "cost": units})
-        return float(np.log10(units)) if gain >= target else MISSED - gain
+        results.append(asdict(plan) | {"gain": gain, "acts": acts, "cost": units})
+        return float(np.log10(units)) if gain >= target else TARGET_MISSED - gain
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(20, trials // 2))
     optuna.create_study(sampler=sampler).optimize(cost, n_trials=trials)
-    table = pd.DataFrame(tried)
+    table = pd.DataFrame(results)
     return table.assign(missed=table["gain"] < target).sort_values(["missed", "cost"], ignore_index=True)
 
 
-def answered(community: AttackedCommunity, bundle: Bundle) -> pd.DataFrame:
-    """Return what new accounts gain that established users answered before, and then like every post of 28 days."""
+def answered_accounts(community: AttackedCommunity, bundle: Bundle) -> pd.DataFrame:
+    """Return the gains when new accounts that established users answered like every post for 28 days."""
     before, rows = bundle.predict(community.before), []
     for accounts, answers in ANSWERED:
         plan = Plan(BRIDGED, accounts, "like", days=28, every=1, share=1.0, answers=answers)
@@ -168,24 +169,24 @@ def _search(path: Path, as_of: datetime | None, options: argparse.Namespace) -> 
     at = as_of or time_range(events)[1]
     bundle = fit_unregistered(events, at, Config(outcome=Outcome(horizon_days=options.horizon_days)))
     with attacked_community(events, bundle, at, options.members, options.seed) as community:
-        print("New accounts that established users answered before, in the median:")
-        print(answered(community, bundle).round(2).to_string(index=False))
+        print("Median gains by new accounts that established users answered before:")
+        print(answered_accounts(community, bundle).round(2).to_string(index=False))
         return search(community, bundle, options.target, options.trials, options.seed)
 
 
 def main() -> None:
-    """Print the cheapest plans, and for each kind of account the one that gains most."""
+    """Print the cheapest plans, and the plan with the largest gain for each kind of account."""
     args = make_parser(__doc__)
     args.add_argument("--target", type=float, default=10.0)
     args.add_argument("--trials", type=int, default=60)
     args.add_argument("--seed", type=int, default=0)
     options = args.parse_args()
-    with given_or_simulated(options.events) as path:
+    with events_or_simulation(options.events) as path:
         table = _search(path, options.as_of, options)
     reached = int((~table["missed"]).sum())
     print(f"\n{reached} of {len(table)} plans gain {options.target:g} points; the cheapest of them:")
     print(table[~table["missed"]].drop(columns="missed").head(5).round(2).to_string(index=False))
-    print("\nBy kind of account, the plan that gains most:")
+    print("\nThe plan with the largest gain for each kind of account:")
     most = table.loc[table.groupby("who")["gain"].idxmax()].drop(columns="missed")
     print(most.round(2).to_string(index=False))
 

@@ -1,9 +1,9 @@
-"""What a day costs: python tests/benchmarks/daily.py EVENTS --as-of T.
+"""Cost of a daily update: python tests/benchmarks/daily.py EVENTS --as-of T.
 
-All but the last day before T go into a store (`clout store`), then the last day; `clout score` scores everybody from
-it, by a model of random trees that selects groups. Each command is a process of its own, with the start of Python. Then
-the statements of the feature table are timed in this process, in groups: those that read the events of the year, those
-that read the last 90 days, and those that read pairs of users or users alone.
+`clout store` stores all events but those of the last day before T, then those of the last day. `clout score` scores all
+users of the store with a model of random trees that also selects groups. Each command is a separate process; its time
+includes the start of Python. Then the SQL statements of the feature table are timed in this process, grouped by what
+they read: the events of the year, those of the last 90 days, or users and pairs of users.
 """
 
 import argparse
@@ -35,21 +35,21 @@ RECENT = ("recent_events", "features_over_recent_events", "created", "features_o
 
 
 def run(*words: object) -> None:
-    """Run a command of Clout and print what it took."""
+    """Run a clout command and print its time and memory."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [Path(sys.executable).with_name("clout"), *words]
-    ended = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(ended.stderr)
+    process = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise SystemExit(process.stderr)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     seconds, peak = time.perf_counter() - began, after.ru_maxrss / 2**20
     print(f"clout {words[0]}: {seconds:.1f} s, {processor:.1f} s of processor time, {peak:.2f} GiB at most so far")
-    print(f"  {ended.stderr.strip().splitlines()[0]}", flush=True)
+    print(f"  {process.stderr.strip().splitlines()[0]}", flush=True)
 
 
 def print_groups(store: Path, as_of: datetime, features: list[str]) -> None:
-    """Print the processor time of the statements of the feature table by what they read."""
+    """Print the processor time of the feature table's SQL statements, grouped by what they read."""
     events = load_encoded_events(store)
     groups: Counter[str] = Counter()
 

@@ -1,7 +1,8 @@
-"""What explaining costs beside predicting: python tests/benchmarks/explaining.py --rows 1000000.
+"""Cost of explaining compared with predicting: python tests/benchmarks/explaining.py --rows 1000000.
 
-A model of random features explains random rows: all at once, against LightGBM's prediction, its `pred_contrib` and
-`shap.TreeExplainer` (these two on fewer rows), interleaved, the best of several; then one at a time from a snapshot.
+A model fitted on random data explains random rows. All rows at once are compared with LightGBM's prediction, its
+`pred_contrib` and `shap.TreeExplainer` (the latter two on fewer rows); runs are interleaved and the best of several
+counts. Then users are explained one at a time from a snapshot.
 """
 
 import argparse
@@ -31,11 +32,11 @@ from training.home import Home
 from training.model.bundle import Bundle
 
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
-ASKED = 300
+REQUESTS = 300
 
 
 def random_rows(count: int, seed: int) -> pd.DataFrame:
-    """Draw feature rows: skewed, half of the values whole numbers, a tenth unknown."""
+    """Draw skewed feature rows; half of the features are whole numbers, a tenth of the values is missing."""
     rng = np.random.default_rng(seed)
     values = rng.lognormal(0.0, 1.0, (count, 1)) * rng.lognormal(0.0, 1.0, (count, len(CATALOGUE)))
     integer = np.arange(len(CATALOGUE)) % 2 == 0
@@ -46,7 +47,7 @@ def random_rows(count: int, seed: int) -> pd.DataFrame:
 
 
 def random_bundle(trees: int, depth: int) -> Bundle:
-    """Fit a bundle whose audience hangs on every feature."""
+    """Fit a bundle on audiences that depend on every feature."""
     cutoffs = tuple(AS_OF - timedelta(days=28 * k) for k in (3, 2, 1))
     frames = []
     for seed, cutoff in enumerate(cutoffs):
@@ -56,28 +57,28 @@ def random_bundle(trees: int, depth: int) -> Bundle:
     return fit(pd.concat(frames, ignore_index=True), Split(cutoffs), Config(model=Model(trees=trees, depth=depth)))
 
 
-def best(works: dict[str, tuple[Callable[[], object], int]], repeats: int) -> dict[str, np.ndarray]:
-    """Return microseconds a row of each work (and its number of rows), on the clock and of all processors.
+def best(tasks: dict[str, tuple[Callable[[], object], int]], repeats: int) -> dict[str, np.ndarray]:
+    """Return wall-clock and processor microseconds per row for each task, given as (function, rows).
 
-    Each is the least of interleaved repetitions.
+    Both are the minimum of interleaved repetitions.
     """
-    least = {name: np.full(2, np.inf) for name in works}
+    least = {name: np.full(2, np.inf) for name in tasks}
     for _ in range(repeats):
-        for name, (work, rows) in works.items():
+        for name, (task, rows) in tasks.items():
             began = np.array([perf_counter(), process_time()])
-            work()
+            task()
             took = np.array([perf_counter(), process_time()]) - began
             least[name] = np.minimum(least[name], took / rows * 1e6)
     return least
 
 
 def peak() -> float:
-    """Return the most memory so far, GiB."""
+    """Return the peak memory of this process, GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def explain_many(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> None:
-    """Time and check the explanation of all rows."""
+    """Time the explanation of all rows, and check its sums."""
     import shap
 
     sample = rows.sample(min(few, len(rows)), random_state=0)
@@ -96,13 +97,13 @@ def explain_many(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         explainer, own = shap.TreeExplainer(bundle.booster), small[:, : bundle.booster.num_feature()]
-        works = {
+        tasks = {
             "predict": (lambda: bundle.margin(matrix), len(rows)),
             "explain": (lambda: bundle.shap_values(matrix), len(rows)),
             "pred_contrib": (lambda: bundle.booster.predict(own, pred_contrib=True), len(sample)),
             "shap.TreeExplainer": (lambda: explainer.shap_values(own), len(sample)),
         }
-        seconds = best(works, repeats)
+        seconds = best(tasks, repeats)
     for name, (clock, processors) in seconds.items():
         times = seconds[name] / seconds["predict"]
         print(f"{name:20} {clock:7.1f} us a row, {times[0]:6.2f} times predicting", end="; ")
@@ -110,7 +111,7 @@ def explain_many(bundle: Bundle, rows: pd.DataFrame, few: int, repeats: int) -> 
 
 
 def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
-    """Time the steps of a snapshot, and single explanations from it."""
+    """Time scoring, writing a snapshot and opening it, and single explanations from it."""
     with TemporaryDirectory() as folder:
         home = Home(Path(folder))
         began = perf_counter()
@@ -128,12 +129,12 @@ def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
         stored = open_snapshot(home)
         stored.explain(rows["user"].iloc[0])
         print(f"opened, and the first explained, in {perf_counter() - began:.2f} s")
-        options = rows["user"].sample(ASKED, random_state=1)
-        for name, work in {"score": stored.score, "features": stored.feature_row, "explain": stored.explain}.items():
+        options = rows["user"].sample(REQUESTS, random_state=1)
+        for name, task in {"score": stored.score, "features": stored.feature_row, "explain": stored.explain}.items():
             spent = []
             for user in options:
                 began = np.array([perf_counter(), thread_time()])
-                work(user)
+                task(user)
                 spent.append((np.array([perf_counter(), thread_time()]) - began) * 1e3)
             clock, processor = np.median(spent, axis=0)
             slow = np.quantile(spent, 0.95, axis=0)[0]
@@ -141,10 +142,10 @@ def one_by_one(bundle: Bundle, rows: pd.DataFrame) -> None:
 
 
 def main() -> None:
-    """Measure both."""
+    """Measure explanations of all rows and of single users."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--rows", type=int, default=1_000_000)
-    args.add_argument("--few", type=int, default=5_000, help="rows for what is slow")
+    args.add_argument("--few", type=int, default=5_000, help="rows for the slow libraries")
     args.add_argument("--trees", type=int, default=200)
     args.add_argument("--depth", type=int, default=4)
     args.add_argument("--repeats", type=int, default=3)

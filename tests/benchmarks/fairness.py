@@ -1,4 +1,4 @@
-"""Fairness: whether users of equal true pull have equal scores, regardless of mutual engagement and account age."""
+"""Fairness: do users of equal true pull have equal scores, regardless of mutual engagement and account age?"""
 
 from datetime import datetime
 
@@ -23,23 +23,23 @@ NEW, LONG = 90, 180
 def equality(
     events: ir.Table, truth: pd.DataFrame, bundle: Bundle, as_of: datetime | None = None, pull: str = "reach"
 ) -> list[dict]:
-    """Compare groups of a simulated community with all others at equal true pull.
+    """Compare the scores of groups in a simulated community with those of all users of equal true pull.
 
-    Compared are users present at the instant with three or more engagers in the last 365 days. `friends` are
-    users who engage with at least half of their engagers as well; `newcomers` joined within 90 days, `long-standing`
-    people more than 180 days before.
+    Only users present at as_of with three or more engagers in the last 365 days count. `friends` engage with at least
+    half of their own engagers; `others` do not; `newcomers` joined at most 90 days ago, `long-standing` users more than
+    180 days ago.
 
     Parameters
     ----------
     events : from `open_events`
-    truth : of the simulation, a row per user
+    truth : the ground truth of the simulation, one row per user
     bundle : the model
     as_of : the instant; None is just after the last event
-    pull : the column of `truth` that is the true pull; `reach` is in people, as the expected audience is
+    pull : the column of `truth` with the true pull; `reach` counts people, like the expected audience
 
     Returns
     -------
-    as `residuals`
+    the return value of `residuals`
 
     """
     at = resolve_as_of(events, as_of)
@@ -55,7 +55,7 @@ def equality(
 
 
 def exchange(events: ir.Table, as_of: datetime) -> pd.DataFrame:
-    """Count, by user, distinct approving `engagers` of the last 365 days and those engaged with as well, `mutual`."""
+    """Count each user's approving engagers of 365 days (`engagers`), and those they engage with too (`mutual`)."""
     verbs = [verb for verb in ENGAGEMENTS if verb not in NEGATIVE]
     year = before(events, as_of, LOOKBACK_DAYS)
     named = year.filter(year.verb.isin(verbs), year.actor != year.target)
@@ -68,9 +68,9 @@ def exchange(events: ir.Table, as_of: datetime) -> pd.DataFrame:
 def residuals(
     score: pd.Series, pull: pd.Series, groups: dict[str, pd.Series], resamples: int = 1_000, seed: int = 0
 ) -> list[dict]:
-    """Return by how many points each group is above the scores of all users of its true pull.
+    """Return how many points each group scores above what users of the same true pull score on average.
 
-    The score expected at a pull is the isotonic regression of the score on it, over all users.
+    The average score at a pull is the isotonic regression of score on pull over all users.
 
     Returns
     -------

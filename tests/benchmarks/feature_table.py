@@ -1,10 +1,10 @@
-"""What the feature table costs.
+"""Cost of computing the feature table.
 
 python tests/benchmarks/feature_table.py EVENTS --as-of T [--peers] [--panel] [--store] [--only scan scored ...]
 
-Each part runs in a process of its own, so its peak memory is its own; its time is without starting Python. Parts are
-compared within one run only: ratios hold on any machine, seconds on this one. The processor time of all threads is what
-a busy machine changes least. `--statements` prints what each statement of the scored features takes.
+Each part runs in its own process, so its peak memory is its own. The start of Python is not measured. Compare parts
+within one run only: ratios carry over to other machines, seconds do not. On a busy machine, the processor time of all
+threads is the most reliable figure. `--statements` prints the time of each SQL statement of the scored features.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CUTOFFS, APART = 12, timedelta(days=28)
 
 @dataclass
 class Bench:
-    """What all parts are given: the events, the instant and a folder for what they leave to each other."""
+    """What every part gets: the events, the instant and a folder shared by all parts."""
 
     events: Path
     as_of: datetime
@@ -72,7 +72,7 @@ def scan(bench: Bench) -> dict:
 
 
 def distinct_pairs(bench: Bench) -> dict:
-    """Let DuckDB tell the pairs of actor and target apart, by their keys: the least that features over pairs take."""
+    """Count distinct pairs of hashed actors and targets in DuckDB: a lower limit for features over pairs."""
     import duckdb
 
     files = f"{bench.events}/**/*.parquet" if bench.events.is_dir() else str(bench.events)
@@ -90,7 +90,7 @@ def catalogue(bench: Bench) -> dict:
 
     with bench.measured():
         rows = feature_rows(load_encoded_events(bench.events), bench.as_of)
-    return _keep(rows, bench, "catalogue")
+    return _store_and_compare(rows, bench, "catalogue")
 
 
 def scored(bench: Bench) -> dict:
@@ -110,7 +110,7 @@ def plain(bench: Bench) -> dict:
 
     with bench.measured():
         rows = plain_features(pd.read_parquet(bench.events), bench.as_of)
-    return _keep(rows.reset_index(), bench, "plain", "catalogue")
+    return _store_and_compare(rows.reset_index(), bench, "plain", "catalogue")
 
 
 def twelve(bench: Bench) -> dict:
@@ -118,7 +118,7 @@ def twelve(bench: Bench) -> dict:
 
     with bench.measured():
         rows = clout_twelve(bench.events, bench.as_of)
-    return _keep(rows, bench, "twelve")
+    return _store_and_compare(rows, bench, "twelve")
 
 
 def polars(bench: Bench) -> dict:
@@ -126,11 +126,11 @@ def polars(bench: Bench) -> dict:
 
     with bench.measured():
         rows = polars_twelve(bench.events, bench.as_of)
-    return _keep(rows, bench, "polars", "twelve")
+    return _store_and_compare(rows, bench, "polars", "twelve")
 
 
 def panel(bench: Bench) -> dict:
-    return _keep(_instants(bench, None), bench, "panel", "catalogue")
+    return _store_and_compare(_instants(bench, None), bench, "panel", "catalogue")
 
 
 def scored_panel(bench: Bench) -> dict:
@@ -140,7 +140,7 @@ def scored_panel(bench: Bench) -> dict:
 
 
 def _instants(bench: Bench, features: list[str] | None) -> "pd.DataFrame":
-    """Compute the features of twelve instants from events that are read once; return those of the newest."""
+    """Compute the features at twelve instants from events that are read once; return the rows of the newest."""
     from features.events.encoding import cached
     from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
@@ -151,7 +151,7 @@ def _instants(bench: Bench, features: list[str] | None) -> "pd.DataFrame":
 
 
 def print_statements(bench: Bench) -> None:
-    """Print what each statement of the scored features takes, those above a hundredth of a second."""
+    """Print the SQL statements of the scored features that take more than 0.01 s."""
     from features.catalogue import SCORED
     from features.events.loading import load_encoded_events
     from features.feature_table import feature_rows
@@ -176,7 +176,7 @@ def rebuild(bench: Bench) -> dict:
 
 
 def last_day(bench: Bench) -> dict:
-    """Take in the last day's events, which come in a file of their own."""
+    """Add the last day's events, a separate file, to the store."""
     from features.events.store import add_to_store
 
     events, day = _events(bench), bench.folder / "day.parquet"
@@ -192,7 +192,7 @@ def from_store(bench: Bench) -> dict:
 
     with bench.measured():
         rows = feature_rows(load_encoded_events(bench.folder / "store"), bench.as_of)
-    return _keep(rows, bench, "from_store", "catalogue")
+    return _store_and_compare(rows, bench, "from_store", "catalogue")
 
 
 def _events(bench: Bench) -> "ir.Table":
@@ -201,8 +201,8 @@ def _events(bench: Bench) -> "ir.Table":
     return open_events(bench.events)
 
 
-def _keep(rows: "pd.DataFrame", bench: Bench, name: str, like: str | None = None) -> dict:
-    """Keep feature rows by user, and hold them against those of another part."""
+def _store_and_compare(rows: "pd.DataFrame", bench: Bench, name: str, like: str | None = None) -> dict:
+    """Store feature rows by user, and compare them with those of another part."""
     import numpy as np
     import pandas as pd
 
@@ -225,7 +225,7 @@ def _keep(rows: "pd.DataFrame", bench: Bench, name: str, like: str | None = None
 
 @dataclass(frozen=True)
 class Part:
-    """One measured part, and the one whose time it is divided by."""
+    """One part to measure, and the part whose time its own is divided by."""
 
     title: str
     run: Callable[[Bench], dict]
@@ -243,7 +243,7 @@ PARTS = {
     "panel": Part(f"Clout, {CUTOFFS} instants, read once", panel),
     "scored_panel": Part(f"the features of the model, {CUTOFFS} instants", scored_panel, "scored"),
     "rebuild": Part("a store of all but the last day", rebuild),
-    "last_day": Part("the last day taken into it", last_day, "rebuild"),
+    "last_day": Part("the last day added to it", last_day, "rebuild"),
     "from_store": Part("Clout, all features, from the store", from_store),
 }
 
@@ -255,14 +255,14 @@ def run_here(name: str, bench: Bench) -> None:
 
 
 def run_in_process(name: str, options: argparse.Namespace, folder: Path) -> dict:
-    """Run one part in a process of its own; a part that fails says so in its note."""
+    """Run one part in its own process; if it fails, its note says so."""
     command = [sys.executable, __file__, options.events, "--as-of", options.as_of.isoformat(), "--part", name]
     run = subprocess.run([*map(str, command), "--folder", str(folder)], capture_output=True, text=True, check=False)
     if run.returncode == 0:
         return json.loads(run.stdout.splitlines()[-1])
     if run.returncode < 0:
-        return {"note": f"FAILED: killed by signal {-run.returncode}, most likely for want of memory"}
-    return {"note": f"FAILED: {(run.stderr.strip().splitlines() or ['no reason told'])[-1]}"}
+        return {"note": f"FAILED: killed by signal {-run.returncode}, most likely out of memory"}
+    return {"note": f"FAILED: {(run.stderr.strip().splitlines() or ['no error message'])[-1]}"}
 
 
 def run_all(options: argparse.Namespace, folder: Path) -> None:
@@ -302,13 +302,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("events", type=Path, help="a Parquet file or a folder of them")
     parser.add_argument("--as-of", required=True, type=datetime.fromisoformat, help="the instant, UTC")
-    parser.add_argument("--peers", action="store_true", help="pandas and Polars as well")
-    parser.add_argument("--panel", action="store_true", help=f"{CUTOFFS} instants, through a store")
-    parser.add_argument("--store", action="store_true", help="a store, and one more day taken in")
-    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
-    parser.add_argument("--statements", action="store_true", help="what each statement of the scored features takes")
+    parser.add_argument("--peers", action="store_true", help="also measure pandas and Polars")
+    parser.add_argument("--panel", action="store_true", help=f"also measure {CUTOFFS} instants from one reading")
+    parser.add_argument("--store", action="store_true", help="also measure a store, and adding one day to it")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="only these parts")
+    parser.add_argument("--statements", action="store_true", help="print the time of each SQL statement")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help="where scratch files go; otherwise the system's temporary folder")
+    parser.add_argument("--folder", type=Path, help="folder for scratch files; default: the system's temporary folder")
     options = parser.parse_args()
     if options.as_of.tzinfo is None:
         options.as_of = options.as_of.replace(tzinfo=UTC)

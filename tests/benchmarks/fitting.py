@@ -1,6 +1,6 @@
-"""What training costs beside the bare LightGBM call: python tests/benchmarks/fitting.py --users 200000 --cutoffs 20.
+"""Cost of training beside bare LightGBM: python tests/benchmarks/fitting.py --users 200000 --cutoffs 20.
 
-The rows are those of a simulated community, drawn with replacement to the size asked for; features are not timed.
+The rows are sampled with replacement from a simulated community. Computing features is not timed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from training.model.booster import DIRECTIONS, parameters
 
 
 def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:
-    """Make a panel of so many users at each of so many cutoffs."""
+    """Return a panel with the given number of users at each of the given number of cutoffs."""
     community = Community(users=4_000, days=200, seed=0)
     end = community.start + timedelta(days=community.days)
     with TemporaryDirectory() as folder:
@@ -37,7 +37,7 @@ def panel(users: int, cutoffs: int) -> tuple[pd.DataFrame, Split]:
 
 
 def bare(rows: pd.DataFrame, config: Model) -> lgb.Booster:
-    """Train as somebody would who wants nothing but the booster."""
+    """Train the booster alone, with the same parameters."""
     own = {"objective": "tweedie", "tweedie_variance_power": config.variance_power}
     directions = {"monotone_constraints": [DIRECTIONS[feature.direction] for feature in SCORED]}
     data = lgb.Dataset(rows[SCORED.names].to_numpy(float), label=rows["audience"].to_numpy(float))

@@ -1,4 +1,4 @@
-"""Friendships: how many points long exchanges cost honest members."""
+"""Friendships: how many points members lose because they exchange responses with friends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,15 +25,14 @@ RESPONSES = ("reply", "repost", "quote", "like", "mention")
 
 @dataclass(frozen=True)
 class FriendshipReport:
-    """What members lose whose friends they respond to as well.
+    """Points that members lose because they respond to their friends.
 
     Parameters
     ----------
     as_of : the instant
-    members : how many have such friends
-    friends : how many on average
-    lost_median, lost_p95 : points below the score with the same responses by the same friends, had the member not
-        responded to them
+    members : number of members compared
+    friends : mean number of friends per member
+    lost_median, lost_p95 : points below the score the member would have, had they never responded to their friends
     low, high : the 95 % interval of the median
 
     """
@@ -50,18 +49,19 @@ class FriendshipReport:
 def friendships(
     events: ir.Table, bundle: Bundle, as_of: datetime | None = None, members: int = 30, seed: int = 0
 ) -> FriendshipReport:
-    """Score members as if they had responded to none of their friends: to nobody instead, at the same times.
+    """Score members as if they had never responded to their friends, and compare with their scores.
 
-    Friends respond to each other, both since 90 days or more and within the last 28. Each member is scored alone: their
-    friends are credible by others too, who went on responding to them.
+    Two friends respond to each other: both first did so 90 days ago or more, and both did so within the last 28 days.
+    Each member's responses to friends are redirected to nobody at the same times. Each member is changed and scored
+    separately, so that their friends stay as credible as before.
 
     Parameters
     ----------
     events : from `open_events`
     bundle : the model
     as_of : the instant; None is just after the last event
-    members : how many, at most, drawn from those with a friend
-    seed : of the draw
+    members : maximum number of members, sampled from those with a friend
+    seed : seed of the sample
 
     Raises
     ------
@@ -95,7 +95,7 @@ def friendships(
 
 
 def _friends(events: ir.Table, at: datetime) -> pd.DataFrame:
-    """Return (user, friend) of all friends, both ways."""
+    """Return pairs (user, friend), each in both directions."""
     past = before(events, at)
     responses = past.filter(past.verb.isin(RESPONSES), past.actor.notnull(), past.target.notnull())
     ages = responses.group_by("actor", "target").agg(first=responses.age.max(), last=responses.age.min())
@@ -107,7 +107,7 @@ def _friends(events: ir.Table, at: datetime) -> pd.DataFrame:
 
 
 def _without_responses(events: ir.Table, user: str, friends: Sequence[str]) -> ir.Table:
-    """Aim the user's responses to their friends at nobody."""
+    """Redirect the user's responses to their friends to nobody."""
     to_friend = (events.actor == user) & events.target.isin(friends) & events.verb.isin(RESPONSES)
     return events.mutate(target=to_friend.ifelse(ibis.null(str), events.target))
 

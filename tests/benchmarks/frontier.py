@@ -1,10 +1,11 @@
-"""What resistance costs: python tests/benchmarks/frontier.py [EVENTS --as-of T] [--horizon-days 28] [--store NAME].
+"""Trade-off between resistance to attacks and quality: python tests/benchmarks/frontier.py [EVENTS --as-of T] [--store
+NAME].
 
-The recipe is fitted on what was complete by T, and its bounded term is limited to 0, 0.1, 0.25, 0.5, 1 and any number
-of nats. Each of these models is judged on the horizon after T, and attacked at T: the gain of a median member in
-points of one scale, over all attacks of the suite. Without EVENTS, 1,500 people are simulated over 420 days. Of the
-10,000 bought followers 1,000 follow, as follows are not a feature of any of the models. `--store` writes the table into
-docs/pictures/frontier.json under the name of the community, and draws all communities of that file beside it.
+The model is fitted on the data complete by T. Its bounded term is limited to 0, 0.1, 0.25, 0.5, 1 and infinitely many
+nats. Each variant is evaluated on the horizon after T and attacked at T. The gain is that of the median member, in
+points of one common scale, for every attack of the suite. Without EVENTS, 1,500 people are simulated over 420 days.
+Only 1,000 of the 10,000 bought followers follow, because no model has follows as a feature. `--store` writes the table
+into docs/pictures/frontier.json under NAME and plots all communities of that file.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from attacked import AttackedCommunity, attacked_community, given_or_simulated, make_parser
+from attacked import AttackedCommunity, attacked_community, events_or_simulation, make_parser
 from matplotlib.figure import Figure
 from quality import folds
 
@@ -57,7 +58,7 @@ def gains(community: AttackedCommunity, bundles: dict[float, Bundle]) -> pd.Data
 
 
 def frontier(path: Path, config: Config, as_of: datetime, members: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return quality and gains by bound, and the gain of each attack by bound."""
+    """Return a table of quality and gains by bound, and a table of the gain of each attack by bound."""
     with cached(load_encoded_events(path)) as encoded:
         (fold,) = folds(encoded, config, [as_of])
     ahead = in_scope(fold.ahead, ALL)
@@ -78,7 +79,7 @@ def frontier(path: Path, config: Config, as_of: datetime, members: int) -> tuple
 
 
 def store(name: str, as_of: datetime, table: pd.DataFrame, by_attack: pd.DataFrame) -> None:
-    """Write a community's table into the file of figures; the bound without a limit is null."""
+    """Write a community's table into the JSON file; the infinite bound becomes null."""
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     rows = table.join(by_attack[["fresh_accounts", "pod", "aged_farm", "old_accounts"]]).round(4).reset_index()
     rows["bound"] = rows["bound"].where(np.isfinite(rows["bound"]))
@@ -90,7 +91,7 @@ def store(name: str, as_of: datetime, table: pd.DataFrame, by_attack: pd.DataFra
 
 
 def plot_frontier(figures: dict[str, dict]) -> Figure:
-    """Plot by how much quality exceeds that without a bounded term, against the worst gain, a line per community."""
+    """Plot how much each bound improves quality over no bounded term, against the worst gain, per community."""
     figure = Figure(figsize=(11, 3.6), layout="constrained", dpi=110)
     figure.suptitle("What limits of 0, 0.1 (ring), 0.25, 0.5, 1 nats and none bring", x=0.01, ha="left", color=INK)
     tables = {name: pd.DataFrame(community["rows"]) for name, community in figures.items()}
@@ -109,12 +110,12 @@ def plot_frontier(figures: dict[str, dict]) -> Figure:
 
 
 def main() -> None:
-    """Print the table; store and draw it where a name is given."""
+    """Print the table; with --store, also store and plot it."""
     args = make_parser(__doc__)
-    args.add_argument("--store", metavar="NAME", help="of the community in docs/pictures/frontier.json")
+    args.add_argument("--store", metavar="NAME", help="name of the community in docs/pictures/frontier.json")
     options = args.parse_args()
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
-    with given_or_simulated(options.events) as path:
+    with events_or_simulation(options.events) as path:
         as_of = options.as_of or time_range(open_events(path))[1] - timedelta(days=options.horizon_days)
         table, by_attack = frontier(path, config, as_of, options.members)
     print(table.round(3).to_string())

@@ -1,4 +1,4 @@
-"""Holidays: how many points an ordinary member loses by being away for some days."""
+"""Holidays: how many points an ordinary member loses by some days of inactivity."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,27 +31,30 @@ def holiday(
     seed: int = 0,
     progress: Progress = ignore_progress,
 ) -> dict[str, Any]:
-    """Score members as if they had been away for the last days: all of them at once, since they are few among all.
+    """Score members as if they had been inactive for the last days.
+
+    All members go on holiday at once; they are few among all users.
 
     Parameters
     ----------
     events : from `open_events`
     bundle : the model
     as_of : the instant; None is just after the last event
-    members : how many, sampled from those with events in the last 28 days and in the year before the longest holiday
+    members : number of members, sampled from users with events in the last 28 days and in the year before the longest
+        holiday
     days : lengths of holidays, rising from 0
-    seed : of the sample
-    progress : called with the share that is done
+    seed : seed of the sample
+    progress : called with the completed share
 
     Returns
     -------
-    JSON values: `as_of`, `members`; `days`, a dict for each length: `days`, `lost_median` and `lost_p95`, points lost
-    compared with no holiday; `steepest`, the largest fall of the median per day between neighbouring lengths, and
-    `steepest_p95`, the 95th percentile over members of their own steepest fall
+    JSON values: `as_of`, `members`; `days`, a dict for each length with `days`, `lost_median` and `lost_p95` (points
+        lost compared with no holiday); `steepest`, the largest loss per day of the median between neighbouring lengths;
+        and `steepest_p95`, the 95th percentile over members of each member's largest loss per day
 
     Raises
     ------
-    TooSmallError : there are fewer such members
+    TooSmallError : fewer than `members` users qualify
 
     """
     at = resolve_as_of(events, as_of)
@@ -79,7 +82,7 @@ def _sample(events: ir.Table, as_of: datetime, members: int, longest: int, seed:
 
 
 def losses(points: pd.DataFrame) -> dict[str, Any]:
-    """Summarise points lost, from a row per member and a column per length of the holiday (days, rising from 0)."""
+    """Summarise points lost; `points` has a row per member and a column per length (days, rising from 0)."""
     lost = points.rsub(points[0], axis=0)
     table = [
         {"days": days, "lost_median": float(column.median()), "lost_p95": float(column.quantile(0.95))}

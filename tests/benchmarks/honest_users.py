@@ -1,8 +1,8 @@
-"""Whether honest users lose points: python tests/benchmarks/honest_users.py EVENTS --as-of T --home HOME.
+"""Do honest users lose points? python tests/benchmarks/honest_users.py EVENTS --as-of T --home HOME.
 
-What a holiday costs ordinary members, and what posting a text again does; and where EVENTS.truth.parquet lies beside
-the events, as for a simulated community, how groups of people are scored at equal true pull, and where bots end.
-Without --home, the recipe is fitted on the events.
+Prints the points that ordinary members lose by a holiday, by posting a text again, and by responding to friends. If
+EVENTS.truth.parquet exists, as for a simulated community, it also prints how groups score at equal true pull, and the
+share of bots below the median. Without --home, the model is fitted on the events.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from training.home import Home
 from training.registry.model_registry import load_champion
 from training.robustness.attack_environment import fit_unregistered
 
-MOST_FRIENDS = 30  # each is scored alone
+MOST_FRIENDS = 30  # each is scored separately
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all comparisons."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events", type=Path)
     args.add_argument("--as-of", type=parse_utc)
@@ -56,7 +56,7 @@ def main() -> None:
         users = pd.read_parquet(truth)
         print(pd.DataFrame(equality(events, users, bundle, options.as_of)).round(2).to_string(index=False))
         share = bots_below_median(events, users, bundle, options.as_of)
-        print(f"\nbots that repeat themselves, below the median of who posted in 90 days: {share:.0%}")
+        print(f"\nbots that repeat themselves, below the median of users who posted in 90 days: {share:.0%}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Twelve features that all come from who engaged with whom: by Clout alone, and by hand in Polars."""
+"""Twelve features of engagers, computed by Clout and independently in Polars."""
 
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ DAY = 86_400_000_000
 
 
 def clout_twelve(events: Path, as_of: datetime) -> pd.DataFrame:
-    """Compute the features with Clout's own expressions, for everybody who was ever engaged with."""
+    """Compute the features with Clout's expressions, for all users with any engager."""
     from features.aggregates import relations
     from features.catalogue import CATALOGUE
     from features.events.encoding import before, check_keys
@@ -43,7 +43,7 @@ def clout_twelve(events: Path, as_of: datetime) -> pd.DataFrame:
 
 
 def polars_twelve(events: Path, as_of: datetime) -> pd.DataFrame:
-    """Compute the same in Polars, which reads and groups in batches."""
+    """Compute the same features in Polars, reading and grouping in batches."""
     try:
         import polars as pl
     except ImportError as error:

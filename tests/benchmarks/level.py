@@ -1,9 +1,9 @@
-"""How well totals are foreseen: python tests/benchmarks/level.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
+"""How well totals are predicted: python tests/benchmarks/level.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
 
-At T and at each of the horizons before it, boosters learn from what was complete by then. Printed is the expected over
-the real audience of the horizon that follows, of everybody: by boosters as they were learnt, and by corrections that
-are the same for everybody. Then that of users younger than 28 days, to whom somebody established responded or nobody,
-as learnt, and with one factor for the former, by which boosters were wrong about such users before.
+At T and at each horizon before it, boosters are fitted on the data complete by then. Printed is the ratio of expected
+to real total audience in the following horizon, for boosters as fitted and for several corrections by one common
+factor. Then the same ratio for users younger than 28 days, with and without a response by an established user: as
+fitted, and with one factor for those with a response, the ratio by which boosters were wrong about such users before.
 """
 
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ RESPONSE = 0.5
 
 
 def totals_at(events: EncodedEvents, config: Config, as_of: datetime) -> dict[str, float]:
-    """Return expected over real audience at an instant, by each way to expect it."""
+    """Return expected over real total audience at an instant, for boosters as fitted and for each correction."""
     first, _ = time_range(events.rows)
     days, features = config.outcome.horizon_days, panel_features()
     split = split_cutoffs(first, as_of, days, config.panel.cutoffs)
@@ -40,16 +40,16 @@ def totals_at(events: EncodedEvents, config: Config, as_of: datetime) -> dict[st
     weeks = [_engagers(events, as_of - timedelta(days=7 * week)) for week in range(4)]
     recipe = expected.sum() / max(real.sum(), 1)
     return {
-        "as learnt": recipe,
+        "as fitted": recipe,
         "times last week over three before": recipe * weeks[0] / max(np.mean(weeks[1:]), 1),
         "times error of the newest horizon": recipe * error,
         "times its root": recipe * error**0.5,
-        "total of the newest horizon, as the recipe has it": recent["audience"].sum() / max(real.sum(), 1),
+        "total of the newest horizon": recent["audience"].sum() / max(real.sum(), 1),
     } | _newcomers(boosters, panel, ahead, expected, real)
 
 
 def _engagers(events: EncodedEvents, end: datetime) -> float:
-    """Return how many engagers all users had within a week, together."""
+    """Return the sum over all users of their engagers within a week."""
     return float(panel_rows(events, end - timedelta(days=7), 7, features=["engagers_7d"])["audience"].sum())
 
 
@@ -71,7 +71,7 @@ def _newcomers(
 
 
 def _young(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return who is younger than 28 days, and to whom somebody established responded."""
+    """Return two masks: users younger than 28 days, and users to whom an established user responded."""
     young = rows["account_age_days"].fillna(np.inf).to_numpy(float) < YOUNG_DAYS
     return young, rows["credible_engagers_decayed_28d"].fillna(0).to_numpy(float) >= RESPONSE
 

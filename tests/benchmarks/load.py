@@ -1,6 +1,6 @@
-"""Load: requests over kept-alive HTTP/1.1 connections, as many as answers allow or at a given rate.
+"""Load generator: requests over persistent HTTP/1.1 connections, as fast as they are answered or at a fixed rate.
 
-It is a client of its own because it shares two cores with the server: what it spends on a request is missing there.
+A minimal client, because it shares two cores with the server: processor time of the client is lost to the server.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 @dataclass
 class Load:
-    """What came of a load: seconds each request took, how many answers by status, and how long all of it took."""
+    """Result of a load: seconds per request, answers by status, and total seconds."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter = field(default_factory=Counter)
@@ -26,7 +26,7 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return len(self.seconds) / self.took
 
     def quantile(self, share: float) -> float:
@@ -78,29 +78,29 @@ def post(path: str, body: bytes) -> bytes:
 def as_fast_as_answered(port: int, requests: list[bytes], seconds: float, connections: int = 8) -> Load:
     """Send the next request on each connection as soon as the last one is answered."""
 
-    async def one(load: Load, options: cycle, until: float) -> None:
+    async def send_requests(load: Load, options: cycle, until: float) -> None:
         connection = await _connected(port)
         while (began := perf_counter()) < until:
             load.statuses[await connection.ask(next(options))] += 1
             load.seconds.append(perf_counter() - began)
         connection.close()
 
-    async def everything() -> Load:
+    async def run() -> Load:
         load, options, began = Load(), cycle(requests), perf_counter()
-        await asyncio.gather(*(one(load, options, began + seconds) for _ in range(connections)))
+        await asyncio.gather(*(send_requests(load, options, began + seconds) for _ in range(connections)))
         load.took = perf_counter() - began
         return load
 
-    return asyncio.run(everything())
+    return asyncio.run(run())
 
 
 def at_rate(port: int, requests: list[bytes], rate: float, seconds: float, connections: int = 32) -> Load:
     """Send requests at even intervals, whether or not earlier ones are answered.
 
-    A request's time counts from when it was due, so that a stalled server is not spared what it kept waiting.
+    A request's time counts from when it was due, so that requests delayed by a stalled server count in full.
     """
 
-    async def one(load: Load, due: asyncio.Queue) -> None:
+    async def send_requests(load: Load, due: asyncio.Queue) -> None:
         connection = await _connected(port)
         while (item := await due.get()) is not None:
             at, request = item
@@ -108,9 +108,9 @@ def at_rate(port: int, requests: list[bytes], rate: float, seconds: float, conne
             load.seconds.append(perf_counter() - at)
         connection.close()
 
-    async def everything() -> Load:
+    async def run() -> Load:
         load, due, options = Load(), asyncio.Queue(), cycle(requests)
-        workers = [asyncio.create_task(one(load, due)) for _ in range(connections)]
+        workers = [asyncio.create_task(send_requests(load, due)) for _ in range(connections)]
         began = perf_counter()
         for k in range(int(rate * seconds)):
             at = began + k / rate
@@ -122,7 +122,7 @@ def at_rate(port: int, requests: list[bytes], rate: float, seconds: float, conne
         load.took = perf_counter() - began
         return load
 
-    return asyncio.run(everything())
+    return asyncio.run(run())
 
 
 async def _connected(port: int) -> Connection:

@@ -1,8 +1,8 @@
-"""How fast the pages appear: python tests/benchmarks/pages.py --users 1000000.
+"""How fast the pages load: python tests/benchmarks/pages.py --users 1000000.
 
-A home with snapshots of random people is served by `clout serve`. First bytes are of requests without a browser,
-one after another, once the service has prepared itself; the largest paint is that of Chromium, where it is installed,
-each time in a new context.
+`clout serve` serves a home with snapshots of random users. The time to the first byte is measured without a browser,
+one request after another, after the service has finished its preparation. The largest contentful paint is measured in
+Chromium, if it is installed, each time in a new context.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 from explaining import AS_OF, random_rows
-from service import CLOUT, free_port, resident, running, seconds_until_idle, stored
+from service import CLOUT, free_port, publish_random_snapshot, resident, running, seconds_until_idle
 
 from serving.scoring import score_rows
 from serving.snapshots.layout import sort_rows
@@ -48,8 +48,8 @@ LARGEST_PAINT = """() => new Promise((resolve) => {
 
 
 def several_snapshots(home: Home, users: int, snapshots: int) -> None:
-    """Register a champion and write snapshots of random people, one horizon apart."""
-    stored(home, users, trees=200, depth=4)
+    """Register a champion and write snapshots of random users, one horizon apart."""
+    publish_random_snapshot(home, users, trees=200, depth=4)
     newest, rows = open_snapshot(home), sort_rows(random_rows(users, 10))
     scores = score_rows(newest.bundle, newest.model_version, rows)
     for k in range(1, snapshots):
@@ -57,7 +57,7 @@ def several_snapshots(home: Home, users: int, snapshots: int) -> None:
 
 
 def seconds_until_prepared(process: int) -> float:
-    """Wait until a service uses no more processor time, as what its first readers need is computed; in seconds."""
+    """Wait until a service has finished background work (it uses no more processor time); return the seconds."""
     began, used = perf_counter(), 0.0
     while (now := processor_seconds(process)) > used + 0.05:
         used = now
@@ -86,7 +86,7 @@ def first_byte(port: int, path: str) -> float:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Yield Chromium; None where it is not installed."""
+    """Yield a Chromium browser; None if it is not installed."""
     executable = shutil.which("chromium")
     if executable is None:
         yield None
@@ -100,7 +100,7 @@ def chromium() -> Iterator[Any]:
 
 
 def largest_paint(browser: Any, port: int, path: str) -> float:
-    """Return the milliseconds until the largest part of a page is painted, with nothing cached."""
+    """Return the milliseconds until the largest contentful paint of a page, with an empty cache."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}{path}")
@@ -108,7 +108,7 @@ def largest_paint(browser: Any, port: int, path: str) -> float:
 
 
 def measure(port: int, process: int, rounds: int) -> bool:
-    """Print the figures of all pages and parts; return whether every page is within its limits."""
+    """Print the figures of all pages and page parts; return whether every page is within its limits."""
     within_limits = True
     print(f"{'':40} {'first':>8} {'median':>8} {'slowest':>8} {'cpu':>8} {'paint':>8}   ms")
     with chromium() as browser:
@@ -128,11 +128,11 @@ def measure(port: int, process: int, rounds: int) -> bool:
 
 
 def main() -> None:
-    """Measure all of it; exit with 1 where a limit is exceeded."""
+    """Measure all pages; exit with 1 if a limit is exceeded."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--users", type=int, default=1_000_000)
-    args.add_argument("--snapshots", type=int, default=2, help="a user's history is as long; default: 2")
-    args.add_argument("--home", type=Path, help="kept, and used again where it holds snapshots; default: a new one")
+    args.add_argument("--snapshots", type=int, default=2, help="number of snapshots; default: 2")
+    args.add_argument("--home", type=Path, help="a home to keep and reuse; default: a temporary one")
     args.add_argument("--rounds", type=int, default=20)
     options = args.parse_args()
     with TemporaryDirectory() as scratch:
@@ -141,7 +141,7 @@ def main() -> None:
             several_snapshots(home, options.users, options.snapshots)
         clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
         with running(port, "/ready", *clout, log=Path(scratch) / "clout.log") as (process, took):
-            print(f"ready after {took:.1f} s; the registry was asked {seconds_until_idle(port):.1f} s later")
+            print(f"ready after {took:.1f} s; the registry was read {seconds_until_idle(port):.1f} s later")
             print(f"prepared {seconds_until_prepared(process):.0f} s later; load {os.getloadavg()[0]:.1f}")
             within_limits = measure(port, process, options.rounds)
             print(f"resident at the end {resident(process)[0]:.0f} MB")

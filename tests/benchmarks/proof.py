@@ -1,10 +1,10 @@
-"""Run the claims again and write them into docs/explained/measurements.md: python tests/benchmarks/proof.py.
+"""Measure the claims again, and write them into docs/explained/measurements.md: python tests/benchmarks/proof.py.
 
-On a simulated community, and on each real one that is given as --community NAME EVENTS AS_OF HORIZON_DAYS (such as
-`--community travel travel.parquet 2017-07-30 28`): quality out of time beside the best baseline, coverage, whom
-picked groups reach, what the attacks gain, exactness, and speed beside predicting. `--print` prints the
-tables instead. `--results FOLDER` stores what was measured of each community at this commit, and reads it from there
-the next time, so that communities can be measured one after the other: `--only NAME` measures one of them.
+Measured on a simulated community, and on each --community NAME EVENTS AS_OF HORIZON_DAYS (such as `--community travel
+travel.parquet 2017-07-30 28`): quality out of time compared with the best baseline, coverage, the reach of picked
+groups, the gains of attacks, exactness, and speed compared with predicting. `--print` prints the tables instead.
+`--results FOLDER` caches the results of each community at this commit, so that communities can be measured one at a
+time with `--only NAME`.
 """
 
 import argparse
@@ -47,7 +47,7 @@ NAMES = {"auc": "AUC", "ndcg_100": "NDCG@100", "r2_log": "R2 of logs"}
 
 @dataclass(frozen=True)
 class Source:
-    """A community: its events, and the last instant whose horizon is complete."""
+    """A community: its events, and the last instant with a complete horizon."""
 
     name: str
     events: Path
@@ -56,11 +56,11 @@ class Source:
 
     @property
     def config(self) -> Config:
-        """The defaults, with the horizon."""
+        """The default configuration with this horizon."""
         return Config(outcome=Outcome(horizon_days=self.horizon_days))
 
     def instants(self, first: datetime) -> list[datetime]:
-        """Return the instants, newest first: a horizon apart, or half of one in a community that is too young."""
+        """Return the instants, newest first: a horizon apart, or half a horizon if the community is too young."""
         horizon = timedelta(days=self.horizon_days)
         step = horizon if self.as_of - (CUTOFFS - 1) * horizon >= first + 4 * horizon else horizon / 2
         return [self.as_of - k * step for k in range(CUTOFFS)]
@@ -132,13 +132,13 @@ def _exactness(bundle: Bundle, rows: pd.DataFrame) -> list[str]:
 
 def _speed(bundle: Bundle, rows: pd.DataFrame) -> list[str]:
     matrix = np.resize(bundle.matrix(rows), (ROWS_OF_SPEED, len(bundle.features)))
-    works = {
+    tasks = {
         "predict": (lambda: bundle.margin(matrix), len(matrix)),
         "explain": (lambda: bundle.shap_values(matrix), len(matrix)),
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        spent = best(works, 3)
+        spent = best(tasks, 3)
     return [f"{spent['explain'][1] / spent['predict'][1]:.1f}"]
 
 
@@ -147,13 +147,13 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def commit() -> str:
-    """Return the short name of the commit that is checked out."""
+    """Return the short hash of the commit that is checked out."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     return subprocess.run(command, cwd=PAGE.parent, capture_output=True, text=True).stdout.strip()
 
 
 def measure_once(source: Source, results: Path | None) -> dict[str, list[str]]:
-    """Return the rows of a community, from the folder of results where it was measured at this commit."""
+    """Return the rows of a community, from the folder of results if it was measured at this commit."""
     if results is None:
         return measure(source)
     file = results / f"{source.name}-{commit()}.json"

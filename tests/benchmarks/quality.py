@@ -1,7 +1,7 @@
-"""How well the score foretells: python tests/benchmarks/quality.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
+"""How well the score predicts: python tests/benchmarks/quality.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
 
-At T and at each of the horizons before it, the default recipe learns from what was complete by then, and is judged on
-the horizon that follows: every figure is out of time. The events have to reach to the end of the last horizon.
+At T and at each horizon before it, the default configuration is fitted on the data complete by then and evaluated on
+the following horizon: every figure is out of time. The events must reach to the end of the last horizon.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from training.model.feature_sets import panel_features
 
 @dataclass(frozen=True)
 class Fold:
-    """An instant, what was complete by then, the recipe fitted on it, and the rows of the horizon after it."""
+    """One fold of a backtest: its instant, cutoffs and panel, the fitted model, and the rows of the horizon ahead."""
 
     as_of: datetime
     split: Split
@@ -39,7 +39,7 @@ class Fold:
 
 
 def folds(acts: EncodedEvents, config: Config, instants: Iterable[datetime]) -> Iterator[Fold]:
-    """Fit at each instant; cutoffs of several instants are computed once."""
+    """Fit at each instant; rows of cutoffs that several instants share are computed once."""
     first, _ = time_range(acts.rows)
     days, features, rows = config.outcome.horizon_days, panel_features(), {}
     for as_of in instants:
@@ -52,7 +52,7 @@ def folds(acts: EncodedEvents, config: Config, instants: Iterable[datetime]) -> 
 
 
 def figures_at(acts: EncodedEvents, config: Config, fold: Fold) -> dict:
-    """Judge on the horizon after an instant."""
+    """Evaluate on the horizon after an instant."""
     ahead = in_scope(fold.ahead, ALL)
     signals = baselines(acts, ahead, fold.as_of)
     predicted, level = fold.bundle.predict(ahead), config.interval.level
@@ -65,26 +65,26 @@ def figures_at(acts: EncodedEvents, config: Config, fold: Fold) -> dict:
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser of what every benchmark that judges a community at several instants takes."""
+    """Return a parser with the options common to all benchmarks that evaluate at several instants."""
     args = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events")
     args.add_argument("--as-of", type=parse_utc, required=True)
     args.add_argument("--cutoffs", type=int, default=4)
-    args.add_argument("--apart-days", type=int, help="default the horizon")
+    args.add_argument("--apart-days", type=int, help="days between instants; default: the horizon")
     args.add_argument("--horizon-days", type=int, default=28)
     return args
 
 
 def instants(options: argparse.Namespace) -> list[datetime]:
-    """Return the instants that are judged, newest first."""
+    """Return the instants to evaluate at, newest first."""
     step = timedelta(days=options.apart_days or options.horizon_days)
     return [options.as_of - k * step for k in range(options.cutoffs)]
 
 
 def main() -> None:
-    """Print a line per cutoff and their means."""
+    """Print a line per instant, and the means."""
     args = make_parser(__doc__)
-    args.add_argument("--config", type=Path, help="a clout.toml; default the defaults")
+    args.add_argument("--config", type=Path, help="a clout.toml; default: the default configuration")
     options = args.parse_args()
     outcome = Outcome(horizon_days=options.horizon_days)
     config = read_config(options.config).model_copy(update={"outcome": outcome})

@@ -1,4 +1,4 @@
-"""Repeats: how many points honest members lose by posting a text again, and where bots that repeat themselves end."""
+"""Repeats: points that honest members lose by posting a text again, and scores of bots that repeat themselves."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -28,20 +28,21 @@ def repeating(
     times: Sequence[int] = TIMES,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Score members as if they had posted their last text again, compared with as many new texts.
+    """Score members as if they had posted their last text again, and compare with posting as many new texts.
 
     Parameters
     ----------
     events : from `open_events`
     bundle : the model
     as_of : the instant; None is just after the last event
-    members : how many at most, sampled from those who posted a known text in the last 28 days
-    times : how often the text is posted again
-    seed : of the sample
+    members : maximum number, sampled from users who posted with a content hash in the last 28 days
+    times : numbers of repetitions to try
+    seed : seed of the sample
 
     Returns
     -------
-    for each of `times`: `times`, `members`, `lost_median` and `lost_p95`, points; nothing where no text is known
+    a dict for each of `times`: `times`, `members`, and `lost_median` and `lost_p95` in points; an empty list if no
+        event has a content hash
 
     """
     at = resolve_as_of(events, as_of)
@@ -76,9 +77,9 @@ def _scores(events: ir.Table, more: pd.DataFrame, bundle: Bundle, as_of: datetim
 
 
 def bots_below_median(events: ir.Table, truth: pd.DataFrame, bundle: Bundle, as_of: datetime | None = None) -> float:
-    """Return the share of a simulation's bots who repeat themselves whose score is below the median active user's.
+    """Return the share of a simulation's self-repeating bots whose score is below the median of active users.
 
-    Active is who posted in the last 90 days; `truth` has a row per user.
+    Active users posted in the last 90 days; `truth` has a row per user.
     """
     rows = feature_rows(encode_events(events, (ALL,)), resolve_as_of(events, as_of)).set_index("user")
     active = rows[rows["created_90d"] > 0]

@@ -1,7 +1,8 @@
-"""What a sample of users costs in AUC and level: python tests/benchmarks/sampling.py EVENTS --as-of T [--seeds 5].
+"""Cost of fitting on a sample of users: python tests/benchmarks/sampling.py EVENTS --as-of T [--seeds 5].
 
-Boosters are fitted on all rows of the older cutoffs, and on samples of several sizes and seeds, and set to the level
-that these rows show; all of them predict the same rows of the newest cutoff, those of all users.
+Boosters are fitted on all rows of the older cutoffs, and on samples of several sizes and seeds. Their level is set by
+the rows they were fitted on. All predict the rows of all users at the newest cutoff. Printed are AUC and the total
+audience expected.
 """
 
 import argparse
@@ -44,7 +45,7 @@ def main() -> None:
         audience = test["audience"].to_numpy(float)
 
         def measure(rows: pd.DataFrame, ahead: pd.DataFrame) -> tuple[float, float]:
-            """Return the AUC and the expected audience of everybody; `ahead` are rows of the newest cutoff."""
+            """Return the AUC and the total expected audience; `ahead` are rows of the newest cutoff."""
             boosters = fit_boosters(rows, config.model)
             set_level(boosters, ahead, total_audience(in_scope(rows_at(rows, split.older[-1]), ALL)))
             margin = boosters.margins(test)

@@ -1,10 +1,10 @@
-"""What `clout score` takes after the features: python tests/benchmarks/scoring.py --users 1000000 [--engine ENGINE].
+"""Cost of `clout score` after the features: python tests/benchmarks/scoring.py --users 1000000 [--engine ENGINE].
 
-Random feature rows and pairs of users are scored and written as a snapshot, as `clout score` does. Each part of the
-benchmark runs in a process of its own, so its peak memory is its own. On Spark that is the memory of the driver's
-Python; that of Java, in which the executors of a local master are, is printed beside it. The peak of anonymous memory
-leaves out mapped files, which the system drops when it needs room. `--only snapshot` leaves out the other part.
-`--engine files` begins at files of scored rows and of pairs, as the executors of Spark write them: the driver's part.
+Random feature rows and pairs of users are scored and written as a snapshot, as `clout score` does. Each part runs in
+its own process, so its peak memory is its own. On Spark that is the memory of the driver's Python; the memory of Java,
+which holds the executors of a local master, is printed too. The peak of anonymous memory excludes mapped files, which
+the system can drop. `--only snapshot` omits the other part. `--engine files` measures only the driver of Spark: it
+begins with files of scored rows and pairs, as executors write them.
 
 From a million users on, Spark needs more than its default heap of 1 GB on one machine:
 PYSPARK_SUBMIT_ARGS='--driver-memory 3g pyspark-shell', or spark.driver.memory in spark-defaults.conf.
@@ -53,7 +53,7 @@ FILES, TEXTS = "files", ("evidence", "model_version")
 
 
 def run_part(name: str, engine: str, file: Path) -> None:
-    """Read the rows, score them, write them too if the part is the snapshot, and print what it took."""
+    """Read the rows, score them, write a snapshot if that is the part, and print time and memory."""
     bundle = read_bundle(file.parent / "bundle")
     backend = cast("Any", open_engine("duckdb" if engine == FILES else engine))
     rows, pairs, users = (backend.read_parquet(str(file.parent / f"{name}.parquet")) for name in TABLES)
@@ -80,7 +80,7 @@ def run_part(name: str, engine: str, file: Path) -> None:
 
 
 def scored_files(file: Path, features: list[str], folder: Path) -> ScoredRows:
-    """Return rows and pairs that are in files, numbered and collected as the driver does."""
+    """Return scored rows and pairs from files, numbered and collected as the driver does."""
     scored = ScoredRows(pq.read_metadata(file).num_rows, features, partial(read_files, [file]))
     scored.number(folder / "numbers.parquet")
     names = ["user", "other", "last_age", "weeks", "credibility"]
@@ -117,7 +117,7 @@ def anonymous_peak() -> Iterator[list[float]]:
 
 
 def write_random_pairs(users: int, folder: Path) -> None:
-    """Write the users with keys, and for each some who engaged with them."""
+    """Write the users with keys, and a few random engagers of each."""
     rng, numbers = np.random.default_rng(1), np.arange(users)
     names = pa.array([f"u{k:09}" for k in numbers])
     scopes = pa.DictionaryArray.from_arrays(pa.array(np.zeros(users, np.int32)), ["all"]).cast(pa.string())
@@ -149,12 +149,12 @@ def write_random_rows(users: int, features: list[str], file: Path) -> None:
 
 
 def memory_mib(name: str, process: int | str = "self") -> float:
-    """Return the memory of a process now (VmRSS) or at its peak (VmHWM), MiB."""
+    """Return a memory figure of a process (VmRSS now, VmHWM peak, RssAnon anonymous), MiB."""
     return int(Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()[0]) / 1024
 
 
 def reset_peak_mib() -> float:
-    """Give unused memory back and let the peak begin at the present memory; return that, MiB."""
+    """Release unused memory and reset the peak to the memory in use; return that, MiB."""
     pa.default_memory_pool().release_unused()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
@@ -165,7 +165,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--users", type=int, default=1_000_000)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="only these parts")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--engine", choices=("duckdb", "spark", FILES), default="duckdb")

@@ -1,8 +1,9 @@
-"""What picked groups reach: python tests/benchmarks/selection.py EVENTS --as-of T [--scope S ...] [--horizon-days 28].
+"""Reach of picked groups: python tests/benchmarks/selection.py EVENTS --as-of T [--scope S ...] [--horizon-days 28].
 
-At T and at each of the instants before it, the default recipe and the selection model learn from what was complete by
-then and pick groups of 5, 10, 20 and 50. Real reach is how many different people engaged with a group in the horizon
-that followed; beside it stands that of the k highest of every baseline, and what was predicted. All out of time.
+At T and at each instant before it, the default model and the selection model are fitted on the data complete by then
+and pick groups of 5, 10, 20 and 50 users. Real reach is the number of different people who engaged with a group in the
+following horizon. It is compared with the predicted reach and with the reach of the k highest users of every baseline.
+All figures are out of time.
 """
 
 import argparse
@@ -28,7 +29,7 @@ SIGNALS = ("score", "expected_audience", "followers", "decayed_engagers", "pager
 
 
 def reaches(acts: EncodedEvents, config: Config, fold: Fold, scopes: Sequence[str] = (ALL,)) -> list[dict]:
-    """Pick at an instant, and return real and predicted reach, a row per scope and size of group."""
+    """Pick groups at an instant; return real and predicted reach, a row per scope and size of group."""
     model = fit_selection_model(acts, fold.panel, fold.split, config)
     return [row for scope in scopes for row in _reaches(acts, config, fold, model, scope)]
 
@@ -61,12 +62,12 @@ def _reaches(acts: EncodedEvents, config: Config, fold: Fold, model: SelectionMo
 
 
 def main() -> None:
-    """Print a line per instant and size, the means per size, and the picked group beside the best baseline."""
+    """Print a line per instant and size, the means per size, and the ratio to the best baseline."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("events")
     args.add_argument("--as-of", type=parse_utc, required=True)
     args.add_argument("--instants", type=int, default=4)
-    args.add_argument("--apart-days", type=int, help="default the horizon")
+    args.add_argument("--apart-days", type=int, help="days between instants; default: the horizon")
     args.add_argument("--horizon-days", type=int, default=28)
     args.add_argument("--scope", nargs="+", default=[ALL])
     options = args.parse_args()
@@ -82,7 +83,7 @@ def main() -> None:
 
 
 def summarize(scope: str, frame: pd.DataFrame) -> None:
-    """Print the means per size, and the picked group beside the best baseline, of one scope."""
+    """Print for one scope the means per size, and the ratio of the picked groups to the best baseline."""
     sizes = means_by_size(frame.to_dict("records"))
     means, best = sizes.loc["mean"], best_signal(sizes.loc["mean"])
     print(f"\n{scope}\n{sizes.round(2).to_string()}")
@@ -97,14 +98,14 @@ def summarize(scope: str, frame: pd.DataFrame) -> None:
 
 
 def means_by_size(rows: list[dict]) -> pd.DataFrame:
-    """Return the means over instants by size of group, and over sizes."""
+    """Return the means over instants by size of group, and the mean over sizes."""
     sizes = pd.DataFrame(rows).drop(columns=["as_of", "scope"]).groupby("k").mean()
     sizes.loc["mean"] = sizes.mean()
     return sizes
 
 
 def best_signal(means: pd.Series) -> str:
-    """Return the name of the signal whose highest users reach most."""
+    """Return the name of the baseline whose highest users reach most people."""
     return str(means[[name for name in SIGNALS if name in means]].idxmax())
 
 

@@ -1,8 +1,8 @@
-"""How long a selection takes: python tests/benchmarks/selection_speed.py [--users 1000000] [--pairs 10000000] [--k 50].
+"""Time to select a group: python tests/benchmarks/selection_speed.py [--users 1000000] [--pairs 10000000] [--k 50].
 
-Random audiences of that size are written as a snapshot's files and mapped into memory. The first selection computes
-what later ones reuse. Peak memory is that of the whole process. With `--service` they are in a snapshot that `clout
-serve` answers from: the times are those of `POST /v1/selections`, each request with another user excluded.
+Random audiences are written as files of a snapshot and mapped into memory. The first selection computes a cache for the
+later ones. Peak memory is that of the whole process. With `--service`, the times are those of `POST /v1/selections` to
+`clout serve`; each request excludes another user.
 """
 
 import argparse
@@ -36,7 +36,7 @@ MODEL = SelectionModel(ReturnModel((0.0,) * 8, 28), 1.0, {})
 
 
 def random_audiences(users: int, pairs: int, seed: int = 0) -> StoredAudiences:
-    """Return audiences with a few users who reach many and many who reach few."""
+    """Return audiences in which a few users reach many people and many users reach few."""
     rng = np.random.default_rng(seed)
     share = rng.pareto(1.2, users)
     counts = rng.poisson(share / share.sum() * pairs)
@@ -53,7 +53,7 @@ def random_audiences(users: int, pairs: int, seed: int = 0) -> StoredAudiences:
 
 
 def random_candidates(stored: StoredAudiences) -> Candidates:
-    """Return candidates whose expected audiences are those of the audiences."""
+    """Return candidates whose expected audience equals the reach of their stored audience."""
     users = len(stored)
     expected = stored.audiences("all").reach_of_each
     scores = pa.table(
@@ -69,7 +69,7 @@ def random_candidates(stored: StoredAudiences) -> Candidates:
 
 
 def measure_library(options: argparse.Namespace, folder: Path) -> None:
-    """Select from mapped files, and print times and peak memory."""
+    """Select groups from mapped files, and print times and peak memory."""
     write_audiences(random_audiences(options.users, options.pairs), folder)
     candidates = random_candidates(map_audiences(folder))
     print(f"{options.users:,} users, {len(candidates.stored.engagers):,} pairs, k = {options.k}")
@@ -84,19 +84,19 @@ def measure_library(options: argparse.Namespace, folder: Path) -> None:
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def repeat(name: str, rounds: int, work: Callable[[int], object], processor_time: Callable[[], float]) -> None:
-    """Work several times, and print the times."""
+def repeat(name: str, rounds: int, task: Callable[[int], object], processor_time: Callable[[], float]) -> None:
+    """Call a function several times, and print wall-clock and processor times."""
     seconds, began = [], processor_time()
     for k in range(rounds):
         start = perf_counter()
-        work(k)
+        task(k)
         seconds.append(perf_counter() - start)
     times = f"median {np.median(seconds):.2f} s, p95 {np.quantile(seconds, 0.95):.2f} s"
     print(f"{name}: {times}; {(processor_time() - began) / rounds:.2f} s of processor time")
 
 
 def measure_service(options: argparse.Namespace, folder: Path) -> None:
-    """Select by requests to a service, and print times and memory."""
+    """Select groups by requests to a service, and print times and memory."""
     home, audiences = Home(folder), random_audiences(options.users, options.pairs)
     bundle, rows = with_selection(random_bundle(50, 4), MODEL), sort_rows(random_rows(options.users, 9))
     version = register(home, bundle, {}, {}, {}, {})

@@ -1,7 +1,8 @@
 """How fast the service answers: python tests/benchmarks/service.py --users 1000000.
 
-A store of random people is served by `clout serve`; beside it an empty FastAPI route answers, and `mlflow models serve`
-the same model. The load comes from this process, in turns, so that figures are ratios within one run.
+`clout serve` answers from a snapshot of random users. It is compared with an empty FastAPI route, and with `mlflow
+models serve` of the same model. This process sends the load to each of them in turns, so that ratios within one run are
+comparable.
 """
 
 import argparse
@@ -52,8 +53,8 @@ SCORES_BESIDE = 200
 START_SECONDS = 120
 
 
-def stored(home: Home, users: int, trees: int, depth: int) -> None:
-    """Register a champion and keep a snapshot of random people, called u00000000 and so on."""
+def publish_random_snapshot(home: Home, users: int, trees: int, depth: int) -> None:
+    """Register a champion and write a snapshot of random users, called u00000000 and so on."""
     bundle, rows = random_bundle(trees, depth), sort_rows(random_rows(users, 9))
     version = register(home, bundle, {}, {}, {}, {})
     promote(home, version)
@@ -64,11 +65,11 @@ def stored(home: Home, users: int, trees: int, depth: int) -> None:
 def running(
     port: int, path: str, *command: str, log: Path, env: dict[str, str] | None = None
 ) -> Iterator[tuple[int, float]]:
-    """Run a server until the block ends; yield its process and the seconds until it first answered 200."""
+    """Run a server until the block ends; yield its process id and the seconds until it first answers 200."""
     began = time.perf_counter()
-    with log.open("w") as said:
+    with log.open("w") as output:
         process = subprocess.Popen(
-            command, env=os.environ | (env or {}), start_new_session=True, stdout=said, stderr=said
+            command, env=os.environ | (env or {}), start_new_session=True, stdout=output, stderr=output
         )
     try:
         while not _answers(f"http://127.0.0.1:{port}{path}"):
@@ -90,7 +91,7 @@ def _answers(address: str) -> bool:
 
 
 def seconds_until_idle(port: int) -> float:
-    """Wait until a service says that nothing it answers from is stale, and return the seconds."""
+    """Wait until a service reports nothing as stale, and return the seconds."""
     began = time.perf_counter()
     while json.loads(urlopen(f"http://127.0.0.1:{port}/ready").read())["stale"]:
         time.sleep(0.02)
@@ -98,18 +99,18 @@ def seconds_until_idle(port: int) -> float:
 
 
 def resident(process: int) -> tuple[float, float]:
-    """Return how much memory a process holds, MB, and how much of it is not a mapped file."""
+    """Return the resident memory of a process, and the part that is not mapped files, both in MB."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
     return tuple(int(fields[name].split()[0]) / 1e3 for name in ("VmRSS", "RssAnon"))
 
 
 def processor(session: int) -> float:
-    """Return the processor seconds that a server and its children have spent."""
+    """Return the processor seconds used by a server and its children."""
     spent = 0.0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             continue
         if int(fields[3]) == session:
             spent += sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
@@ -117,40 +118,40 @@ def processor(session: int) -> float:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
+    """Return a port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def in_turns(works: dict[str, tuple[int, Callable[[], Load]]], rounds: int, per_request: int = 1) -> dict[str, float]:
-    """Run every load once a round, so that what disturbs the machine disturbs all; print and return rates.
+def in_turns(loads: dict[str, tuple[int, Callable[[], Load]]], rounds: int, per_request: int = 1) -> dict[str, float]:
+    """Run every load once per round, so that disturbances affect all alike; print and return requests per second.
 
-    The first is what the others are held against: by the median of the ratios of a round, and by the processor time
-    that their servers spent on a request, which neighbours move less.
+    The others are compared with the first load: by the median over rounds of the ratio of rates, and by the servers'
+    processor time per request, which depends less on other processes.
     """
-    rates, spent = ({name: np.empty(rounds) for name in works} for _ in range(2))
+    rates, spent = ({name: np.empty(rounds) for name in loads} for _ in range(2))
     for k in range(rounds):
-        for name, (server, work) in works.items():
-            before, load = processor(server), work()
+        for name, (server, run_load) in loads.items():
+            before, load = processor(server), run_load()
             if set(load.statuses) != {200}:
                 raise SystemExit(f"{name}: {dict(load.statuses)}")
             rates[name][k] = load.rate * per_request
             spent[name][k] = (processor(server) - before) / len(load.seconds) / per_request
-    beside = next(iter(works))
+    reference = next(iter(loads))
     print(f"{'':30} {'a second':>9} {'ratio':>6} {'of rounds':>14} {'processor':>13} {'ratio':>6}")
     for name, rate in rates.items():
-        ratio, cost = np.sort(rate / rates[beside]), float(np.median(spent[name]))
-        rounds_told = f"{ratio[0]:.2f} to {ratio[-1]:.2f}"
+        ratio, cost = np.sort(rate / rates[reference]), float(np.median(spent[name]))
+        range_of_ratios = f"{ratio[0]:.2f} to {ratio[-1]:.2f}"
         print(
-            f"{name:30} {np.median(rate):9,.0f} {np.median(ratio):6.2f} {rounds_told:>14} {cost * 1e6:10,.0f} us "
-            f"{np.median(spent[beside] / spent[name]):6.2f}"
+            f"{name:30} {np.median(rate):9,.0f} {np.median(ratio):6.2f} {range_of_ratios:>14} {cost * 1e6:10,.0f} us "
+            f"{np.median(spent[reference] / spent[name]):6.2f}"
         )
     return {name: float(np.median(rate)) for name, rate in rates.items()}
 
 
 def by_id(port: int, server: int, users: list[str], logs: Path, rounds: int, seconds: float) -> None:
-    """Scores and explanations by id, beside an empty route."""
+    """Measure scores and explanations by id, compared with an empty route."""
     chosen = np.random.default_rng(0).choice(users, 20_000)
     scores = [get(f"/v1/users/{user}/score") for user in chosen]
     explained = [get(f"/v1/users/{user}/explanation") for user in chosen]
@@ -159,13 +160,13 @@ def by_id(port: int, server: int, users: list[str], logs: Path, rounds: int, sec
         empty,
         _,
     ):
-        works = {
+        loads = {
             "empty route": (empty, lambda: as_fast_as_answered(empty_port, [get("/async")], seconds)),
             "empty route in a thread": (empty, lambda: as_fast_as_answered(empty_port, [get("/thread")], seconds)),
             "score by id": (server, lambda: as_fast_as_answered(port, scores, seconds)),
             "explanation by id": (server, lambda: as_fast_as_answered(port, explained, seconds)),
         }
-        rates = in_turns(works, rounds)
+        rates = in_turns(loads, rounds)
     for name, requests in {"score by id": scores, "explanation by id": explained}.items():
         load = at_rate(port, requests, rates[name] / 2, rounds * seconds)
         print(
@@ -175,7 +176,7 @@ def by_id(port: int, server: int, users: list[str], logs: Path, rounds: int, sec
 
 
 def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds: float) -> None:
-    """Posted feature rows, one at a time and in batches, beside `mlflow models serve`."""
+    """Measure posted feature rows, one at a time and in batches, compared with `mlflow models serve`."""
     values = batch_rows()
     table, records = values.to_numpy().tolist(), values.to_dict("records")
     ones = [body("/v1/scores", rows=[record]) for record in records[:200]]
@@ -208,7 +209,7 @@ def by_rows(port: int, server: int, home: Home, logs: Path, rounds: int, seconds
 
 
 def beside_batches(port: int, users: list[str], seconds: float) -> None:
-    """Scores by id, some of them each second, while other clients post batches as fast as they are answered."""
+    """Measure scores by id at a fixed rate, while other clients post batches as fast as they are answered."""
     batch = body("/v1/scores", table={"features": SCORED.names, "values": batch_rows().to_numpy().tolist()})
     scores = [get(f"/v1/users/{user}/score") for user in np.random.default_rng(0).choice(users, 1_000)]
     for clients in (0, 1, 2, 4):
@@ -223,7 +224,7 @@ def beside_batches(port: int, users: list[str], seconds: float) -> None:
 
 
 def batch_rows() -> pd.DataFrame:
-    """Return the random feature rows of one batch, None where unknown."""
+    """Return the random feature rows of one batch; unknown values are None."""
     rows = random_rows(BATCH, 3)[SCORED.names]
     return rows.astype(object).where(rows.notna(), None)
 
@@ -234,21 +235,21 @@ def body(path: str, **fields: object) -> bytes:
 
 
 def main() -> None:
-    """Measure all of it."""
+    """Run the selected parts."""
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--users", type=int, default=1_000_000)
-    args.add_argument("--home", type=Path, help="kept, and used again where it holds a snapshot; default: a new one")
+    args.add_argument("--home", type=Path, help="a home to keep and reuse; default: a temporary one")
     args.add_argument("--trees", type=int, default=200)
     args.add_argument("--depth", type=int, default=4)
     args.add_argument("--rounds", type=int, default=5)
-    args.add_argument("--seconds", type=float, default=4.0, help="of each load in each round")
+    args.add_argument("--seconds", type=float, default=4.0, help="duration of each load in each round")
     args.add_argument("--part", choices=["all", "ids", "rows", "beside", "start"], default="all")
     options = args.parse_args()
     with TemporaryDirectory() as scratch:
         home = Home(options.home or Path(scratch))
         exists = home.snapshots.exists()
         if not exists:
-            stored(home, options.users, options.trees, options.depth)
+            publish_random_snapshot(home, options.users, options.trees, options.depth)
         users = [f"u{k:08}" for k in range(options.users)]
         port = free_port()
         clout = [sys.executable, "-c", CLOUT, "serve", "--port", str(port), "--home", str(home.folder)]
@@ -259,7 +260,7 @@ def main() -> None:
                 f"resident {resident(process)[0]:.0f} MB"
             )
             print(
-                f"the registry was asked {seconds_until_idle(port):.1f} s later, resident {resident(process)[0]:.0f} MB"
+                f"the registry was read {seconds_until_idle(port):.1f} s later, resident {resident(process)[0]:.0f} MB"
             )
             if options.part in ("all", "ids"):
                 by_id(port, process, users, logs, options.rounds, options.seconds)
@@ -267,8 +268,8 @@ def main() -> None:
                 by_rows(port, process, home, logs, options.rounds, options.seconds)
             if options.part in ("all", "beside"):
                 beside_batches(port, users, options.rounds * options.seconds)
-            everything, own = resident(process)
-            print(f"resident at the end {everything:.0f} MB, of which {own:.0f} MB no mapped files")
+            total, own = resident(process)
+            print(f"resident at the end {total:.0f} MB, of which {own:.0f} MB no mapped files")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What sharing a snapshot costs: python tests/benchmarks/sharing.py --users 1000000 --database postgresql://HOST/NAME.
+"""Cost of sharing a snapshot: python tests/benchmarks/sharing.py --users 1000000 --database postgresql://HOST/NAME.
 
-A snapshot of random people is published into the database and fetched from it into an empty home, each in a process of
-its own, of which the seconds and the peak of memory beyond what its imports take are told, beside copying the files.
+A snapshot of random users is published into the database, and fetched from it into an empty home. Each runs in its own
+process; time and peak memory are printed, and the time to copy the files for comparison.
 """
 
 import argparse
@@ -21,13 +21,13 @@ MiB = 1 << 20
 
 
 def peak() -> float:
-    """Return the peak of this process's memory so far, in MiB; getrusage would tell its parent's."""
+    """Return the peak memory of this process so far, MiB; getrusage would include its parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def part(name: str, folder: str, database: str) -> None:
-    """Publish or fetch, in this process, and print what it took."""
+    """Publish or fetch in this process, and print time and memory."""
     before, start = peak(), perf_counter()
     if name == "publish":
         SnapshotDatabase(Home(Path("nowhere"), database=database)).publish(Path(folder))
@@ -37,7 +37,7 @@ def part(name: str, folder: str, database: str) -> None:
 
 
 def measure(name: str, folder: Path, database: str) -> dict:
-    """Run a part in a process of its own."""
+    """Run a part in its own process, and return its figures."""
     command = [sys.executable, __file__, "--part", name, "--place", str(folder), "--database", database]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
@@ -53,7 +53,7 @@ def main() -> None:
     if options.part:
         part(options.part, options.place, options.database)
         return
-    from explaining import AS_OF, random_bundle, random_rows  # what the parts need not load
+    from explaining import AS_OF, random_bundle, random_rows  # not needed by the parts, whose memory is measured
 
     from serving.scoring import score_rows
     from serving.snapshots.repository import write_snapshot
@@ -70,7 +70,7 @@ def main() -> None:
             took = measure(name, target, options.database)
             rate = size / MiB / took["seconds"]
             print(f"{name}: {took['seconds']:.1f} s, {rate:,.0f} MiB/s")
-            print(f"    peak {took['peak_mib']:.0f} MiB, {took['imports_mib']:.0f} of it before it began")
+            print(f"    peak {took['peak_mib']:.0f} MiB, {took['imports_mib']:.0f} of it by imports")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast a community is written, and in how much memory: python tests/benchmarks/simulation.py --users 120000."""
+"""Speed and memory of simulating a community: python tests/benchmarks/simulation.py --users 120000."""
 
 import argparse
 import resource
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=420)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="a file or folder to keep; otherwise nothing is kept")
+    parser.add_argument("--out", type=Path, help="file or folder to write; default: a temporary folder")
     options = parser.parse_args()
     community = Community(users=options.users, days=options.days, seed=options.seed)
     with tempfile.TemporaryDirectory() as folder:

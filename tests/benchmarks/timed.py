@@ -1,4 +1,4 @@
-"""The time that the statements of an engine take."""
+"""Time the SQL statements of an engine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ OnStatement = Callable[[str, float, float], None]
 
 @contextmanager
 def timed_statements(events: "EncodedEvents", on_statement: OnStatement) -> Iterator[None]:
-    """Call a function with each statement over some events, its seconds, and its processor seconds of all threads."""
+    """Call a function with each SQL statement, its seconds, and its processor seconds of all threads."""
     backend = cast("Any", events.rows.get_backend())
     connection = backend.con
     backend.con = TimedConnection(connection, on_statement)
@@ -26,7 +26,7 @@ def timed_statements(events: "EncodedEvents", on_statement: OnStatement) -> Iter
 
 
 class TimedConnection:
-    """A connection to DuckDB that measures its statements."""
+    """A DuckDB connection that times its statements."""
 
     def __init__(self, connection: "DuckDBPyConnection", on_statement: OnStatement):
         self._connection, self._on_statement = connection, on_statement
@@ -42,5 +42,5 @@ class TimedConnection:
 
 
 def step_name(statement: str) -> str:
-    """Return what a statement is about: the name of the table that it creates, without the prefix of the run."""
+    """Return the name of the table that a statement creates, without the prefix of the run."""
     return statement.partition(" AS ")[0].rpartition("clout0_")[2].strip('"')
