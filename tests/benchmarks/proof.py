@@ -163,20 +163,31 @@ def measure_once(source: Source, results: Path | None) -> dict[str, list[str]]:
     return json.loads(file.read_text())
 
 
+def _attack_table(measured: list[dict[str, list[str]]]) -> str:
+    """Return a row per attack and a column per community: the gain, bold beyond its limit, and the best baseline's."""
+    rows: dict[str, list[str]] = {}
+    for tables in measured:
+        for _, attack, gain, baseline, limit, within in (cells for name, cells in tables.items() if "attack " in name):
+            shown = gain if within == "yes" else f"**{gain}**"
+            rows.setdefault(attack, [attack, limit]).append(f"{shown} ({baseline})")
+    return _table(["attack", "limit", *(tables["quality"][0] for tables in measured)], list(rows.values()))
+
+
 def report(measured: list[dict[str, list[str]]]) -> str:
     """Return the tables as Markdown."""
     quality = ["community", "instants", *(f"{NAMES[key]} (best baseline)" for key in RANKING)]
-    attack_rows = [row for tables in measured for name, row in tables.items() if name.startswith("attack ")]
     cores = len(os.sched_getaffinity(0))
     return (
-        f"Made by `python tests/benchmarks/proof.py` on {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, "
+        f"Measured by `python tests/benchmarks/proof.py` on {datetime.now(UTC):%Y-%m-%d}, commit {commit()}, "
         f"{cores} cores. Simulated: {SIMULATED.users:,} users over {SIMULATED.days} days.\n\n"
-        "Quality out of time, mean over the instants; bold is above the best baseline of each:\n\n"
+        "**Quality** out of time, means over the instants; a figure above that of the best baseline is bold. Expected "
+        "/ real compares the audiences of all users together. Coverage is the share of users whose audience lies "
+        "within their 90 % interval, of all users and of those with an expected audience of one or more:\n\n"
         + _table(
             [*quality, "expected / real", "coverage", "of 1+ expected"], [tables["quality"] for tables in measured]
         )
-        + "\nDifferent people whom groups really reached in the horizon, means over groups of 5, 10, 20 and 50 and "
-        + "over the instants:\n\n"
+        + "\n**Groups**: how many different people groups of 5, 10, 20 and 50 users really reached in the horizon, "
+        + "means over sizes and instants:\n\n"
         + _table(
             [
                 "community",
@@ -189,9 +200,12 @@ def report(measured: list[dict[str, list[str]]]) -> str:
             ],
             [tables["groups"] for tables in measured],
         )
-        + "\nPoints gained by attacks at the last instant, in the median:\n\n"
-        + _table(["community", "attack", "score", "best baseline", "limit", "within"], attack_rows)
-        + "\nLargest error of a sum of points over all users, and processor time a row in units of predicting:\n\n"
+        + f"\n**Attacks** at the last instant: the points that the median of {MEMBERS} members gains, and in "
+        + "parentheses the gain under the baseline that ranks best; a gain beyond its limit, or beyond a third of the "
+        + "gain under that baseline, is bold:\n\n"
+        + _attack_table(measured)
+        + "\n**Exactness and speed** of explanations: the largest difference between a score and the sum of its "
+        + "points over all users, and the processor time of explaining a row, in units of predicting it:\n\n"
         + _table(
             ["community", "users", "largest error", "explaining"],
             [tables["exactness and speed"] for tables in measured],
