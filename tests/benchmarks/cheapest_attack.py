@@ -164,25 +164,28 @@ def answered_accounts(community: AttackedCommunity, bundle: Bundle) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def _search(path: Path, as_of: datetime | None, options: argparse.Namespace) -> pd.DataFrame:
+def _search(path: Path, as_of: datetime | None, options: argparse.Namespace) -> pd.DataFrame | None:
+    """Print what answered accounts gain; search unless no plan is to be tried."""
     events = open_events(path)
     at = as_of or time_range(events)[1]
     bundle = fit_unregistered(events, at, Config(outcome=Outcome(horizon_days=options.horizon_days)))
     with attacked_community(events, bundle, at, options.members, options.seed) as community:
         print("Median gains by new accounts that established users answered before:")
         print(answered_accounts(community, bundle).round(2).to_string(index=False))
-        return search(community, bundle, options.target, options.trials, options.seed)
+        return search(community, bundle, options.target, options.trials, options.seed) if options.trials else None
 
 
 def main() -> None:
     """Print the cheapest plans, and the plan with the largest gain for each kind of account."""
     args = make_parser(__doc__)
     args.add_argument("--target", type=float, default=10.0)
-    args.add_argument("--trials", type=int, default=60)
+    args.add_argument("--trials", type=int, default=60, help="plans that the search tries; 0 for none")
     args.add_argument("--seed", type=int, default=0)
     options = args.parse_args()
     with events_or_simulation(options.events) as path:
         table = _search(path, options.as_of, options)
+    if table is None:
+        return
     reached = int((~table["missed"]).sum())
     print(f"\n{reached} of {len(table)} plans gain {options.target:g} points; the cheapest of them:")
     print(table[~table["missed"]].drop(columns="missed").head(5).round(2).to_string(index=False))
