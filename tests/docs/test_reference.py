@@ -37,11 +37,27 @@ def commands(path, command):
     return [pair for name, child in children.items() for pair in commands(f"{path} {name}", child)] or [(path, command)]
 
 
-@pytest.mark.parametrize(("path", "command"), commands("clout", typer.main.get_command(app)))
+COMMANDS = commands("clout", typer.main.get_command(app))
+
+
+@pytest.mark.parametrize(("path", "command"), COMMANDS)
 def test_commands_and_options_are_on_a_page(path, command):
     assert f"`{path}`" in TEXT
     options = [name for parameter in command.params for name in parameter.opts if name.startswith("--")]
     assert [name for name in options if name != "--help" and not re.search(rf"`{name}[` =]", TEXT)] == []
+
+
+def option_names(command):
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+
+
+def test_options_that_pages_name_exist():
+    options = {path.removeprefix("clout "): option_names(command) for path, command in COMMANDS}
+    names = "|".join(sorted(options, key=len, reverse=True))
+    named = [match.groups() for match in re.finditer(rf"clout ({names})\b([^`\n|;&]*)", TEXT)]
+    pairs = [(command, option) for command, rest in named for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", rest)]
+    assert [(command, option) for command, option in pairs if option not in options[command]] == []
+    assert len(pairs) > 200
 
 
 def test_routes_are_on_a_page(tmp_path):
