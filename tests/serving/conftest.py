@@ -1,4 +1,4 @@
-"""A small model, the people it scores, and a home that holds their snapshot."""
+"""Fixtures: a small model, users, and a home with a snapshot of their scores."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ ODD_IDS = ["a/b", "a b", "ünï/çødé 🙂", "50%", "x/score", "who?me#1", "..
 
 
 def feature_rows(users: list[str], seed: int) -> pd.DataFrame:
-    """Random features, of the size that the catalogue's have, some unknown."""
+    """Random features of realistic magnitude, some of them unknown."""
     rng = np.random.default_rng(seed)
     reach = rng.lognormal(0.5, 1.2, len(users))
     values = {name: np.round(reach * rng.lognormal(0, 0.3, len(users)), 0) for name in CATALOGUE.names}
@@ -94,7 +94,7 @@ def stored_audiences(rows, seed=1, pairs=4):
 
 @pytest.fixture(scope="session")
 def selection_home(tmp_path_factory, bundle, scores, rows):
-    """A home whose snapshot holds audiences."""
+    """A home with a snapshot that includes audiences."""
     home = Home(tmp_path_factory.mktemp("selection"))
     selecting = with_selection(bundle, SELECTION_MODEL)
     write_snapshot(home, AS_OF, selecting, "3", scores, rows, stored_audiences(len(rows)))
@@ -108,7 +108,7 @@ def home(tmp_path, scored_home):
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory, bundle):
-    """A home whose registry holds two versions that passed their gate, none of them promoted; copy it."""
+    """A home with two registered versions that passed their gate, neither promoted; copy it before changing it."""
     home = Home(tmp_path_factory.mktemp("registry") / "home")
     home.folder.mkdir()
     for _ in range(2):
@@ -118,7 +118,7 @@ def registry(tmp_path_factory, bundle):
 
 @pytest.fixture
 def score_as(home, bundle, rows):
-    """Write snapshots of the home by these versions."""
+    """Write snapshots of the home by the given versions."""
 
     def score_as(*versions):
         for version in versions:
@@ -129,14 +129,14 @@ def score_as(home, bundle, rows):
 
 @pytest.fixture
 def champion(monkeypatch, bundle):
-    """Stand in for the registry, which has tests of its own."""
+    """Replace the registry, which has its own tests, by a fixed champion."""
     monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: None)
 
 
 @pytest.fixture
 def clout(monkeypatch, capsys):
-    """Run a command on a home in this process; return what `subprocess.run` returns of a process of its own."""
+    """Run a command on a home in this process; return the same type as `subprocess.run`."""
 
     def run(home, *words):
         monkeypatch.setenv("CLOUT_HOME", str(home.folder))

@@ -1,4 +1,4 @@
-"""The HTTP API: what it answers, and that everything that goes wrong has one shape."""
+"""The HTTP API: its answers, and the common form of all errors."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def problem(response, status, kind=None):
 
 
 def strict(response):
-    """Read JSON that holds no NaN."""
+    """Parse JSON that must not contain NaN."""
     assert response.status_code == 200, response.text
     return json.loads(response.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
 
@@ -107,7 +107,7 @@ def test_an_absent_snapshot(client):
 
 
 @pytest.mark.parametrize("as_of", ["yesterday", "", "0001-01-01T00:00:00%2B14:00"])
-def test_no_instant(client, as_of):
+def test_invalid_instants_are_refused(client, as_of):
     problem(client.get(f"/v1/users/user0001/score?as_of={as_of}"), 422, "no-instant")
 
 
@@ -134,7 +134,7 @@ def test_many_users_of_an_older_snapshot(client, home, bundle, scores, rows):
     assert "as_of applies to users only" in problem(refused, 422, "invalid-request")["detail"]
 
 
-def test_rows_are_answered_by_the_champion(client, bundle, rows):
+def test_rows_are_scored_by_the_champion(client, bundle, rows):
     rows_json = rows[CATALOGUE.names].head(20).astype(object).where(rows[CATALOGUE.names].head(20).notna(), None)
     body = strict(client.post("/v1/scores", json={"rows": rows_json.to_dict("records")}))
     expected = bundle.predict(rows.head(20))
@@ -144,7 +144,7 @@ def test_rows_are_answered_by_the_champion(client, bundle, rows):
     assert (body["model_version"], body["horizon_days"]) == ("4", 28)
 
 
-def test_absent_features_are_unknown(client, bundle):
+def test_absent_features_count_as_unknown(client, bundle):
     body = strict(
         client.post(
             "/v1/scores",
@@ -173,7 +173,7 @@ def test_features_outside_the_model_change_nothing(client):
 
 
 @pytest.mark.parametrize("features", [None, ["repetitions_beyond_10_90d", "acts_365d", "responder_rate_365d"]])
-def test_a_table_is_answered_as_its_rows_are(client, rows, features):
+def test_a_table_gets_the_answer_of_its_rows(client, rows, features):
     names = features or CATALOGUE.names[::-1]
     selected = rows[names].head(200).astype(object).where(rows[names].head(200).notna(), None)
     table = {"features": names, "values": selected.to_numpy().tolist()}
@@ -290,7 +290,7 @@ def test_ready(client):
     assert "the champion, version 4, has not scored yet" in stale["snapshot"]["detail"]
 
 
-def test_a_service_without_anything_says_what_to_do(tmp_path):
+def test_an_empty_home_gets_instructions(tmp_path):
     client = TestClient(application.create_app(Home(tmp_path)), raise_server_exceptions=False)
     assert strict(client.get("/health")) == {"status": "ok"}
     body = problem(client.get("/ready"), 503, "not-ready")
@@ -306,10 +306,10 @@ def test_a_service_without_anything_says_what_to_do(tmp_path):
 
 
 def test_users_are_answered_while_the_registry_is_down(home, monkeypatch):
-    def away(_):
+    def unreachable(_):
         raise RegistryError("the registry does not answer.")
 
-    monkeypatch.setattr(state, "load_champion", away)
+    monkeypatch.setattr(state, "load_champion", unreachable)
     client = TestClient(application.create_app(home), raise_server_exceptions=False)
     assert client.get("/v1/users/user0001/explanation").status_code == 200
     assert problem(client.get("/ready"), 503, "not-ready")["missing"] == {"champion": "the registry does not answer."}
@@ -329,7 +329,7 @@ def operations(client):
     return [(method, path, operation) for path, methods in paths.items() for method, operation in methods.items()]
 
 
-def test_every_route_answers_wrong_methods_and_unknown_paths_with_a_problem(client):
+def test_wrong_methods_and_unknown_paths_are_problems(client):
     for _, path, _ in operations(client):
         response = client.request("PATCH", path)
         problem(response, 405)
@@ -339,11 +339,11 @@ def test_every_route_answers_wrong_methods_and_unknown_paths_with_a_problem(clie
     problem(client.get("/ünknown path"), 404)
 
 
-# These answer from the records, whatever the state of the service.
+# These routes read only the records, whatever the state of the service.
 OF_RECORDS = ("/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}")
 
 
-def test_every_route_answers_a_failure_with_a_problem(client, monkeypatch, caplog):
+def test_a_failure_in_any_route_is_a_problem(client, monkeypatch, caplog):
     class Broken:
         def __getattr__(self, name):
             raise ZeroDivisionError("a secret")
@@ -382,7 +382,7 @@ def test_responses_contain_plain_json_types(client):
 
 
 @pytest.mark.parametrize("user", ["a\nb", "\n", "user0001\n", "a\r\nX: y", "\u2028\x85"])
-def test_line_ends_are_part_of_an_id(client, user):
+def test_line_breaks_are_part_of_an_id(client, user):
     for what in ("score", "explanation", "history", "what-if"):
         body = problem(client.get(f"/v1/users/{quote(user, safe='')}/{what}"), 404, "unknown-user")
         assert body["detail"].startswith(repr(user))
@@ -399,5 +399,5 @@ def test_concurrent_batches_are_all_answered(client, rows):
     values = rows[names].astype(object).where(rows[names].notna(), None).to_numpy().tolist()
     batches = [{"table": {"features": names, "values": values[k : k + 100]}} for k in range(0, 200, 5)]
     expected = [strict(client.post("/v1/scores", json=batch)) for batch in batches]
-    with ThreadPoolExecutor(8) as pool, client:  # one loop for all, whose batches wait for each other
+    with ThreadPoolExecutor(8) as pool, client:  # one event loop, in which the batches wait for each other
         assert list(pool.map(lambda batch: strict(client.post("/v1/scores", json=batch)), batches)) == expected

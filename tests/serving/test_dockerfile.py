@@ -1,4 +1,4 @@
-"""The Dockerfile, read without an engine: what it copies is there, what it runs exists, nobody is root in it."""
+"""The Dockerfile, checked without an engine: its sources and commands exist, and it does not run as root."""
 
 import fnmatch
 import json
@@ -22,7 +22,7 @@ KNOWN = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "VOLUME", "EXPOSE", "H
 
 
 def instructions():
-    """Every instruction and its text, with continued lines put together and comments left out."""
+    """Return every instruction with its text; continued lines are joined and comments dropped."""
     text = "".join(line for line in FILE.read_text().splitlines(keepends=True) if not line.lstrip().startswith("#"))
     lines = [line for line in re.sub(r"\\\n\s*", " ", text).splitlines() if line.strip()]
     return [tuple(line.split(maxsplit=1)) for line in lines]
@@ -32,7 +32,7 @@ def of(kind):
     return [text for instruction, text in instructions() if instruction == kind]
 
 
-def test_it_is_read():
+def test_the_dockerfile_is_parsed():
     kinds = [kind for kind, _ in instructions()]
     assert set(kinds) == KNOWN
     assert kinds[0] == "FROM"
@@ -40,7 +40,7 @@ def test_it_is_read():
     assert kinds[-1] == "CMD"
 
 
-def test_images_are_slim_of_one_pinned_python_and_of_no_registry():
+def test_base_images_are_slim_pinned_and_name_no_registry():
     images = [text.split()[0] for text in of("FROM")]
     assert len(set(images)) == 1
     assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", images[0])
@@ -56,7 +56,7 @@ def sources():
     return [source for instruction in copied for source in instruction]
 
 
-def test_what_it_copies_is_there_and_not_ignored():
+def test_copied_files_exist_and_are_not_ignored():
     included = [line[1:] for line in FILE.with_suffix(".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert sources()
     for source in sources():
@@ -70,7 +70,7 @@ def test_what_it_copies_is_there_and_not_ignored():
         assert any(fnmatch.fnmatch(source, package) for source in sources()), package
 
 
-def test_what_it_installs_is_pinned_and_declared():
+def test_installed_packages_are_pinned_and_declared():
     (line,) = [text for text in of("RUN") if "pip install" in text]
     words = shlex.split(line)
     assert words[words.index("-c") + 1] == Path(".ci/constraints.txt").name
@@ -82,7 +82,7 @@ def test_what_it_installs_is_pinned_and_declared():
     assert "rm -rf /var/lib/apt/lists/*" in debian
 
 
-def test_it_runs_as_somebody_who_owns_the_home_and_nothing_else():
+def test_it_runs_as_a_user_who_owns_only_the_home():
     kinds = [kind for kind, _ in instructions()]
     (user,) = of("USER")
     assert user not in ("root", "0")
@@ -94,7 +94,7 @@ def test_it_runs_as_somebody_who_owns_the_home_and_nothing_else():
     assert f"CLOUT_HOME={volume}" in of("ENV")[0]
 
 
-def test_it_serves_to_others_by_a_command_that_exists():
+def test_its_command_exists_and_listens_on_all_addresses():
     command = json.loads(of("CMD")[0])
     assert command == ["clout", "serve", "--host", "0.0.0.0"]
     assert "clout" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
@@ -106,7 +106,7 @@ def test_it_serves_to_others_by_a_command_that_exists():
 
 @pytest.fixture
 def probe():
-    """What HEALTHCHECK runs, with another port in the place of the service's."""
+    """Return a function that runs the HEALTHCHECK against another port."""
     (check,) = of("HEALTHCHECK")
     command = json.loads(check.partition("CMD ")[2])
     assert command[:2] == ["python", "-c"]
@@ -120,7 +120,7 @@ def probe():
     return run
 
 
-def test_its_probe_tells_a_service_that_lives_from_one_that_does_not(probe, home):
+def test_the_health_check_fails_without_a_service(probe, home):
     serve = (
         "import sys; from pathlib import Path; from serving.app import serve; from training.home import Home; "
         f"serve(Home(Path(sys.argv[1])), '127.0.0.1', 0, refresh={REFRESH_SECONDS})"

@@ -1,4 +1,4 @@
-"""Faults: the service answers from the last good state, says so in `/ready`, and recovers by itself."""
+"""Fault injection: the service answers from the last good state, reports the fault in `/ready`, and recovers."""
 
 import json
 import os
@@ -82,13 +82,13 @@ from training.home import Home
 home, as_of, bundle, version, contents = pickle.loads(Path(sys.argv[1]).read_bytes())
 changing = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
 touched = 0
-def changes(event, told):
-    writes = event == "open" and told[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    return (writes or event in changing) and str(home.snapshots) in str(told)
+def changes(event, details):
+    writes = event == "open" and details[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    return (writes or event in changing) and str(home.snapshots) in str(details)
 def killed_at(step):
-    def hook(event, told):
+    def hook(event, details):
         global touched
-        if changes(event, told):
+        if changes(event, details):
             touched += 1
             if touched == step:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -115,7 +115,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def versions(tmp_path_factory, bundle):
-    """A home whose registry holds three versions, the last of which is champion and has scored."""
+    """A home with three registered versions; version 3 is champion and has scored."""
     home = Home(tmp_path_factory.mktemp("registry") / "home")
     home.folder.mkdir()
     for _ in range(3):
@@ -131,8 +131,8 @@ def complete_home(versions, home):
     return home
 
 
-def dealt(bundle, rows, seed, version="3"):
-    """The same people, among whom the features are dealt out anew: their scores and rows."""
+def permuted_scores(bundle, rows, seed, version="3"):
+    """Return scores and rows of the same users with their features permuted."""
     order = np.random.default_rng(seed).permutation(len(rows))
     shuffled = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
     return score_rows(bundle, version, shuffled), shuffled
@@ -141,13 +141,13 @@ def dealt(bundle, rows, seed, version="3"):
 @pytest.fixture
 def publish(bundle, rows):
     def publish(home, as_of, seed=5):
-        return write_snapshot(home, as_of, bundle, "3", *dealt(bundle, rows, seed))
+        return write_snapshot(home, as_of, bundle, "3", *permuted_scores(bundle, rows, seed))
 
     return publish
 
 
-class Served:
-    """A service in a process of its own, and a client of it."""
+class ServiceClient:
+    """A service in its own process, and a client for it."""
 
     def __init__(self, address, key=None):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -163,8 +163,8 @@ class Served:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    def until(self, holds):
-        """Wait until what `/ready` tells is so; it answers 200, and scores are told, all the while."""
+    def wait_for(self, holds):
+        """Wait until `/ready` meets a condition; meanwhile it answers 200 and scores are served."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             state = self.ready()
@@ -172,12 +172,12 @@ class Served:
             if holds(state):
                 return state
             time.sleep(0.05)
-        raise AssertionError(f"/ready went on telling {state}")
+        raise AssertionError(f"/ready still answers {state}")
 
 
 @contextmanager
 def running(command, log, popen=subprocess.Popen, **how):
-    """Run a process with its output in a file, and end it and its children."""
+    """Run a process with its output in a file; terminate it and its children at the end."""
     with log.open("w") as out:
         process = popen(command, stdout=out, stderr=out, start_new_session=True, **how)
         try:
@@ -188,7 +188,7 @@ def running(command, log, popen=subprocess.Popen, **how):
             process.wait(timeout=PATIENCE)
 
 
-def awaited(process, log, find):
+def wait_for_start(process, log, find):
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until and process.poll() is None:
         if value := find():
@@ -198,8 +198,8 @@ def awaited(process, log, find):
 
 
 @pytest.fixture
-def served(tmp_path):
-    """Start services, each in a process of its own, whose log is `tmp_path / "service.log"`."""
+def start_service(tmp_path):
+    """Start services, each in its own process, that log to `tmp_path / "service.log"`."""
     with ExitStack() as ended:
 
         def start(home, clock="steady", rate=0.0, key=None):
@@ -210,8 +210,8 @@ def served(tmp_path):
             command = [sys.executable, "-c", SERVE, *arguments]
             process = ended.enter_context(running(command, log, popen, env=environment))
             listening = re.compile(r"Listening on (http://127\.0\.0\.1:\d+),")
-            match = awaited(process, log, lambda: listening.search(log.read_text()))
-            service = Served(match[1], key)
+            match = wait_for_start(process, log, lambda: listening.search(log.read_text()))
+            service = ServiceClient(match[1], key)
             ended.callback(service.client.close)
             return service
 
@@ -219,31 +219,31 @@ def served(tmp_path):
 
 
 class TestKill:
-    """Kill -9 while a snapshot is being published, over and over under one name."""
+    """Kill -9 while a snapshot is being published, repeatedly under the same name."""
 
     @pytest.fixture
     def contents(self, bundle, rows):
-        return [dealt(bundle, rows, seed) for seed in (1, 2)]
+        return [permuted_scores(bundle, rows, seed) for seed in (1, 2)]
 
     @pytest.fixture
     def publisher(self, complete_home, tmp_path, bundle, contents):
-        """Publish in a process that is killed as asked, and return how it ended."""
+        """Return a function that publishes in a process, kills it as requested, and returns its exit code."""
         arguments = tmp_path / "arguments"
         arguments.write_bytes(pickle.dumps((complete_home, AS_OF, bundle, "3", contents)))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with preloaded.Popen([sys.executable, "-c", PUBLISHER, arguments], **pipes) as process:
 
-            def killed(**how):
+            def publish_and_kill(**how):
                 process.stdin.write(json.dumps(how) + "\n")
                 process.stdin.flush()
                 return int(process.stdout.readline())
 
-            yield killed
+            yield publish_and_kill
             process.stdin.close()
 
     @pytest.fixture
     def is_complete(self, complete_home, bundle, rows, contents):
-        """See that the newest snapshot is all of one of those that were published."""
+        """Return a function that checks that the newest snapshot is complete and one of those published."""
         published = [score_rows(bundle, "3", rows), *(scores for scores, _ in contents)]
         published_scores = [
             dict(zip(scores["user"] + scores["scope"], scores["score"], strict=True)) for scores in published
@@ -269,14 +269,14 @@ class TestKill:
             assert client.get("/v1/users/user0001/explanation").status_code == 200
             step += 1
         assert ended == 0
-        assert step > 10, f"hardly any step was seen: {step}"
+        assert step > 10, f"too few steps were interrupted: {step}"
         publish(complete_home, AS_OF)
         assert [folder.name for folder in complete_home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
 
-    def test_at_any_moment_the_service_goes_on(
-        self, complete_home, publisher, served, is_complete, monkeypatch, tmp_path
+    def test_the_service_survives_kills_at_random_moments(
+        self, complete_home, publisher, start_service, is_complete, monkeypatch, tmp_path
     ):
-        service, moments = served(complete_home), random.Random(0)
+        service, moments = start_service(complete_home), random.Random(0)
         for _ in range(15):
             assert publisher(seconds=moments.uniform(0.02, 0.4)) == -signal.SIGKILL
             is_complete()
@@ -298,7 +298,7 @@ class TestKill:
         with pytest.raises(SystemExit) as ended:
             command.main()
         assert ended.value.code in (0, None)
-        assert not list(complete_home.snapshots.glob(".*")), "what the killed ones left is cleared away"
+        assert not list(complete_home.snapshots.glob(".*")), "files of killed publishers are deleted"
         answer = service.client.get("/v1/users/ann/score")
         until = time.monotonic() + PATIENCE
         while answer.status_code != 200 and time.monotonic() < until:
@@ -321,9 +321,9 @@ class TestFullDisk:
         yield mount_point
         subprocess.run(["umount", "--lazy", mount_point], check=True)
 
-    def test_what_does_not_fit_changes_nothing(self, complete_home, disk, served, publish):
+    def test_a_full_disk_changes_nothing(self, complete_home, disk, start_service, publish):
         home = Home(shutil.copytree(complete_home.folder, disk / "home"))
-        service = served(home)
+        service = start_service(home)
         add_key(home, "first", "read")
         remove_key(home, "first")
         room = os.statvfs(disk)
@@ -336,16 +336,16 @@ class TestFullDisk:
         with pytest.raises(RecordsError, match=r"full|disk I/O error"):
             add_key(home, "second", "read")
         assert [folder.name for folder in home.snapshots.iterdir()] == ["2017-07-30T000000Z_v3"]
-        state = service.until(lambda ready: ready["stale"] == {})
+        state = service.wait_for(lambda ready: ready["stale"] == {})
         assert state["as_of"] == to_iso_utc(AS_OF)
         for filler in disk.glob("filler*"):
             filler.unlink()
         assert read_keys(home) == {}
         publish(home, LATER)
-        service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
+        service.wait_for(lambda ready: ready["as_of"] == to_iso_utc(LATER))
 
     @pytest.mark.parametrize("room", [0, 1 << 10, 16 << 10, 64 << 10])
-    def test_a_file_that_may_not_grow_so_long_changes_nothing(self, home, publish, room):
+    def test_a_limit_of_file_size_changes_nothing(self, home, publish, room):
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
         try:
@@ -358,31 +358,31 @@ class TestFullDisk:
         assert to_iso_utc(open_snapshot(home).as_of) == to_iso_utc(LATER)
 
 
-def cut(content):
+def truncate(content):
     return content[: len(content) // 2]
 
 
-def emptied(_):
+def empty(_):
     return b""
 
 
-def flipped(content):
-    """Flip one bit, of a digit where there is one: what is read then is as well-formed as before."""
+def flip_a_bit(content):
+    """Flip one bit, of a digit if there is one, so that the content remains well-formed."""
     digits = [k for k, byte in enumerate(content) if 48 <= byte < 56]
     index = digits[len(digits) // 2] if digits else len(content) // 2
     return content[:index] + bytes([content[index] ^ 1]) + content[index + 1 :]
 
 
 class TestCorruptSnapshot:
-    """A damaged snapshot arrives as the newest."""
+    """The newest snapshot is damaged."""
 
     @pytest.fixture
     def client(self, complete_home):
         return TestClient(create_app(complete_home), raise_server_exceptions=False)
 
-    @pytest.mark.parametrize("damaged", [cut, emptied, flipped])
+    @pytest.mark.parametrize("damaged", [truncate, empty, flip_a_bit])
     @pytest.mark.parametrize("file", FILES)
-    def test_previous_snapshot_answers_until_the_damaged_is_rewritten(
+    def test_the_previous_snapshot_is_served_until_the_damaged_one_is_rewritten(
         self, complete_home, client, publish, file, damaged
     ):
         newer = publish(complete_home, LATER)
@@ -412,18 +412,18 @@ class TestCorruptSnapshot:
             (folder / file).write_bytes(before)
         assert open_snapshot(home).score("user0001")
 
-    def test_one_that_older_versions_wrote_without_sums_is_read(self, home):
+    def test_a_snapshot_without_checksums_of_an_older_version_is_read(self, home):
         (folder,) = list_snapshots(home)
         (folder / "SHA256SUMS").unlink()
         assert open_snapshot(home).score("user0001")
 
 
-class TestRegistryAway:
+class TestRegistryOutage:
     """A real MLflow server is stopped and started again."""
 
     @pytest.fixture
     def server(self, complete_home, tmp_path):
-        """Start the server of the home's registry, at the same address each time."""
+        """Return a function that starts the server of the home's registry, always at the same address."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             address = f"http://127.0.0.1:{free.getsockname()[1]}"
 
@@ -435,29 +435,29 @@ class TestRegistryAway:
             environment = os.environ | QUIET | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
             command = [sys.executable, "-m", "mlflow", *words]
             with running(command, log, preloaded.Popen, env=environment, cwd=tmp_path) as process:
-                awaited(process, log, lambda: answers(f"{address}/health"))
+                wait_for_start(process, log, lambda: answers(f"{address}/health"))
                 yield Home(complete_home.folder, address)
 
         return start
 
-    def test_it_comes_back(self, server, served, publish):
+    def test_the_service_recovers_when_the_registry_does(self, server, start_service, publish):
         with server() as there:
-            service = served(there)
+            service = start_service(there)
             assert (service.ready()["model_version"], service.ready()["stale"]) == ("3", {})
-        state = service.until(lambda ready: ready["stale"])
+        state = service.wait_for(lambda ready: ready["stale"])
         assert set(state["stale"]) == {"champion"}
         assert f"the registry at {there.tracking_uri} did not answer" in state["stale"]["champion"]["detail"]
         row = {"rows": [{"responder_rate_365d": 1}]}
         assert service.client.post("/v1/scores", json=row).json()["model_version"] == "3"
         publish(there, LATER)
-        state = service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
+        state = service.wait_for(lambda ready: ready["as_of"] == to_iso_utc(LATER))
         assert set(state["stale"]) == {"champion"}
         with server() as there:
-            service.until(lambda ready: not ready["stale"])
+            service.wait_for(lambda ready: not ready["stale"])
             promote(there, "2")
-            service.until(lambda ready: ready["model_version"] == "2")
-        another = served(there)
-        state = another.until(lambda ready: "champion" in ready["stale"])
+            service.wait_for(lambda ready: ready["model_version"] == "2")
+        another = start_service(there)
+        state = another.wait_for(lambda ready: "champion" in ready["stale"])
         assert (state["model_version"], set(state["stale"])) == ("2", {"champion", "snapshot"})
         assert another.client.post("/v1/scores", json=row).json()["model_version"] == "2"
 
@@ -469,36 +469,36 @@ def answers(address):
 
 
 class TestSteppingClock:
-    """A clock that steps back and forth, by seconds, hours and decades, fifty times a second."""
+    """A clock that jumps by seconds, hours and decades, fifty times a second."""
 
-    def test_snapshots_keys_logs_and_metrics_survive_clock_steps(self, complete_home, served, publish, tmp_path):
-        """In one service, as it imports everything after the clock steps."""
+    def test_snapshots_keys_logs_and_metrics_survive_clock_steps(self, complete_home, start_service, publish, tmp_path):
+        """All of these use one service, because it imports everything after the clock was patched."""
         key = add_key(complete_home, "kept", "admin")
-        service = served(complete_home, "stepping", key=key)
+        service = start_service(complete_home, "stepping", key=key)
         self._check_snapshots(service, complete_home, publish)
         self._check_keys_logs_and_metrics(service, complete_home, tmp_path / "service.log")
 
     def _check_snapshots(self, service, complete_home, publish):
         newer = publish(complete_home, LATER)
         os.utime(newer, (0, 0))
-        service.until(lambda ready: ready["as_of"] == to_iso_utc(LATER))
+        service.wait_for(lambda ready: ready["as_of"] == to_iso_utc(LATER))
         newest = publish(complete_home, LATER + timedelta(days=1))
         content = (newest / "scores.parquet").read_bytes()
         (newest / "scores.parquet").write_bytes(b"")
-        publish(complete_home, LATER)  # something is otherwise, so that the damaged one is looked at
-        service.until(lambda ready: "snapshot" in ready["stale"] or ready["as_of"] != to_iso_utc(LATER))
+        publish(complete_home, LATER)  # another publication, so that the service looks at the damaged one
+        service.wait_for(lambda ready: "snapshot" in ready["stale"] or ready["as_of"] != to_iso_utc(LATER))
         (newest / "scores.parquet").write_bytes(content)
-        service.until(lambda ready: not ready["stale"] and ready["as_of"] == to_iso_utc(LATER + timedelta(days=1)))
+        service.wait_for(lambda ready: not ready["stale"] and ready["as_of"] == to_iso_utc(LATER + timedelta(days=1)))
 
-    def test_rates_are_counted_by_another_clock(self, complete_home, served):
-        service = served(complete_home, "stepping", rate=2.0)
+    def test_rate_limits_do_not_depend_on_the_wall_clock(self, complete_home, start_service):
+        service = start_service(complete_home, "stepping", rate=2.0)
         ask = lambda: service.client.get("/v1/users/user0001/score").status_code  # noqa: E731
         start, answered, until = time.monotonic(), [], time.monotonic() + 2.5
         while time.monotonic() < until:
             answered.append(ask())
         good, seconds = answered.count(200), time.monotonic() - start
         assert set(answered) == {200, 429}
-        assert 4 <= good <= 4 + 2 * seconds + 1, "four at once, then two a second"
+        assert 4 <= good <= 4 + 2 * seconds + 1, "a burst of four, then two per second"
         time.sleep(0.6)
         assert ask() == 200
 

@@ -1,4 +1,4 @@
-"""The model in MLflow: what is registered there predicts in any process as the bundle does."""
+"""The model in MLflow: any process that loads the registered model gets the predictions of the bundle."""
 
 import json
 import os
@@ -31,8 +31,8 @@ model.predict(pd.read_parquet(sys.argv[1])).to_parquet(sys.argv[2])
 PATIENCE = 120
 
 
-def looked(home):
-    """The service as it starts."""
+def start_service(home):
+    """Return the service as it is after its start."""
     watcher = Watcher(home, lambda _: None)
     watcher.look()
     return watcher.service()
@@ -61,18 +61,18 @@ def environment(registered):
     )
 
 
-def test_the_champion_comes_back_as_it_was(registered, bundle):
+def test_the_loaded_champion_equals_the_registered_one(registered, bundle):
     assert find_champion(registered) == (bundle, "1")
 
 
-def test_one_home_does_not_become_the_next_ones_server(registered, monkeypatch):
+def test_a_home_does_not_change_the_tracking_server_of_the_next(registered, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     find_champion(registered)
     assert home_from_environment(registered.folder) == registered
 
 
-def test_the_service_finds_the_champion_and_its_figures(registered):
-    service = looked(registered)
+def test_the_service_loads_the_champion_and_its_figures(registered):
+    service = start_service(registered)
     assert service.champion.version == "1"
     assert service.champion.figures == {"metrics": {"score": {"auc": 0.9}}}
     assert set(service.missing) == {"snapshot"}
@@ -88,13 +88,13 @@ def test_another_process_predicts_the_same(registered, environment, bundle, rows
 
 def test_damaged_store_is_reported_and_does_not_stop_the_service(tmp_path):
     (tmp_path / "mlflow.db").write_text("no database " * 1000)
-    message = looked(Home(tmp_path)).missing["champion"]
+    message = start_service(Home(tmp_path)).missing["champion"]
     assert "did not answer as expected" in message
     assert "not a database" in message
 
 
 def test_unreachable_server_is_reported(tmp_path):
-    message = looked(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
+    message = start_service(Home(tmp_path, "http://127.0.0.1:1")).missing["champion"]
     assert "the registry at http://127.0.0.1:1 did not answer" in message
 
 

@@ -1,4 +1,4 @@
-"""Batch scoring: scores, their ranks, and points per feature."""
+"""Batch scoring: scores, ranks, and points per feature."""
 
 from datetime import UTC, datetime
 
@@ -78,7 +78,7 @@ def test_peer_percentile_compares_only_with_peers(scores, rows):
         assert peers["peer_percentile"].tolist() == pytest.approx(share)
 
 
-def test_evidence_grades_users_with_little_activity(scores):
+def test_users_with_little_activity_have_less_evidence(scores):
     evidence = scores.set_index("user").loc["user0003", "evidence"]
     assert evidence == "insufficient_evidence"
 
@@ -142,8 +142,8 @@ def test_an_instant_in_the_future_is_refused(bundle, events):
         score_users(load_encoded_events(events), datetime(2199, 1, 1, tzinfo=UTC), bundle, "3")
 
 
-def in_parts(bundle, rows, folder, size=130):
-    """Store the scores of rows that come in parts."""
+def store_batches(bundle, rows, folder, size=130):
+    """Store the scores of rows that arrive in batches."""
     rows = sort_rows(rows)
     parts = (rows[start : start + size] for start in range(0, len(rows), size))
     features = [name for name in rows if name not in ("user", "scope")]
@@ -159,12 +159,12 @@ def assert_same_arrays(ours, theirs):
         np.testing.assert_array_equal(array, getattr(theirs, name), err_msg=name)
 
 
-class TestInParts:
+class TestBatches:
     def test_the_snapshot_is_that_of_all_rows_at_once(self, tmp_path, bundle, scores, rows, monkeypatch):
         monkeypatch.setattr(layout, "ROWS_PER_GROUP", 64)
         monkeypatch.setattr(layout, "BATCHES_AT_ONCE", 2)
         monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 50)
-        scored = in_parts(bundle, rows, tmp_path)
+        scored = store_batches(bundle, rows, tmp_path)
         assert (scored.rows, scored.users) == (len(rows), rows["user"].nunique())
         parts = publish_snapshot(Home(tmp_path / "parts"), AS_OF, bundle, "3", scored)
         at_once = write_snapshot(Home(tmp_path / "once"), AS_OF, bundle, "3", scores, rows)
@@ -175,7 +175,7 @@ class TestInParts:
 
     def test_later_opt_outs_are_excluded(self, tmp_path, bundle, scores, rows):
         home = Home(tmp_path / "home")
-        scored = in_parts(bundle, rows, tmp_path)
+        scored = store_batches(bundle, rows, tmp_path)
         opt_out(home, "user0001")
         folder = publish_snapshot(home, AS_OF, bundle, "3", scored)
         before = files(folder)
@@ -189,7 +189,7 @@ class TestInParts:
         assert scored.pairs is None
         assert score_audiences(bundle, scored) is None
         selecting = with_selection(bundle, SELECTION_MODEL)
-        for _ in range(2):  # the second time by the stored plan
+        for _ in range(2):  # the second time with the cached plan
             scored = score_to_disk(encoded, as_of, selecting, "3", tmp_path)
             pd.testing.assert_frame_equal(scored.frame(SCORES), scores)
             pd.testing.assert_frame_equal(scored.frame(list(rows)), rows)
@@ -197,7 +197,7 @@ class TestInParts:
         assert len(scored.pairs.engagers) > 0
         assert len(score_audiences(selecting, scored)) == len(rows)
 
-    def test_the_memory_of_rows_is_free_before_pairs_are_read(self, tmp_path, bundle, events, monkeypatch):
+    def test_rows_are_dropped_before_pairs_are_read(self, tmp_path, bundle, events, monkeypatch):
         def collect(tables, *rest):
             assert tables.rows.op().name not in tables.pairs.get_backend().list_tables(database=TEMPORARY)
             assert tables.pairs.op().name in tables.pairs.get_backend().list_tables(database=TEMPORARY)
@@ -214,10 +214,10 @@ class TestInParts:
     def test_a_full_disk_is_reported(self, tmp_path, bundle, rows):
         (tmp_path / "rows.parquet").symlink_to("/dev/full")
         with pytest.raises(OutputError, match=r"rows\.parquet cannot be written: .*No space left on device"):
-            in_parts(bundle, rows, tmp_path)
+            store_batches(bundle, rows, tmp_path)
 
 
-def test_an_engine_that_ends_is_no_fault_of_the_disk(tmp_path):
+def test_a_lost_connection_to_the_engine_is_not_an_output_error(tmp_path):
     with pytest.raises(ConnectionRefusedError), output_errors(tmp_path):
         raise ConnectionRefusedError(111, "Connection refused")
 

@@ -1,4 +1,4 @@
-"""The service in a process of its own, on a port that the system chooses."""
+"""`clout serve` in its own process, on a port that the system chooses."""
 
 import gc
 import json
@@ -28,7 +28,7 @@ serve(Home(Path(sys.argv[1])), "127.0.0.1", 0)
 
 
 def address(process):
-    """Read the log, all lines of JSON, up to the line that names the port."""
+    """Read the log, JSON lines, up to the line with the port."""
     for line in process.stderr:
         assert json.loads(line)["level"] in ("info", "warning")
         if match := re.search(r"Listening on (http://127\.0\.0\.1:\d+),", line):
@@ -48,7 +48,7 @@ def server(home):
             process.communicate(timeout=20)
 
 
-def test_it_answers_over_the_wire(server):
+def test_it_answers_over_http(server):
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
         assert client.get("/health").json() == {"status": "ok"}
         assert client.get("/ready").status_code == 503
@@ -58,7 +58,7 @@ def test_it_answers_over_the_wire(server):
             assert client.get(path).json()["type"] == "urn:clout:problem:unknown-user"
 
 
-def test_a_head_request_has_no_body_on_the_wire(server):
+def test_a_head_request_gets_no_body(server):
     address = httpx.URL(server.address)
     with socket.create_connection((address.host, address.port), timeout=20) as connection:
         for path in ("/health", "/v1/users/user0001/score", "/v1/nowhere", "/docs"):
@@ -71,7 +71,7 @@ def test_a_head_request_has_no_body_on_the_wire(server):
 
 
 def test_persistent_connection_is_answered_without_delay(server):
-    """Nagle's algorithm would hold back the second packet of each answer, up to 40 ms."""
+    """Nagle's algorithm would delay the second packet of each answer by up to 40 ms."""
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
         taken = []
         for _ in range(40):
@@ -81,7 +81,7 @@ def test_persistent_connection_is_answered_without_delay(server):
     assert sorted(taken)[len(taken) // 2] < 0.03
 
 
-def test_its_log_is_lines_of_json_without_ids(server):
+def test_its_log_is_json_lines_without_ids(server):
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
         client.get("/v1/users/user0001/score", headers={"X-Request-ID": "mine"})
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
@@ -94,7 +94,7 @@ def test_its_log_is_lines_of_json_without_ids(server):
     assert "user0001" not in written
 
 
-def test_a_taken_port_is_said():
+def test_a_port_in_use_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CloutError, match=f"cannot listen on 127.0.0.1 port {port}: .*Choose another"):
@@ -102,7 +102,7 @@ def test_a_taken_port_is_said():
 
 
 @pytest.mark.parametrize("host", ["::1", "[::1]", "127.0.0.1"])
-def test_the_command_prints_the_address_that_it_listens_on(home, host):
+def test_the_command_prints_its_address(home, host):
     run = [sys.executable, "-c", "from serving.cli.main import main; main()", "serve", "--host", host, "--port", "0"]
     with subprocess.Popen([*run, "--home", str(home.folder)], stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -119,12 +119,12 @@ def test_the_command_prints_the_address_that_it_listens_on(home, host):
 
 
 @pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65_536), ("256.0.0.1", 0)])
-def test_an_impossible_address_is_said(host, port):
+def test_an_invalid_address_is_reported(host, port):
     with pytest.raises(CloutError, match="cannot listen on"):
         serve(Home("nowhere"), host, port)
 
 
-def test_a_start_without_garbage_collection_ends_with_it(home, champion, monkeypatch):
+def test_garbage_collection_is_on_after_the_start(home, champion, monkeypatch):
     started = []
 
     class Server:
@@ -135,14 +135,14 @@ def test_a_start_without_garbage_collection_ends_with_it(home, champion, monkeyp
             started.append(gc.isenabled())
 
     monkeypatch.setattr("serving.app.uvicorn.Server", Server)
-    monkeypatch.setattr("serving.app.dictConfig", lambda *_: None)  # the log stays that of the tests
+    monkeypatch.setattr("serving.app.dictConfig", lambda *_: None)  # the logging of the tests must not change
     answer = CliRunner().invoke(command.app, ["serve", "--port", "0", "--home", str(home.folder)])
     assert answer.exit_code == 0, answer.output
     assert started[1:] == [True]
     gc.unfreeze()
 
 
-def test_a_start_that_fails_leaves_garbage_collection_on(tmp_path):
+def test_garbage_collection_is_on_after_a_failed_start(tmp_path):
     answer = CliRunner().invoke(command.app, ["serve", "--workers", "0", "--home", str(tmp_path)])
     assert isinstance(answer.exception, CloutError)
     assert gc.isenabled()

@@ -1,8 +1,8 @@
-"""The contract: whatever a request holds, the service answers what its OpenAPI document says.
+"""The contract: the service answers every request as its OpenAPI document says.
 
-Schemathesis makes the requests from the document: its examples, each parameter at and beyond its bounds, random ones
-that fit or do not; always the same. The person and the instants of the examples are in the home, so that many are
-answered by 200. Its snapshots hold audiences, so that groups are selected as well.
+Schemathesis generates the requests from the document: its examples, each parameter at and beyond its limits, and random
+valid and invalid ones, the same in every run. The home contains the user and the instants of the examples, so that many
+requests get status 200. Its snapshots have audiences, so that groups can be selected.
 """
 
 import shutil
@@ -26,7 +26,7 @@ from tests.serving.conftest import SELECTION_MODEL, stored_audiences
 from training.home import Home
 from training.selection.selection_model import with_selection
 
-HELD = [
+CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,
     checks.content_type_conformance,
@@ -36,7 +36,7 @@ HELD = [
 
 
 def documented(random_requests):
-    """Return what the service says of itself, which is the same whatever is in its home, to be asked by."""
+    """Return the OpenAPI document as a source of requests; it does not depend on the home."""
     with TemporaryDirectory() as folder:
         app = create_app(Home(Path(folder)))
         patch = schemathesis.openapi.from_dict(app.openapi(), config=SchemathesisConfig())
@@ -51,8 +51,8 @@ OPEN, GUARDED = documented(random_requests=25), documented(random_requests=4)
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory, bundle, rows):
-    """Start services, each over a home of its own that knows the person of the examples, at their two instants."""
+def start_service(tmp_path_factory, bundle, rows):
+    """Return a function that starts services, each on its own home with the user and both instants of the examples."""
     home = Home(tmp_path_factory.mktemp("contract") / "home")
     users = pd.concat([rows, rows[rows["user"] == "user0001"].assign(user="ann")], ignore_index=True)
     scores, selecting = score_rows(bundle, "3", users), with_selection(bundle, SELECTION_MODEL)
@@ -62,7 +62,7 @@ def started(tmp_path_factory, bundle, rows):
     def start(scope=None):
         own = Home(shutil.copytree(home.folder, tmp_path_factory.mktemp("service") / "home"))
         key = add_key(own, scope, scope) if scope else None
-        return without_watching(create_app(own, guarded=scope is not None, limits=Limits(rate=0))), key
+        return without_lifespan(create_app(own, guarded=scope is not None, limits=Limits(rate=0))), key
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(state, "load_champion", lambda *_: (bundle, "3"))
@@ -70,43 +70,43 @@ def started(tmp_path_factory, bundle, rows):
         yield start
 
 
-def without_watching(app):
-    """Leave out what runs as long as an application does: Schemathesis ends it with the process only."""
+def without_lifespan(app):
+    """Return the app without its lifespan, which Schemathesis would end only with the process."""
 
-    async def answering(scope, receive, send):
+    async def answer_request(scope, receive, send):
         assert scope["type"] == "http"
         await app(scope, receive, send)
 
-    return answering
+    return answer_request
 
 
 @pytest.fixture(scope="module")
-def open_service(started):
-    return started()[0]
+def open_service(start_service):
+    return start_service()[0]
 
 
 @pytest.fixture(scope="module")
-def answered():
-    """The operations asked, and whether any of their answers was a good one."""
+def succeeded():
+    """Collect per operation whether any answer was a success; fail if fewer than half were."""
     services = {}
     yield services
-    assert 2 * sum(services.values()) > len(services), f"hardly any request is answered as wished for: {services}"
+    assert 2 * sum(services.values()) > len(services), f"hardly any operation succeeded: {services}"
 
 
 @pytest.fixture(scope="module", params=["read", "review", "admin"])
-def guarded_service(started, request):
-    """A service with keys, and the headers of a caller of one scope."""
-    app, key = started(request.param)
+def guarded_service(start_service, request):
+    """A service with keys, and the headers of a client with a key of one scope."""
+    app, key = start_service(request.param)
     return app, {"Authorization": f"Bearer {key}"}
 
 
 @OPEN.parametrize()
-def test_every_answer_is_as_documented(case, open_service, answered):
-    answer = case.call_and_validate(app=open_service, checks=HELD)
-    answered[case.operation.label] = answered.get(case.operation.label, False) or answer.status_code < 300
+def test_every_answer_is_as_documented(case, open_service, succeeded):
+    answer = case.call_and_validate(app=open_service, checks=CHECKS)
+    succeeded[case.operation.label] = succeeded.get(case.operation.label, False) or answer.status_code < 300
 
 
 @GUARDED.parametrize()
 def test_with_keys_every_answer_is_as_documented(case, guarded_service):
     app, key = guarded_service
-    case.call_and_validate(app=app, headers=key, checks=HELD)
+    case.call_and_validate(app=app, headers=key, checks=CHECKS)

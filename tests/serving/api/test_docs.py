@@ -1,4 +1,4 @@
-"""The documentation page: it loads nothing from elsewhere, and works where keys are required."""
+"""The documentation page: it loads nothing from other sites, and works if keys are required."""
 
 import re
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ def client(home, champion):
     return TestClient(create_app(home), raise_server_exceptions=False)
 
 
-def test_every_address_of_the_page_is_a_file_of_the_service(client):
+def test_the_page_links_only_to_files_of_the_service(client):
     addresses = re.findall(r'(?:src|href)="([^"]+)"', client.get(docs.PATH).text)
     assert set(addresses) - {"data:,"} == {path[1:] for path in docs.OPEN_PATHS if path.startswith("/docs/")}
     assert re.findall(r"https?:|//", docs.PAGE + docs.SCRIPT) == []
@@ -34,14 +34,14 @@ def test_the_page_script_and_document_need_no_key(client):
     assert client.get("/v1/model").status_code == 401
 
 
-def test_the_document_names_the_key_that_the_page_asks_for(client):
+def test_the_document_declares_the_key_of_the_page(client):
     document = client.get("/openapi.json").json()
     assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert document["paths"]["/v1/model"]["get"]["security"] == [{"key": ["read"]}]
 
 
 @needs_swagger
-def test_swagger_s_files_are_served(client):
+def test_files_of_swagger_are_served(client):
     script, style = (client.get(f"/docs/{name}") for name in docs.SWAGGER_FILES)
     assert script.status_code == style.status_code == 200
     assert script.headers["content-type"].startswith("text/javascript")
@@ -52,7 +52,7 @@ def test_swagger_s_files_are_served(client):
 
 
 @needs_swagger
-def test_swagger_s_files_are_not_executed_elsewhere(client):
+def test_files_of_swagger_are_not_loaded_by_other_sites(client):
     answer = client.get("/docs/swagger-ui-bundle.js")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"

@@ -1,4 +1,4 @@
-"""Routes about one user: an answer without a query is the one that FastAPI gives to the same question with one."""
+"""Fast routes about one user: without a query, the answer equals that of FastAPI with the default query."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -16,16 +16,16 @@ def client(home, champion):
 
 
 def message(response):
-    """All that an answer says."""
+    """Return status, headers and body of a response."""
     return response.status_code, dict(response.headers), response.content
 
 
 def both(client, path, **headers):
-    """Ask without a query and with one that says the same, and see that it makes no difference."""
+    """Send a request without a query and one with the default query; check that the answers are equal."""
     headers["X-Request-ID"] = "one"
-    shortly, slow = (client.get(f"/v1/users/{path}{query}", headers=headers) for query in ("", "?scope=all"))
-    assert message(shortly) == message(slow)
-    return shortly
+    fast, slow = (client.get(f"/v1/users/{path}{query}", headers=headers) for query in ("", "?scope=all"))
+    assert message(fast) == message(slow)
+    return fast
 
 
 @pytest.mark.parametrize("what", ["score", "explanation"])
@@ -41,7 +41,7 @@ def test_a_prohibited_purpose_is_refused_either_way(client, what):
     assert body.status_code == 403
 
 
-def test_a_key_that_does_not_suffice_is_refused_either_way(home, champion):
+def test_an_insufficient_key_is_refused_either_way(home, champion):
     key = add_key(home, "dashboard", "read")
     client = TestClient(create_app(home), raise_server_exceptions=False)
     for what, status in {"score": 200, "explanation": 403}.items():
@@ -54,7 +54,7 @@ def test_a_service_without_a_snapshot_says_so_either_way(tmp_path, champion):
     assert both(client, "user0001/score").status_code == 503
 
 
-def test_a_demanded_purpose_is_demanded_either_way(home, champion):
+def test_a_required_purpose_is_required_either_way(home, champion):
     client = TestClient(create_app(home, purposes=PurposePolicy(demanded=True)), raise_server_exceptions=False)
     assert both(client, "user0001/score").status_code == 400
     assert both(client, "user0001/score", **{"Clout-Purpose": "community moderation"}).status_code == 200

@@ -1,4 +1,4 @@
-"""The OpenAPI document: complete, true, and one shape of errors over all routes."""
+"""The OpenAPI document: complete, correct, and with one form of errors on all routes."""
 
 from math import log
 from urllib.parse import parse_qsl
@@ -79,7 +79,7 @@ BODIES = {
     "/v1/users/{user}/cases": {"message": "I was there."},
     "/v1/cases/{case}/resolution": {"decision": "stands", "reasons": "Nothing is missing."},
 }
-# What is kept in records and files of its own is told as absent by tests of these.
+# These routes read records and files of their own; their own tests check what they answer if a record is absent.
 OF_RECORDS = {"/v1/users/{user}/reads", "/v1/users/{user}/cases/{case}", "/v1/cases", "/v1/cases/{case}"}
 OF_RECORDS |= {"/v1/cases/{case}/resolution", "/v1/users/{user}/opt-out", "/v1/users/{user}", "/v1/receipts/{receipt}"}
 
@@ -105,7 +105,7 @@ def operations(app):
 
 
 def problem(response, status):
-    """Check a response against the shape of problems and return its body."""
+    """Check a response against the form of problems and return its body."""
     assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM), response.text
     body = response.json()
     assert Problem.model_validate(body, strict=True).status == status
@@ -183,7 +183,7 @@ def test_enums_have_names(app):
     assert all(schemas[name]["enum"] for name in NAMED_ENUMS.values())
 
 
-def test_there_is_one_form_of_interval(app):
+def test_all_intervals_have_one_schema(app):
     for name, schema in app.openapi()["components"]["schemas"].items():
         if name != "Interval":
             assert not {"low", "high"} & set(schema.get("properties", {})), name
@@ -200,7 +200,7 @@ def test_every_response_has_an_example(app):
 
 
 def test_examples_are_valid_responses(app):
-    """An example is what its form gives back: with nothing missing, nothing more, and of the right types."""
+    """Each example is unchanged by parsing with its schema: no field is missing, superfluous or of the wrong type."""
     documented = {(method, path) for method, path, _ in operations(app)}
     routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
     assert {(*item.methods, item.path_format) for item in routes} == {(m.upper(), path) for m, path in documented}
@@ -247,7 +247,7 @@ def test_every_documented_error_is_a_problem(app):
             assert (example.status, example.instance) == (int(status), filled(path))
 
 
-def test_every_documented_error_is_provoked(app):
+def test_every_documented_error_has_a_request(app):
     documented = {
         (method, path, int(status))
         for method, path, operation in operations(app)
@@ -258,7 +258,7 @@ def test_every_documented_error_is_provoked(app):
 
 
 @pytest.mark.parametrize(("method", "path", "status"), PROVOKED)
-def test_documented_errors_can_be_provoked(client, method, path, status):
+def test_requests_get_their_documented_errors(client, method, path, status):
     for url in PROVOKED[method, path, status]:
         bare, _, query = url.partition("?")
         values = dict(parse_qsl(query, keep_blank_values=True))
@@ -280,7 +280,7 @@ def test_every_route_refuses_other_methods(client):
             assert {item.strip() for item in response.headers["allow"].split(",")} == allowed
 
 
-def test_every_route_that_needs_a_snapshot_or_a_model_documents_and_answers_that_there_is_none(app):
+def test_absent_snapshots_and_models_are_documented_problems(app):
     client = TestClient(app, raise_server_exceptions=False)
     for method, path, operation in operations(app):
         response = send(client, method, path)
@@ -301,7 +301,7 @@ def test_unknown_paths_are_problems(client, path):
     assert "/docs lists them" in body["detail"]
 
 
-def test_examples_are_about_features_that_are_scored():
+def test_examples_name_features_of_the_model():
     lines = [*examples.EXPLANATION["lines"], *examples.CHANGE["lines"]]
     reasons = [*examples.EXPLANATION["reasons"], *examples.CHANGE["reasons"]]
     changes = examples.WHAT_IF["in_own_hands"][0]["changes"]

@@ -1,4 +1,4 @@
-"""Unknown query parameters: refused on every route of the API, with the known ones."""
+"""Unknown query parameters are refused on every route of the API; the message lists the known ones."""
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,7 +11,7 @@ def client(home, champion):
     return TestClient(create_app(home), raise_server_exceptions=False)
 
 
-def test_every_route_refuses_them_and_lists_its_own(client):
+def test_every_route_refuses_unknown_parameters_and_lists_its_own(client):
     requests = 0
     for path, methods in client.get("/openapi.json").json()["paths"].items():
         for method, operation in methods.items():
@@ -37,17 +37,17 @@ def test_a_close_name_is_suggested(client):
     )
 
 
-def test_posted_rows_refuse_them_too(client):
+def test_posted_rows_refuse_unknown_parameters(client):
     body = {"rows": [{"responder_rate_365d": 3}]}
     assert client.post("/v1/scores", json=body).status_code == 200
     assert client.post("/v1/scores?scope=all", json=body).status_code == 422
 
 
-def test_every_unknown_one_is_named(client):
+def test_every_unknown_parameter_is_named(client):
     answer = client.get("/v1/users/user0001/score?a=1&b=2&scope=all&a=3")
     assert [error["where"] for error in answer.json()["errors"]] == ["query.a", "query.b"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
-def test_probes_may_carry_any(client, path):
+def test_health_routes_accept_any_parameter(client, path):
     assert client.get(f"{path}?t=1700000000").status_code == 200

@@ -26,7 +26,7 @@ def users(answer):
     return [member["user"] for member in answer["members"]]
 
 
-def test_the_route_answers_as_the_library_does(client, home):
+def test_the_route_equals_the_library(client, home):
     answer = client.post("/v1/selections", json={"k": 5}).json()
     selection = select(snapshot_candidates(open_snapshot(home)), SelectionRequest(k=5))
     assert users(answer) == [member.user for member in selection.members]
@@ -34,7 +34,7 @@ def test_the_route_answers_as_the_library_does(client, home):
     assert client.post("/v1/selections", json={"k": 5}).json() == answer
 
 
-def test_constraints_are_those_of_the_body(client):
+def test_constraints_are_read_from_the_body(client):
     first, second, *_ = users(client.post("/v1/selections", json={"k": 5}).json())
     body = {"k": 2, "exclude": [first], "cost": {second: 3.0, "user0005": 2.0, "user0006": 1.0}, "budget": 5.0}
     answer = client.post("/v1/selections", json=body | {"include": ["user0005"], "count": "everybody"}).json()
@@ -75,7 +75,7 @@ def test_a_number_outside_its_limits_is_named(client):
     assert detail == "body.k: Input should be less than or equal to 1000; found 1001."
 
 
-def test_every_user_that_the_answer_names_is_in_the_audit_log(client, home):
+def test_all_users_of_the_answer_are_in_the_audit_log(client, home):
     answer = client.post("/v1/selections", json={"k": 3, "exclude": ["user0007"]}).json()
     client.close()
     names = {*users(answer), "user0007", *(user for other in answer["alternatives"] for user in other["users"])}
@@ -83,21 +83,21 @@ def test_every_user_that_the_answer_names_is_in_the_audit_log(client, home):
         assert [read.route for read in reads_about(home, user).reads] == ["/v1/selections"], user
 
 
-def test_a_purpose_is_demanded_where_the_service_demands_one(home, champion):
+def test_a_required_purpose_is_required(home, champion):
     client = TestClient(create_app(home, purposes=purpose_policy(demanded=True)), raise_server_exceptions=False)
     assert client.post("/v1/selections", json={}).status_code == 400
     named = client.post("/v1/selections", json={}, headers={"Clout-Purpose": "speaker selection"})
     assert named.status_code == 200
 
 
-def test_who_opts_out_is_not_selected_any_more(client, home):
+def test_opted_out_users_are_not_selected(client, home):
     user = users(client.post("/v1/selections", json={"k": 1}).json())[0]
     assert client.put(f"/v1/users/{user}/opt-out").status_code == 200
     answer = client.post("/v1/selections", json={"k": 5}).json()
     assert user not in [*users(answer), *(name for other in answer["alternatives"] for name in other["users"])]
 
 
-def test_a_snapshot_without_audiences_is_no_snapshot_for_selections(scored_home, tmp_path, champion):
+def test_a_snapshot_without_audiences_cannot_be_selected_from(scored_home, tmp_path, champion):
     home = Home(shutil.copytree(scored_home.folder, tmp_path / "scored"))
     response = TestClient(create_app(home)).post("/v1/selections", json={})
     assert (response.status_code, response.json()["type"]) == (503, "urn:clout:problem:no-snapshot")

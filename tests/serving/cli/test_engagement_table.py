@@ -1,4 +1,4 @@
-"""What somebody earned, below the ledger: `clout explain --events`."""
+"""The engagements of a user, printed below the ledger: `clout explain --events`."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def as_of():
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory, bundle, as_of):
-    """Make a home whose snapshot was made from the events beside it."""
+    """A home with a snapshot of the events beside it."""
     folder = tmp_path_factory.mktemp("earned")
     events = pd.DataFrame([(as_of - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=COLUMNS)
     events.to_parquet(folder / "events.parquet")
@@ -51,7 +51,7 @@ def scored(tmp_path_factory, bundle, as_of):
 
 @pytest.fixture
 def shown(scored, monkeypatch, capsys):
-    """Run `clout explain` in the folder of the events and return what it prints and says."""
+    """Return a function that runs `clout explain` in the folder of the events and returns its output and messages."""
 
     def run(*words):
         monkeypatch.chdir(scored)
@@ -65,7 +65,7 @@ def shown(scored, monkeypatch, capsys):
     return run
 
 
-def test_pieces_follow_the_ledger(shown):
+def test_engagements_by_post_follow_the_ledger(shown):
     code, out, said = shown("star", "--events", "events.parquet")
     assert code == 0
     ledger, _, pieces = out.partition(

@@ -1,4 +1,4 @@
-"""The ledger on the terminal."""
+"""The ledger on the terminal: `clout explain`."""
 
 import re
 import sys
@@ -15,7 +15,7 @@ from serving.snapshots.story import TITLES, Section
 
 @pytest.fixture
 def shown(home, monkeypatch, capsys):
-    """Run `clout explain` and return what it prints and says."""
+    """Return a function that runs `clout explain` and returns its output and messages."""
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["clout", "explain", *words, "--home", str(home.folder)])
@@ -26,7 +26,7 @@ def shown(home, monkeypatch, capsys):
     return run
 
 
-def test_facts_add_up_to_the_score_as_printed(shown):
+def test_printed_facts_add_up_to_the_printed_score(shown):
     code, out, said = shown("user0004")
     assert (code, said) == (0, "")
     text, table = out.split("The points of the score")
@@ -40,7 +40,7 @@ def test_facts_add_up_to_the_score_as_printed(shown):
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_the_text_names_the_time_of_a_newcomer_once(home, capsys):
+def test_the_text_states_the_time_of_a_newcomer_once(home, capsys):
     explanation = open_snapshot(home).explain("user0004")
     time = "since this user appeared 3 days ago"
     sections = (
@@ -51,7 +51,7 @@ def test_the_text_names_the_time_of_a_newcomer_once(home, capsys):
     assert capsys.readouterr().out.startswith(f"What raises it:\n  - 2 came {time}.\nIt rests on 2 in this time.\n")
 
 
-def test_the_text_tells_the_score_first_and_then_what_would_change_it(shown):
+def test_the_text_has_the_score_first_and_then_possible_changes(shown):
     code, out, said = shown("user0001", "--plain")
     assert (code, said) == (0, "")
     standing = r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Fewer than 0.1% of all users "

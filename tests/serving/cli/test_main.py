@@ -1,4 +1,4 @@
-"""The command as a whole: its help, and what each command imports."""
+"""The `clout` command: its help, and the imports of each command."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ except SystemExit as end:
 """
 
 
-def test_help_groups_the_commands_by_who_uses_them():
+def test_help_groups_the_commands_by_audience():
     lines = CliRunner().invoke(app, ["--help"]).stdout.splitlines()
     panels: dict[str, list[str]] = {}
     for line in lines:
@@ -46,7 +46,7 @@ def test_help_groups_the_commands_by_who_uses_them():
     assert {panel: " ".join(panels[panel]) for panel in COMMANDS} == COMMANDS
 
 
-def test_every_command_explains_itself_in_one_sentence():
+def test_every_command_has_a_summary_of_one_sentence():
     summaries = {info.callback.__name__: info.callback.__doc__.split("\n\n")[0] for info in app.registered_commands}
     wrong = {name: text for name, text in summaries.items() if not text.strip().endswith(".") or len(text) > 160}
     assert wrong == {}
@@ -64,7 +64,7 @@ def test_a_review_command_imports_only_what_it_uses(home, words):
     assert UNUSED & set(modules) == set()
 
 
-def test_explain_prints_one_document_in_a_process_of_its_own(home):
+def test_explain_prints_one_json_document_in_its_own_process(home):
     command = [sys.executable, "-c", "from serving.cli.main import main; main()", "explain", "user0001", "--json"]
     run = subprocess.run([*command, "--home", str(home.folder)], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout)["user"] == "user0001"
@@ -76,7 +76,7 @@ def test_the_version_is_printed():
 
 
 @pytest.mark.parametrize("command", ["evaluate", "monitor", "score"])
-def test_too_little_memory_is_one_line_that_names_the_setting(clout, registry, tmp_path, monkeypatch, command):
+def test_too_little_memory_is_reported_in_one_line_with_the_setting(clout, registry, tmp_path, monkeypatch, command):
     home = Home(shutil.copytree(registry.folder, tmp_path / "home"))
     promote(home, "1")
     times = pd.date_range("2025-01-01", periods=5_000, freq="h", tz="UTC").as_unit("us")

@@ -1,4 +1,4 @@
-"""Every command that reads events excludes the users that opted out of its home."""
+"""Every command that reads events excludes the users who opted out of its home."""
 
 import pandas as pd
 import pytest
@@ -10,7 +10,7 @@ from serving.app import create_app
 from serving.cli.main import app
 from training.records.opt_outs import opt_out
 
-# The arguments of each command beside EVENTS.
+# Arguments of each command besides EVENTS.
 ARGUMENTS = {
     "train": ["EVENTS"],
     "evaluate": ["EVENTS"],
@@ -22,12 +22,12 @@ ARGUMENTS = {
     "find": ["--topic", "birds", "--events", "EVENTS"],
     "pick": ["--topic", "birds", "--events", "EVENTS"],
 }
-# These have no home, take the events as they come, or erase users from them; the pages of a service read them later.
+# These have no home, copy events unfiltered, or erase users; `serve` reads events later.
 OTHERS = {"store", "features", "forget", "serve"}
 
 
 class ExclusionError(Exception):
-    """Users are to be excluded."""
+    """Raised in place of excluding users."""
 
 
 @pytest.fixture

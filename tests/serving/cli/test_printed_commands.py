@@ -1,4 +1,4 @@
-"""Commands that are printed run in a shell as they are, whatever the home and its users are called."""
+"""Printed commands run in a shell unchanged, even if names of homes and users need quoting."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ VALUES = {"USER": "user0001", "EVENTS": "events"}
 
 @pytest.fixture
 def spaced(home, registry, tmp_path):
-    """A home with scores and a registry, in a folder that a shell would split, and not the default one."""
+    """A home with scores and a registry whose path needs quoting and is not the default."""
     folder = tmp_path / "it's my $home"
     shutil.copytree(registry.folder, folder)
     shutil.copytree(home.snapshots, folder / "snapshots")
@@ -24,7 +24,7 @@ def spaced(home, registry, tmp_path):
 
 
 def printed_commands(text):
-    """Return the words of each printed command, as a shell reads them."""
+    """Return the words of each printed command, split as a shell does."""
     lines = [line for line in text.splitlines() if line.startswith("  clout ")]
     return [
         subprocess.run(
@@ -61,6 +61,6 @@ def test_odd_users_of_the_demo_stay_one_word(tmp_path, capsys):
     assert explain[:3] == ["clout", "explain", "a b'c"]
 
 
-def test_the_home_of_the_environment_needs_no_option(clout, spaced):
+def test_a_home_from_the_environment_needs_no_option(clout, spaced):
     shutil.rmtree(spaced.snapshots)
     assert printed_commands(clout(spaced, "promote", "2").stderr) == [["clout", "score", "EVENTS"]]

@@ -1,4 +1,4 @@
-"""The command that scores: a version for a look, far fewer users, and what it prints as JSON."""
+"""`clout score`: unreleased versions, far fewer users than before, future instants, and its JSON output."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ FUTURE = "2199-01-01"
 
 @pytest.fixture
 def events(tmp_path):
-    """Forty users, each of whom engages with the next, four times."""
+    """Forty users, each of whom engages with the next one, four times."""
     rows = [
         {"time": pd.Timestamp("2017-07-01", tz="UTC") + pd.Timedelta(hours=k), "actor": f"u{k % 40}", "verb": "like"}
         | {"target": f"u{(k + 1) % 40}"}
@@ -34,7 +34,7 @@ def events(tmp_path):
 
 @pytest.fixture
 def recent_events(events):
-    """The same events, the last one an hour before the present day."""
+    """The same events, with the last one an hour ago."""
     frame = pd.read_parquet(events)
     frame["time"] += pd.Timestamp(TODAY) - pd.Timedelta(hours=1) - frame["time"].max()
     frame.to_parquet(events, coerce_timestamps="us")
@@ -43,7 +43,7 @@ def recent_events(events):
 
 @pytest.fixture
 def unpromoted(registry, tmp_path, monkeypatch):
-    """A home in a folder with a space, whose versions 1 and 2 were never the champion."""
+    """A home in a folder with a space; versions 1 and 2 were never champion."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return Home(shutil.copytree(registry.folder, tmp_path / "my home"))
 
@@ -54,7 +54,7 @@ def score(clout, home, events, *words, as_of="2017-07-30"):
     return run
 
 
-class TestForALook:
+class TestUnreleasedVersion:
     def test_a_home_without_champion_scores_and_explains(self, clout, unpromoted, events):
         run = score(clout, unpromoted, events, "--version", "2")
         assert "warning: version 2 is not released: these scores are for a look" in run.stderr
@@ -63,7 +63,7 @@ class TestForALook:
         assert (json.loads(explained.stdout)["model_version"], json.loads(explained.stdout)["released"]) == ("2", False)
         assert "warning: version 2 is not released: it was never the champion" in explained.stderr
 
-    def test_it_is_never_served_instead_of_a_released_one(self, clout, unpromoted, events):
+    def test_it_is_not_served_if_a_released_version_has_scored(self, clout, unpromoted, events):
         promote(unpromoted, "1")
         score(clout, unpromoted, events, as_of="2017-07-29")
         for as_of in ("2017-07-29", "2017-07-30"):
@@ -82,7 +82,7 @@ class TestForALook:
         history = client.get("/v1/users/u1/history").json()["scores"]
         assert [(past["model_version"], past["released"]) for past in history] == [("1", True), ("2", False)]
 
-    def test_a_change_starts_from_it_only_by_its_instant(self, clout, unpromoted, events):
+    def test_it_is_the_start_of_a_change_only_if_its_instant_is_requested(self, clout, unpromoted, events):
         promote(unpromoted, "1")
         score(clout, unpromoted, events, as_of="2017-07-25")
         score(clout, unpromoted, events, "--version", "2", as_of="2017-07-28")
@@ -91,7 +91,7 @@ class TestForALook:
         assert open_earlier(unpromoted, later, champion="1").as_of == AS_OF.replace(day=25)
         assert open_earlier(unpromoted, later, AS_OF.replace(day=28), "1").model_version == "2"
 
-    def test_it_is_explained_by_its_version(self, clout, unpromoted, events):
+    def test_it_is_explained_if_its_version_is_requested(self, clout, unpromoted, events):
         promote(unpromoted, "1")
         score(clout, unpromoted, events)
         score(clout, unpromoted, events, "--version", "2")
@@ -133,8 +133,8 @@ def test_far_fewer_users_need_force(clout, unpromoted, events):
     assert open_snapshot(unpromoted).users == 2
 
 
-class TestTheFuture:
-    def test_it_is_refused_with_what_to_do(self, clout, unpromoted, events):
+class TestFutureInstant:
+    def test_it_is_refused_with_instructions(self, clout, unpromoted, events):
         promote(unpromoted, "1")
         run = clout(unpromoted, "score", str(events), "--as-of", FUTURE)
         assert run.returncode == 2
@@ -143,7 +143,7 @@ class TestTheFuture:
         assert run.stderr.endswith("add --force.\n")
         assert list_snapshots(unpromoted) == []
 
-    def test_force_publishes_it_and_everything_says_so(self, clout, unpromoted, recent_events):
+    def test_force_publishes_it_and_all_outputs_mark_it(self, clout, unpromoted, recent_events):
         promote(unpromoted, "1")
         score(clout, unpromoted, recent_events, as_of=PRESENT)
         run = score(clout, unpromoted, recent_events, "--force", as_of=SOON)

@@ -1,4 +1,4 @@
-"""Snapshots are listed with what is served, and one can be removed, here and in the shared database."""
+"""`clout snapshots` lists snapshots and marks the served one; one can be removed here and in the shared database."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ NAME, FUTURE_NAME = "2017-07-30T000000Z_v1", "2099-01-01T000000Z_v1"
 
 @pytest.fixture
 def write(bundle, rows):
-    """Write two snapshots, of which the newer one was forced."""
+    """Return a function that writes two snapshots, the newer one forced."""
 
     def write(home):
         scores = score_rows(bundle, "1", rows)
@@ -43,7 +43,7 @@ def names(home):
     return [folder.name for folder in list_snapshots(home)]
 
 
-def test_the_list_tells_what_is_served_forced_and_damaged(clout, home, rows):
+def test_the_list_marks_served_forced_and_damaged_snapshots(clout, home, rows):
     shutil.copytree(home.snapshots / NAME, home.snapshots / "2017-07-01T000000Z_v1")
     (home.snapshots / "2017-07-01T000000Z_v1" / "snapshot.json").write_text("{")
     users = rows["user"].nunique()
@@ -69,7 +69,7 @@ def test_the_list_tells_what_is_served_forced_and_damaged(clout, home, rows):
     assert (last["damaged"], last["users"]) == (True, None)
 
 
-def test_a_removed_snapshot_is_served_no_longer(clout, home):
+def test_a_removed_snapshot_is_no_longer_served(clout, home):
     run = clout(home, "snapshots", "remove", FUTURE_NAME)
     assert run.returncode == 0, run.stderr
     said = " ".join(run.stderr.split())
@@ -79,7 +79,7 @@ def test_a_removed_snapshot_is_served_no_longer(clout, home):
     assert [file.name for file in home.snapshots.iterdir()] == [NAME]
 
 
-def test_the_only_one_and_an_unknown_one_stay(home):
+def test_the_only_snapshot_and_unknown_ones_cannot_be_removed(home):
     with pytest.raises(AbsentSnapshotError, match=f"no snapshot is named 'x'; there are: {FUTURE_NAME}, {NAME}"):
         remove_snapshot(home, "x")
     with pytest.raises(AbsentSnapshotError, match=r"no snapshot is named '\.\./home'"):

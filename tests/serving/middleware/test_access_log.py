@@ -1,4 +1,4 @@
-"""The log: a line of JSON for each request, by an id that the answer carries too, and no word of whom it was about."""
+"""The access log: one JSON line per request, with the request id of the response and without ids of users."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ def client(home):
 
 @pytest.fixture
 def lines(caplog):
-    """Return what was logged of requests, as the service would write it."""
+    """Return a function that reads the logged requests, formatted as the service writes them."""
     caplog.set_level(logging.INFO, logger="clout.requests")
 
     def lines():
@@ -58,13 +58,13 @@ def test_request_has_its_own_id(client):
 
 
 @pytest.mark.parametrize("sent", ["a", "Trace-1.2_3", "0" * 64, "123e4567-e89b-12d3-a456-426614174000"])
-def test_a_well_formed_id_is_taken(client, lines, sent):
+def test_a_well_formed_request_id_is_used(client, lines, sent):
     assert client.get("/health", headers={"X-Request-ID": sent}).headers["x-request-id"] == sent
     assert lines()[0]["request_id"] == sent
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "0" * 65, 'a"}{', "a\tb", b"\xff", b"\xc2\xb2", "a;b", "a\\nb", "<b>"])
-def test_any_other_is_not(client, lines, sent):
+def test_other_request_ids_are_replaced(client, lines, sent):
     ids = client.get("/health", headers={"X-Request-ID": sent}).headers["x-request-id"]
     assert MADE.fullmatch(ids)
     assert lines()[0]["request_id"] == ids
@@ -80,7 +80,7 @@ def test_any_other_is_not(client, lines, sent):
         ("GET", "/nowhere", 404),
     ],
 )
-def test_problems_carry_it_too(client, method, path, status):
+def test_problems_have_the_request_id(client, method, path, status):
     answer = client.request(method, path, headers={"X-Request-ID": "mine"})
     assert (answer.status_code, answer.headers["x-request-id"], answer.json()["request_id"]) == (status, "mine", "mine")
 
@@ -118,7 +118,7 @@ def test_log_omits_users_and_paths(client, caplog):
     assert "s3cret" not in written
 
 
-def test_any_record_is_one_line_of_json():
+def test_every_record_is_one_json_line():
     try:
         raise ValueError('two\nlines "quoted"')
     except ValueError:
@@ -131,8 +131,8 @@ def test_any_record_is_one_line_of_json():
     assert 'ValueError: two\nlines "quoted"' in json.loads(written)["traceback"]
 
 
-def passed(app, scope):
-    """Pass a scope through to an app; return what was told of it, and what was sent."""
+def pass_through(app, scope):
+    """Pass a scope through the middleware; return the recorded requests and the sent messages."""
     line, sent = [], []
 
     async def send(message):
@@ -143,16 +143,16 @@ def passed(app, scope):
     return line, sent
 
 
-def test_what_is_no_request_is_passed_on_untold():
+def test_other_scopes_pass_unrecorded():
     async def app(scope, receive, send):
         await send(scope)
 
     for kind in ("lifespan", "websocket"):
-        assert passed(app, {"type": kind}) == ([], [{"type": kind}])
+        assert pass_through(app, {"type": kind}) == ([], [{"type": kind}])
 
 
-def test_what_is_answered_is_counted_before_and_logged_after():
-    happened = []
+def test_a_request_is_counted_before_its_last_part_and_logged_after():
+    events = []
 
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -161,11 +161,11 @@ def test_what_is_answered_is_counted_before_and_logged_after():
         raise LookupError("gone")
 
     async def send(message):
-        happened.append(message.get("body", message["type"]))
+        events.append(message.get("body", message["type"]))
 
-    record = AccessLogMiddleware(app, lambda counted: happened.append(("counted", counted.error)), happened.append)
+    record = AccessLogMiddleware(app, lambda counted: events.append(("counted", counted.error)), events.append)
     run_async(record({"type": "http", "method": "GET", "headers": []}, None, send))
-    *before, logged = happened
+    *before, logged = events
     assert before == ["http.response.start", b"a", ("counted", None), b"b"]
     assert isinstance(logged.error, LookupError)
 
@@ -177,7 +177,7 @@ def test_unanswered_error_is_recorded(started):
             await send({"type": "http.response.start", "status": 200, "headers": []})
         raise LookupError("gone")
 
-    (record,), sent = passed(app, {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]})
+    (record,), sent = pass_through(app, {"type": "http", "method": "GET", "headers": [(b"x-request-id", b"mine")]})
     assert (record.request_id, record.status, record.route) == ("mine", 200 if started else 500, "none")
     assert str(record.error) == "gone"
     assert len(sent) == started

@@ -1,4 +1,4 @@
-"""API keys: made once, kept as hashes, demanded where they have to be, seen by a running service."""
+"""API keys: shown once, stored as hashes, required where configured, and reloaded by a running service."""
 
 import json
 import logging
@@ -38,7 +38,7 @@ from training.records.database import RecordsError
 from training.records.opt_outs import opt_out
 
 CLOUT = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout'; main()"
-# What a version before keys were in the records wrote, and the keys that it printed.
+# Contents of keys.json as an earlier version wrote it, and its plain keys.
 EARLIER = {
     "format": 1,
     "keys": [
@@ -87,7 +87,7 @@ def test_find_key_accepts_only_the_exact_key(empty):
     assert find_key({}, key) is None
 
 
-def test_a_key_holds_256_random_bits_and_no_two_are_alike(empty):
+def test_a_key_has_256_random_bits_and_is_unique(empty):
     keys = [add_key(empty, f"k{n}", "read") for n in range(20)]
     assert all(SHAPE.fullmatch(key) and len(bytes.fromhex(key.split("_")[2])) == 32 for key in keys)
     assert len({key.split("_")[2] for key in keys}) == len({key.split("_")[1] for key in keys}) == 20
@@ -101,7 +101,7 @@ def test_only_the_hash_is_stored(empty):
     assert {path.name for path in empty.folder.iterdir()} <= {"records.db", "records.db-wal", "records.db-shm"}
 
 
-def test_no_key_is_lost_where_several_are_added_at_once(empty):
+def test_keys_added_concurrently_are_all_stored(empty):
     threads = [threading.Thread(target=add_key, args=(empty, f"k{n}", "read")) for n in range(16)]
     for thread in threads:
         thread.start()
@@ -111,13 +111,13 @@ def test_no_key_is_lost_where_several_are_added_at_once(empty):
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65, "a\n", "ä"])
-def test_a_strange_name_is_refused(empty, name):
+def test_invalid_names_are_refused(empty, name):
     with pytest.raises(KeysError, match="cannot name a key; expected up to 64"):
         add_key(empty, name, "read")
     assert not empty.folder.exists()
 
 
-def test_what_cannot_be_added_or_removed_is_said(empty):
+def test_keys_that_cannot_be_added_or_removed_are_reported(empty):
     add_key(empty, "ann", "read")
     with pytest.raises(KeysError, match="a key named 'ann' already"):
         add_key(empty, "ann", "admin")
@@ -160,7 +160,7 @@ def stored_key(**fields):
         ),
     ],
 )
-def test_damaged_keys_are_said_and_nothing_starts_on_them(empty, text):
+def test_damaged_keys_are_reported_and_prevent_the_start(empty, text):
     empty.folder.mkdir()
     keys_file(empty).write_text(text, encoding="latin-1")
     for act in (read_keys, create_app, lambda home: add_key(home, "ann", "read"), lambda home: remove_key(home, "ann")):
@@ -169,7 +169,7 @@ def test_damaged_keys_are_said_and_nothing_starts_on_them(empty, text):
     assert keys_file(empty).read_text(encoding="latin-1") == text
 
 
-def test_a_home_that_cannot_be_written_is_said(tmp_path):
+def test_an_unwritable_home_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CloutError, match="cannot be used"):
         add_key(Home(tmp_path / "file" / "home"), "ann", "read")
@@ -211,7 +211,7 @@ def test_loopback_needs_no_keys(empty, host, demanded):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::ffff:192.0.2.1", "0"])
-def test_keys_open_other_addresses(empty, host):
+def test_other_addresses_are_allowed_with_keys(empty, host):
     with pytest.raises(KeysError, match="not a loopback address"):
         authentication.require_keys_off_loopback(empty, host)
     add_key(empty, "ann", "read")
@@ -221,18 +221,18 @@ def test_keys_open_other_addresses(empty, host):
         serve(empty, host, 0)
 
 
-def test_a_host_without_address_is_said(empty):
+def test_an_unresolvable_host_is_reported(empty):
     with pytest.raises(CloutError, match=r"cannot listen on .*Choose another host"):
         authentication.require_keys_off_loopback(empty, "no such host")
 
 
-def test_without_keys_loopback_is_open(home, champion):
+def test_loopback_without_keys_is_open(home, champion):
     client = client_of(home)
     assert client.get("/v1/users/user0001/explanation").status_code == 200
     assert client.get("/docs").status_code == 200
 
 
-def test_a_guarded_service_without_keys_answers_nobody(home, champion):
+def test_a_guarded_service_without_keys_refuses_all_requests(home, champion):
     client = client_of(home, guarded=True)
     for path in ("/v1/users/user0001/score", "/v1/model", "/metrics", "/nowhere", "/docs/nowhere"):
         assert client.get(path).status_code == client.head(path).status_code == 401
@@ -288,7 +288,7 @@ def test_absent_and_wrong_keys(home, champion):
         assert client.get("/v1/users/user0001/score", headers=headers).status_code == 200
 
 
-def test_unknown_path_and_bad_body_need_a_key_first(home, champion):
+def test_the_key_is_checked_before_path_and_body(home, champion):
     add_key(home, "ann", "read")
     client = client_of(home)
     assert client.get("/nowhere").status_code == client.get("/health/").status_code == 401
@@ -296,7 +296,7 @@ def test_unknown_path_and_bad_body_need_a_key_first(home, champion):
     assert client.post("/v1/scores", content="{", headers={"content-type": "application/json"}).status_code == 401
 
 
-def test_keys_change_under_a_running_service(home, champion):
+def test_a_running_service_reloads_keys(home, champion):
     client = client_of(home)
     first = "/v1/users/user0001/score"
     assert client.get(first).status_code == 200
@@ -337,7 +337,7 @@ def test_damage_and_loss_keep_the_last_good_keys(home, champion, caplog, spoil):
     assert client.get("/v1/model", headers=bearer(other)).status_code == 200
 
 
-def test_records_that_cannot_be_read_at_the_start_open_nothing(home, champion):
+def test_unreadable_records_at_the_start_refuse_all_requests(home, champion):
     key = add_key(home, "ann", "read")
     damage(home)
     client = client_of(home)
@@ -364,20 +364,20 @@ def test_replicas_share_keys_through_their_database(tmp_path, database, champion
 
 
 def until_answer(client, status, headers):
-    """Ask until the status comes; return the last one."""
+    """Send requests until one has the given status; return the last status."""
     end = time.monotonic() + 20
     while (match := client.get("/v1/catalogue", headers=headers).status_code) != status and time.monotonic() < end:
         time.sleep(0.05)
     return match
 
 
-def test_a_database_that_is_away_lets_nobody_in(tmp_path, champion):
+def test_an_unreachable_database_refuses_all_requests(tmp_path, champion):
     home = Home(tmp_path, database="postgresql://clout@127.0.0.1:9/none")
     assert client_of(home).get("/v1/catalogue").status_code == 503
     assert authentication.require_keys_off_loopback(home, "0.0.0.0") is True
 
 
-def test_keys_are_not_read_while_nothing_changed(home, monkeypatch):
+def test_unchanged_keys_are_not_reloaded(home, monkeypatch):
     add_key(home, "ann", "read")
     keys = KeyCache(home, False)
     monkeypatch.setattr(keys._cached, "_load", lambda _: pytest.fail("read again"))
@@ -387,7 +387,7 @@ def test_keys_are_not_read_while_nothing_changed(home, monkeypatch):
 
 
 class TestKeysFile:
-    """The keys.json of an earlier version."""
+    """The keys.json of an earlier version is imported."""
 
     def test_keys_are_imported_once(self, empty):
         empty.folder.mkdir()
@@ -407,7 +407,7 @@ class TestKeysFile:
         assert client.get("/v1/model").status_code == 401
         assert client.get("/v1/model", headers=bearer(EARLIER_KEYS["dashboard"])).status_code == 200
 
-    def test_a_file_that_comes_back_adds_nothing(self, empty):
+    def test_a_restored_file_adds_nothing(self, empty):
         empty.folder.mkdir()
         for _ in range(2):
             keys_file(empty).write_text(json.dumps(EARLIER))
@@ -429,7 +429,7 @@ class TestKeysFile:
         assert names == ({"dashboard"} if "remove" in command else {"dashboard", "boss", "new"})
 
 
-def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
+def test_every_route_requires_a_scope_or_is_listed_as_open(home, champion):
     routes = create_app(home).routes
     assert len(routes) >= 10
     scopes = {}
@@ -449,7 +449,7 @@ def test_every_route_needs_a_scope_or_is_named_as_open(home, champion):
     assert without_scope | files == authentication.PROBES | OPEN_PATHS
 
 
-def test_openapi_tells_the_scheme_the_scope_and_the_problems(home, champion):
+def test_openapi_documents_scheme_scope_and_problems(home, champion):
     document = client_of(home).get("/openapi.json").json()
     scheme = document["components"]["securitySchemes"]["key"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
@@ -461,7 +461,7 @@ def test_openapi_tells_the_scheme_the_scope_and_the_problems(home, champion):
     assert document["paths"]["/v1/users/{user}/explanation"]["get"]["security"] == [{"key": ["review"]}]
 
 
-def test_no_log_holds_a_secret(home, champion, caplog):
+def test_logs_contain_no_secret(home, champion, caplog):
     caplog.set_level(logging.DEBUG)
     client = client_of(home)
     key = add_key(home, "ann", "read")
@@ -477,7 +477,7 @@ def test_no_log_holds_a_secret(home, champion, caplog):
         assert secret not in caplog.text
 
 
-def test_a_started_service_takes_keys_and_tells_no_secret(home):
+def test_a_real_service_accepts_keys_and_prints_no_secret(home):
     key = add_key(home, "ann", "read")
     run = [sys.executable, "-c", CLOUT, "serve", "--port", "0"]
     environment = os.environ | {"CLOUT_HOME": str(home.folder)}
@@ -500,7 +500,7 @@ def test_a_started_service_takes_keys_and_tells_no_secret(home):
     assert not {secret for secret in (key, other) if secret.split("_")[2] in out + err}
 
 
-def test_a_service_started_while_the_database_is_down_uses_the_keys_it_last_read(postgresql, tmp_path, champion):
+def test_a_start_without_the_database_uses_cached_keys(postgresql, tmp_path, champion):
     home = Home(tmp_path / "replica", database=postgresql.new_database())
     key = add_key(home, "dashboard", "read")
     assert KeyCache(home, guarded=False).required()

@@ -1,4 +1,4 @@
-"""HEAD requests: the answer of GET without its body, on every route that answers GET."""
+"""HEAD requests: the response of GET without its body, on every route with GET."""
 
 import logging
 
@@ -34,22 +34,22 @@ def client(home, champion):
         "/nowhere": 404,
     }.items(),
 )
-def test_it_is_answered_as_get_without_the_body(client, path, status):
+def test_head_gets_the_headers_of_get_and_no_body(client, path, status):
     head, get = client.head(path), client.get(path)
     assert (head.status_code, head.content) == (status, b"")
     assert head.headers["content-type"] == get.headers["content-type"]
-    if path != "/metrics":  # they changed
+    if path != "/metrics":  # these differ between any two requests
         assert len(head.headers["content-length"]) == len(get.headers["content-length"])
 
 
 @pytest.mark.parametrize("path", ["/v1/scores", "/v1/users/user0001/cases"])
-def test_routes_without_get_refuse_it(client, path):
+def test_routes_without_get_refuse_head(client, path):
     answer = client.head(path)
     assert (answer.status_code, answer.content) == (405, b"")
     assert answer.headers["allow"] == "POST"
 
 
-def test_it_needs_the_key_that_get_needs(home, champion):
+def test_head_requires_the_key_of_get(home, champion):
     key = add_key(home, "dashboard", "read")
     client = TestClient(create_app(home), raise_server_exceptions=False)
     headers = {"Authorization": f"Bearer {key}"}
@@ -58,7 +58,7 @@ def test_it_needs_the_key_that_get_needs(home, champion):
     assert client.head("/v1/users/user0001/explanation", headers=headers).status_code == 403
 
 
-def test_logs_name_the_method_as_it_was_sent(client, home, caplog):
+def test_logs_contain_the_method_head(client, home, caplog):
     with caplog.at_level(logging.INFO, "clout.requests"):
         client.head("/v1/users/user0001/score")
         client.head("/v1/scores")

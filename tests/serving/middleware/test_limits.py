@@ -1,4 +1,4 @@
-"""Limits of a request: sizes, slowness, rates; each is a problem that says what was expected."""
+"""Limits of requests: size, duration and rate; exceeding one is a problem that states the limit."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def body_of(size):
     return json.dumps({"users": ["x" * (size - len('{"users": [""]}'))]}).encode()
 
 
-def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client_with):
+def test_a_body_up_to_the_limit_is_accepted(client_with):
     client = client_with(body_bytes=1000)
     assert client.post("/v1/scores", content=body_of(1000), headers=JSON).status_code == 200
     message = problem(client.post("/v1/scores", content=body_of(1001), headers=JSON), 413)
@@ -57,7 +57,7 @@ def test_a_body_may_be_as_large_as_the_limit_and_no_larger(client_with):
 
 
 @pytest.mark.parametrize("length", [None, "10", "0", "9" * 30])
-def test_a_body_without_length_or_with_a_false_one_is_counted(client_with, length):
+def test_a_body_without_or_with_a_false_length_is_counted(client_with, length):
     client = client_with(body_bytes=1000)
     headers = JSON if length is None else JSON | {"content-length": length}
 
@@ -69,7 +69,7 @@ def test_a_body_without_length_or_with_a_false_one_is_counted(client_with, lengt
     assert "expected 1,000 at most" in problem(client.post("/v1/scores", content=pieces(1001), headers=headers), 413)
 
 
-def test_the_largest_batch_fits_the_usual_limit(client_with):
+def test_the_largest_batch_fits_the_default_limit(client_with):
     ids = [f"user{k:0>60}" for k in range(10_000)]
     assert client_with().post("/v1/scores", json={"users": ids}).status_code == 200
     assert "8,388,608" in problem(client_with().post("/v1/scores", content=b" " * (8 << 20) + b"{}"), 413)
@@ -78,13 +78,13 @@ def test_the_largest_batch_fits_the_usual_limit(client_with):
 @pytest.mark.parametrize(
     "body", [b"[" * n + b"]" * n for n in (100, 100_000, 1_000_000)] + [b'{"users": ["\xff"]}', b"\xff\xfe"], ids=len
 )
-def test_json_that_is_too_deep_or_no_text_is_refused_as_a_problem(client_with, body):
+def test_deeply_nested_or_undecodable_json_is_a_problem(client_with, body):
     answer = client_with().post("/v1/scores", content=body, headers=JSON)
     assert problem(answer, 422)
     assert answer.json()["errors"][0]["where"].startswith("body")
 
 
-def test_long_addresses_and_headers(client_with):
+def test_long_urls_and_headers_are_refused(client_with):
     client = client_with()
     room = LONGEST_ADDRESS - len("/v1/users//score")
     assert problem(client.get(f"/v1/users/{'x' * room}/score"), 404)
@@ -94,9 +94,9 @@ def test_long_addresses_and_headers(client_with):
     assert client.get("/v1/model", headers={"x": "y" * (LONGEST_HEADERS - 1000)}).status_code == 200
 
 
-def test_a_bucket_by_hand():
+def test_a_token_bucket_by_hand():
     now = [0.0]
-    buckets = Buckets(2.0, clock=lambda: now[0])  # holds 4
+    buckets = Buckets(2.0, clock=lambda: now[0])  # the bucket holds 4 tokens
     assert [buckets.take("ann") for _ in range(5)] == [0, 0, 0, 0, 0.5]
     assert buckets.take("bob") == 0
     now[0] = 0.25
@@ -107,7 +107,7 @@ def test_a_bucket_by_hand():
     assert [buckets.take("ann") for _ in range(5)] == [0, 0, 0, 0, 0.5]
 
 
-def test_a_slow_rate_lets_the_first_request_through():
+def test_a_slow_rate_allows_the_first_request():
     now = [0.0]
     buckets = Buckets(0.1, clock=lambda: now[0])
     assert [buckets.take("ann"), buckets.take("ann")] == [0, pytest.approx(10)]
@@ -115,7 +115,7 @@ def test_a_slow_rate_lets_the_first_request_through():
     assert buckets.take("ann") == 0
 
 
-def test_as_many_callers_are_remembered_as_memory_allows():
+def test_the_number_of_remembered_clients_is_limited():
     buckets = Buckets(1.0, clock=lambda: 0.0)
     for k in range(3 * MOST_CALLERS):
         buckets.take(str(k))
@@ -138,7 +138,7 @@ def test_keys_have_separate_rates(home, champion):
     assert {client.get("/health").status_code for _ in range(5)} == {200}
 
 
-def test_rates_of_addresses_where_there_are_no_keys(client_with):
+def test_without_keys_rates_are_per_address(client_with):
     client = client_with(rate=0.5)
     assert [client.get("/v1/catalogue").status_code for _ in range(3)] == [200, 429, 429]
     assert {client.get("/ready").status_code for _ in range(3)} == {200}
@@ -164,7 +164,9 @@ def server(home):
 
 
 def answer_to(port, *parts, pause=0.0):
-    """Send the parts of a request, a pause before each but the first, and read until the service closes."""
+    """Send the parts of a request, with a pause before each but the first; read until the service closes the
+    connection.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         for k, part in enumerate(parts):
             time.sleep(pause if k else 0)
@@ -175,7 +177,7 @@ def answer_to(port, *parts, pause=0.0):
 HEAD = b"POST /v1/scores HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
-def test_over_the_wire(server):
+def test_limits_of_a_real_service(server):
     message = answer_to(server, HEAD + b"Content-Length: 1000000\r\n\r\n")
     assert message.startswith("HTTP/1.1 413 ")
     chunks = b"".join(b"64\r\n" + b" " * 100 + b"\r\n" for _ in range(11))
@@ -191,14 +193,14 @@ def test_over_the_wire(server):
     assert message.startswith("HTTP/1.1 200 ")
 
 
-def test_drops_of_a_body_do_not_lengthen_its_time(server):
+def test_a_slow_body_does_not_extend_its_timeout(server):
     start = time.monotonic()
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         answer_to(server, HEAD + b"Content-Length: 500\r\n\r\n", *[b" "] * 100, pause=0.1)
     assert time.monotonic() - start < 5
 
 
-def test_a_lifespan_passes(home, champion):
+def test_a_lifespan_scope_passes(home, champion):
     with TestClient(create_app(home)) as client:
         assert client.get("/health").status_code == 200
 
@@ -206,7 +208,7 @@ def test_a_lifespan_passes(home, champion):
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def test_connection_answers_all_requests(server):
+def test_a_connection_answers_several_requests(server):
     answers = answer_to(server, GET, GET, GET[:20], GET[20:-2] + b"Connection: close\r\n\r\n", pause=0.7)
     assert answers.count("HTTP/1.1 200 ") == 3
 
@@ -234,12 +236,12 @@ def test_slow_answer_is_reported(client_with, monkeypatch):
     client = client_with(answer_seconds=0.2)
     waiting, ended = threading.Event(), threading.Event()
 
-    def hangs(*_):
+    def hang(*_):
         waiting.wait(20)
         ended.set()
         raise OSError("the disk came back too late")
 
-    monkeypatch.setattr(users, "history_of", hangs)
+    monkeypatch.setattr(users, "history_of", hang)
     begun = time.monotonic()
     with client:
         message = problem(client.get("/v1/users/user0001/history"), 503)
@@ -251,7 +253,7 @@ def test_slow_answer_is_reported(client_with, monkeypatch):
         assert client.get("/ready").status_code == 200
 
 
-def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with, monkeypatch):
+def test_hanging_threads_do_not_block_scores_and_readiness(client_with, monkeypatch):
     client, waiting = client_with(answer_seconds=0.2), threading.Event()
     monkeypatch.setattr(users, "history_of", lambda *_: waiting.wait(20))
     with client, ThreadPoolExecutor(60) as pool:
@@ -268,7 +270,7 @@ def test_however_many_threads_hang_scores_and_readiness_are_answered(client_with
         waiting.set()
 
 
-def test_errors_come_through_as_they_are(client_with):
+def test_errors_pass_unchanged(client_with):
     client = client_with(answer_seconds=5.0)
     assert client.get("/v1/users/nobody/history").status_code == 404
     assert client.get("/v1/users/user0001/change?from=yesterday").status_code == 422

@@ -1,4 +1,4 @@
-"""Behind a proxy: under a prefix everything works as without one, and only a trusted proxy is believed."""
+"""Behind a proxy: all routes work under a prefix, and only a trusted proxy can set prefix and client address."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def client_of(home, proxy=None, address="127.0.0.1", **options):
 
 @pytest.fixture(params=["keeps", "removes", "forwarded"])
 def ask(request, home, champion):
-    """Ask through a proxy that keeps its prefix, that removes it, or that names it in a header."""
+    """Send a request through a proxy that keeps the prefix, strips it, or sends it in a header."""
     client = client_of(home, Proxy("/clout/" if request.param != "forwarded" else ""))
     keeps, headers = request.param == "keeps", PREFIX if request.param == "forwarded" else {}
 
@@ -73,7 +73,7 @@ def test_docs_work_under_a_prefix(ask, home):
     assert "servers" not in client_of(home).get("/openapi.json").json()
 
 
-def test_open_paths_and_keys_are_the_same_under_a_prefix(home, champion):
+def test_keys_are_required_for_the_same_paths_under_a_prefix(home, champion):
     add_key(home, "dashboard", "read")
     client = client_of(home, Proxy("/clout"))
     for path in ("/health", "/ready", PATH, "/openapi.json"):
@@ -99,7 +99,7 @@ def test_an_invalid_forwarded_prefix_is_ignored(home, champion, value):
     assert (answer.status_code, "servers" in answer.json()) == (200, False)
 
 
-def test_only_a_trusted_proxy_names_a_prefix(home, champion):
+def test_only_a_trusted_proxy_can_set_the_prefix(home, champion):
     for address, proxy, servers in (
         ("203.0.113.9", Proxy(), None),
         ("203.0.113.9", Proxy(trusted="203.0.113.0/24"), [{"url": "/clout"}]),
@@ -110,7 +110,7 @@ def test_only_a_trusted_proxy_names_a_prefix(home, champion):
         assert client.get("/openapi.json", headers=PREFIX).json().get("servers") == servers
 
 
-def test_only_a_trusted_proxy_names_the_client_whose_rate_is_limited(home, champion):
+def test_only_a_trusted_proxy_can_set_the_client_address(home, champion):
     for trusted, statuses in (("127.0.0.1", [200, 200, 200, 429]), ("10.0.0.1", [200, 429, 429, 429])):
         client = client_of(home, Proxy(trusted=trusted), limits=Limits(rate=0.001))
         clients = ("203.0.113.1", "203.0.113.2", "203.0.113.3", "203.0.113.1")
@@ -119,12 +119,12 @@ def test_only_a_trusted_proxy_names_the_client_whose_rate_is_limited(home, champ
 
 
 @pytest.mark.parametrize("path", ["clout", "/v1", "/docs/x", "/a b", "/a/../b?", "http://proxy/clout"])
-def test_an_unusable_root_path_is_said(path):
+def test_an_invalid_root_path_is_reported(path):
     with pytest.raises(CloutError, match=r"the root path .* is not usable; expected a path such as /clout"):
         Proxy(path)
 
 
-def test_no_prefix_starts_like_a_path_of_the_service(home, champion):
+def test_a_prefix_cannot_shadow_a_path_of_the_service(home, champion):
     document = client_of(home).get("/openapi.json").json()
     assert {path.split("/")[1] for path in document["paths"]} | {"docs", "openapi.json"} == OWN_SEGMENTS
 

@@ -1,4 +1,4 @@
-"""What an attacker tries: ids that are code, paths and headers; pages that a browser would run; pickles."""
+"""Attacks: ids that are code, paths or headers; content that a browser would execute; pickles."""
 
 import ast
 import json
@@ -45,10 +45,10 @@ HOSTILE = {
     "suffix": "a/score?x=/explanation#",
     "percent": "%2e%2e%2f%00%0d%0a",
 }
-# Bytes of a path that are not text, and what a client never sends by itself.
+# Bytes of a path that are not valid text, and characters that HTTP clients would not send.
 RAW = ["%00", "%ED%A0%80", "%FF%FE", "%C0%AE%C0%AE%C0%AF", "%2e%2e%2f%2e%2e", "%0d%0aX-Injected:%20yes", "%", "%zz"]
 
-# Asked for those as well whom no snapshot knows any more.
+# Routes that also accept ids that are in no snapshot.
 FOR_ANYBODY = {"/v1/users/{user}/reads": [200]}
 
 
@@ -69,14 +69,14 @@ def operations(tmp_path_factory):
 
 
 @pytest.fixture
-def of_users(operations):
+def user_paths(operations):
     matches = [path for method, path, _ in operations if method == "get" and "{" in path]
     assert len(matches) >= 4
     return matches
 
 
 def check_harmless(answer):
-    """Hold an answer against what no answer may be: a failure, a page, a carrier of foreign headers."""
+    """Check that an answer is no server error, is JSON, has every security header, and leaks nothing."""
     assert answer.status_code < 500, answer.text[:500]
     kind = "application/json" if answer.status_code == 200 else "application/problem+json"
     assert answer.headers["content-type"] == kind
@@ -90,8 +90,8 @@ def check_harmless(answer):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_ids_in_paths(client, of_users, name):
-    for path in of_users:
+def test_hostile_ids_in_paths(client, user_paths, name):
+    for path in user_paths:
         answer = client.get(re.sub(r"\{\w+\}", lambda _: quote(HOSTILE[name], safe=""), path))
         check_harmless(answer)
         assert answer.status_code in (404, 414, *FOR_ANYBODY.get(path, ()))
@@ -101,9 +101,9 @@ def test_hostile_ids_in_paths(client, of_users, name):
 
 
 @pytest.mark.parametrize("raw", RAW)
-def test_raw_bytes_in_paths(app, of_users, raw):
-    """Ask as uvicorn does: the path decoded, whatever it holds."""
-    for path in of_users:
+def test_raw_bytes_in_paths(app, user_paths, raw):
+    """Call the app as uvicorn does, with a decoded path."""
+    for path in user_paths:
         raw_path = re.sub(r"\{\w+\}", lambda _: raw, path)
         status, headers, body = call(app, raw_path)
         assert status in (404, *FOR_ANYBODY.get(path, ()))
@@ -150,7 +150,7 @@ def test_halves_of_surrogate_pairs_in_bodies(client):
 
 
 def call(app, path, headers=()):
-    """Ask an application without a client that would put the request right."""
+    """Call an application directly; an HTTP client would correct the request."""
     raw, _, query = path.encode("latin-1").partition(b"?")
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
@@ -182,7 +182,7 @@ def call(app, path, headers=()):
         "traceparent",
     ],
 )
-def test_hostile_headers_come_back_nowhere(app, name):
+def test_hostile_headers_are_not_echoed(app, name):
     for value in (b"a\r\nX-Injected: yes", b"<script>", b"\xff\x00", b"x" * 8000, b"../../x", b""):
         status, headers, body = call(app, "/v1/users/user0001/score", [(name.encode(), value)])
         assert status < 500
@@ -205,7 +205,7 @@ def test_every_answer_has_the_security_headers(home, app, client, status):
         assert answer.headers[name] == value
 
 
-def test_docs_page_runs_only_the_scripts_of_the_service(client):
+def test_docs_page_allows_only_scripts_of_the_service(client):
     answer = client.get("/docs")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'; frame-ancestors 'none'" in policy
@@ -215,7 +215,7 @@ def test_docs_page_runs_only_the_scripts_of_the_service(client):
     assert client.get("/redoc").status_code == 404
 
 
-def test_no_source_of_ours_reads_a_pickle():
+def test_no_module_reads_pickles():
     files = [file for layer in ("features", "training", "serving") for file in (ROOT / layer).rglob("*.py")]
     assert len(files) > 100
     uses = {}
@@ -232,7 +232,7 @@ def test_no_source_of_ours_reads_a_pickle():
     assert uses == {}
 
 
-def test_the_champion_and_its_answers_need_no_pickle(tmp_path, home, bundle, monkeypatch):
+def test_loading_and_using_the_champion_reads_no_pickle(tmp_path, home, bundle, monkeypatch):
     home = Home(home.folder, f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.chdir(tmp_path)
     version = register(home, bundle, {}, {}, {}, {})
@@ -251,4 +251,4 @@ def test_the_champion_and_its_answers_need_no_pickle(tmp_path, home, bundle, mon
     assert client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 3}]}).status_code == 200
     with pytest.raises(AssertionError, match="a pickle was read"):
         pickle.loads(b"")
-    assert mlflow  # imported before the pickles are refused: its own classes derive from them
+    assert mlflow  # import its classes before unpickling is blocked, because they derive from unpicklers

@@ -1,4 +1,4 @@
-"""The order of the middleware: one list, outermost first, which the running application follows."""
+"""The order of the middleware: the application wraps its routes in the order of one list, outermost first."""
 
 from starlette.middleware.errors import ServerErrorMiddleware
 
@@ -30,7 +30,7 @@ ORDER = [
 
 
 def wrappers(app):
-    """Every ASGI wrapper from the outermost to the router."""
+    """Return every ASGI wrapper, from the outermost to the router."""
     while app is not None:
         yield type(app)
         app = getattr(app, "app", None) or getattr(app, "_app", None)

@@ -1,4 +1,4 @@
-"""A client of the pages, and a browser that drives the real service."""
+"""Fixtures: a client of the pages, and a browser with a real service."""
 
 import re
 import subprocess
@@ -47,7 +47,7 @@ HOSTILE_SCOPE = "topic:<img src=x onerror='document.title = 1'>"
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory, bundle, scores, rows, report):
-    """The address of a service of its own process: a champion, two snapshots with audiences, unusual ids and scopes."""
+    """The address of a service in its own process: a champion, two snapshots with audiences, unusual ids and scopes."""
     home = Home(tmp_path_factory.mktemp("served") / "home")
     champion = register(home, bundle, {}, {}, report, {}, {CARD: "# Clout\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"})
     promote(home, champion)
@@ -63,19 +63,19 @@ def address(tmp_path_factory, bundle, scores, rows, report):
     for version, days in (("0", bundle.horizon_days), (champion, 0)):
         at = AS_OF - timedelta(days=days)
         write_snapshot(home, at, selecting, version, scores.assign(model_version=version), rows, audiences)
-    with served(home) as address:
+    with serve_home(home) as address:
         yield address
 
 
 @pytest.fixture
 def serving():
-    """Return a context manager that serves a home in a process of its own and yields the address."""
-    return served
+    """Return a context manager that serves a home in its own process and yields the address."""
+    return serve_home
 
 
 @contextmanager
-def served(home, *events):
-    """Serve a home, and an event table if one is given, in a process of its own; yield the address."""
+def serve_home(home, *events):
+    """Serve a home, and optionally an event table, in a process of its own; yield the address."""
     command, log = [sys.executable, "-c", SERVE, str(home.folder), *map(str, events)], home.folder.with_name("log")
     with log.open("w") as stderr, preloaded.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr) as process:
         try:
@@ -89,14 +89,14 @@ def served(home, *events):
 
 
 def is_complaint(message):
-    """Return whether a message on the console is an error, other than the status of an answer."""
+    """Return whether a console message is an error other than a failed request."""
     statuses = ("responded with a status of", "Response Status Error Code")
     return message.type == "error" and not any(status in message.text for status in statuses)
 
 
 @pytest.fixture(scope="session")
 def context(browser):
-    """What the tabs of a reader share; another one for each would cost more than the pages that it loads."""
+    """One browser context for all tabs; a new one for each test would be slower than its pages."""
     context = browser.new_context(locale="en-GB", timezone_id="Asia/Tokyo")
     yield context
     context.close()
@@ -104,9 +104,9 @@ def context(browser):
 
 @pytest.fixture
 def tab(context):
-    """A new tab that fails its test if a script fails or the content security policy forbids something.
+    """A new tab; its test fails if a script fails or the content security policy blocks something.
 
-    Cookies and what pages store end with it.
+    Cookies and stored data are deleted at the end.
     """
     complaints = []
     page = context.new_page()
@@ -122,14 +122,14 @@ def tab(context):
 
 @pytest.fixture(scope="session")
 def attack_result():
-    """Make the result of an attack."""
+    """Return the result of one attack."""
     usual = {"attack": "pod", "told": "20 members like", "mode": "scoring", "gain_median": 2.0, "limit": 4}
     return lambda **changes: usual | {"baselines": {"followers": 23.0}, "held": True} | changes
 
 
 @pytest.fixture(scope="session")
 def attack_report():
-    """Make the part of a report that has the results of attacks."""
+    """Return the section of a report with the results of attacks."""
     facts = {"as_of": "2026-02-24T23:58:59+00:00", "best_baseline": "followers"}
 
     def attack_report(*results):
@@ -141,7 +141,7 @@ def attack_report():
 
 @pytest.fixture(scope="session")
 def report(attack_result, attack_report):
-    """The report of a model, as far as the pages read it."""
+    """Return the parts of a model's report that the pages read."""
     band = {"from": 0.0, "to": 1.0, "users": 60, "expected": 0.1, "audience": 0.01, "coverage": 0.97, "width": 1.0}
     return attack_report(attack_result()) | {
         "as_of": "2026-01-27T23:58:59+00:00",

@@ -1,4 +1,4 @@
-"""The pages in a real browser, against the real service."""
+"""The pages in a real browser, with a real service."""
 
 import re
 from urllib.parse import quote
@@ -28,7 +28,7 @@ PATHS = (
 RULES_OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 
-def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
+def test_a_user_is_opened_by_id_and_the_ledger_adds_up(tab, address):
     tab.goto(address)
     tab.get_by_role("combobox", name="Id of a user").fill("user0001")
     tab.keyboard.press("Enter")
@@ -39,7 +39,7 @@ def test_a_user_is_looked_up_and_the_ledger_adds_up(tab, address):
     assert tab.locator("details.step table").first.is_visible()
 
 
-def test_times_are_in_the_zone_of_the_reader(tab, address):
+def test_times_are_in_the_time_zone_of_the_browser(tab, address):
     tab.goto(f"{address}/u/user0001")
     time = tab.locator("time[data-show=time]").first
     assert time.inner_text() == "30 Jul 2017, 09:00"
@@ -64,22 +64,22 @@ def test_the_theme_follows_the_system_until_the_reader_chooses(tab, address):
     assert tab.evaluate(background) == dark
 
 
-def barriers(violations):
-    """Return the serious ones of what axe finds on a page, each with its elements."""
+def serious_issues(violations):
+    """Return the serious accessibility violations that axe reports on a page, each with its elements."""
     serious = [item for item in violations if item["impact"] in ("serious", "critical")]
     return {item["id"]: [node["html"] for node in item["nodes"]] for item in serious}
 
 
-def test_no_page_has_a_serious_barrier(tab, address):
-    """The themes differ in colours alone, so the dark one is checked by the rules of colours."""
+def test_no_page_has_a_serious_accessibility_violation(tab, address):
+    """The dark theme differs in colours only, so it is checked by the rules about colours only."""
     for path in PATHS:
         tab.emulate_media(color_scheme="light")
         tab.goto(address + path)
         tab.evaluate("for (const step of document.querySelectorAll('details')) step.open = true")
-        assert barriers(Axe().run(tab).response["violations"]) == {}, path
+        assert serious_issues(Axe().run(tab).response["violations"]) == {}, path
         tab.emulate_media(color_scheme="dark")
         options = {"runOnly": {"type": "rule", "values": RULES_OF_COLOURS}, "resultTypes": ["violations"]}
-        assert barriers(tab.evaluate("options => axe.run(options)", options)["violations"]) == {}, f"{path}, dark"
+        assert serious_issues(tab.evaluate("options => axe.run(options)", options)["violations"]) == {}, f"{path}, dark"
 
 
 def test_no_page_is_wider_than_the_screen(tab, address):
@@ -90,7 +90,7 @@ def test_no_page_is_wider_than_the_screen(tab, address):
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
-def test_parts_that_load_by_themselves_leave_the_focus_where_it_is(tab, address):
+def test_parts_loaded_later_do_not_move_the_focus(tab, address):
     tab.goto(f"{address}/community")
     tab.get_by_role("link", name="Find").focus()
     tab.wait_for_load_state("networkidle")
@@ -98,7 +98,7 @@ def test_parts_that_load_by_themselves_leave_the_focus_where_it_is(tab, address)
     expect(tab.get_by_role("link", name="Find")).to_be_focused()
 
 
-def test_a_slider_answers_from_the_model(tab, address):
+def test_moving_a_slider_shows_the_predicted_score(tab, address):
     tab.goto(f"{address}/u/user0001")
     tab.get_by_role("link", name="Try changes").click()
     slider = tab.get_by_role("slider", name="Days without any activity")
@@ -110,7 +110,7 @@ def test_a_slider_answers_from_the_model(tab, address):
     assert answer.value.text().startswith('<div id="outcome"')
 
 
-def test_hostile_text_of_a_case_stays_text(tab, address):
+def test_hostile_text_of_a_case_is_shown_as_text(tab, address):
     text = '<img src=x onerror="document.title=1"> {{ 7*7 }} \N{RIGHT-TO-LEFT OVERRIDE}txt'
     tab.goto(f"{address}/u/user0002")
     tab.get_by_label("What is wrong").fill(text)
@@ -120,7 +120,7 @@ def test_hostile_text_of_a_case_stays_text(tab, address):
 
 
 @pytest.mark.parametrize("user", ["a/b", "ünï/çødé 🙂", "..", "'; --", "who?me#1"])
-def test_odd_ids_are_looked_up_and_linked(tab, address, user):
+def test_unusual_ids_can_be_searched_and_linked(tab, address, user):
     tab.goto(f"{address}/u/user0001")
     tab.get_by_role("combobox", name="Id of a user").fill(user)
     tab.keyboard.press("Enter")
@@ -130,7 +130,7 @@ def test_odd_ids_are_looked_up_and_linked(tab, address, user):
 
 
 @pytest.mark.parametrize("user", ["user0001", "user0002", "user0003"])
-def test_a_user_is_printed_on_two_sheets(tab, address, user):
+def test_the_page_of_a_user_prints_on_two_sheets(tab, address, user):
     tab.goto(f"{address}/u/{user}?part=change&part=what-if&part=reads")
     sheets = re.findall(rb"/Type\s*/Page\b", tab.pdf(format="A4", prefer_css_page_size=True))
     assert len(sheets) <= 2
@@ -190,7 +190,7 @@ def test_users_are_filtered_sorted_and_downloaded(tab, address):
     assert len(download.value.path().read_text().splitlines()) == 101
 
 
-def test_a_range_that_ends_before_it_begins_is_explained_where_it_was_typed(tab, address):
+def test_an_inverted_range_is_reported_beside_its_fields(tab, address):
     tab.goto(f"{address}/find")
     tab.get_by_label("Score, at least").fill("90")
     tab.get_by_label("Score, at most").fill("10")
@@ -199,14 +199,14 @@ def test_a_range_that_ends_before_it_begins_is_explained_where_it_was_typed(tab,
     expect(tab.locator("#results strong").first).to_be_visible()
 
 
-def test_a_part_that_fails_leads_to_the_page_that_says_why(tab, address):
+def test_a_part_that_fails_links_to_the_error_page(tab, address):
     tab.goto(f"{address}/u/user0001")
     tab.route("**/*part=what-if*", lambda route: route.fulfill(status=503, body="gone"))
     tab.get_by_role("link", name="Try changes").click()
     tab.wait_for_url("**/*part=what-if*")
 
 
-def test_two_users_are_compared_from_what_is_typed(tab, address):
+def test_two_typed_users_are_compared(tab, address):
     tab.goto(f"{address}/compare")
     with tab.expect_response(lambda response: "part=suggestions" in response.url):
         tab.get_by_label("First user").press_sequentially("user000", delay=5)
@@ -221,7 +221,7 @@ def test_two_users_are_compared_from_what_is_typed(tab, address):
 
 
 @pytest.mark.parametrize("user", UNUSUAL_IDS.values(), ids=range(len(UNUSUAL_IDS)))
-def test_ids_of_any_script_and_length_stay_text(tab, address, user):
+def test_ids_in_any_script_and_length_are_shown_as_text(tab, address, user):
     tab.set_viewport_size({"width": 390, "height": 800})
     for path in (f"/u/{quote(user, safe='')}", f"/find?contains={quote(user)}", f"/compare?a=user0001&b={quote(user)}"):
         tab.goto(address + path)
@@ -233,7 +233,7 @@ def test_ids_of_any_script_and_length_stay_text(tab, address, user):
             assert direction == ("rtl" if user in ("مريم", "דוד לוי") else "ltr")
 
 
-def test_a_hostile_topic_stays_text(tab, address):
+def test_a_hostile_topic_is_shown_as_text(tab, address):
     tab.goto(f"{address}/u/user0001")
     tab.get_by_role("link", name=HOSTILE_SCOPE).click()
     expect(tab.locator("header.title bdi")).to_have_text(HOSTILE_SCOPE)
@@ -244,7 +244,7 @@ def test_a_hostile_topic_stays_text(tab, address):
 
 
 def tab_to(tab, text):
-    """Press the tabulator until an element with a text or label has the focus; return whether its outline shows."""
+    """Press Tab until an element with a text or label has the focus; return whether its focus outline is visible."""
     for _ in range(80):
         tab.keyboard.press("Tab")
         script = "e => (e.innerText || e.labels?.[0]?.innerText || '') + ' ' + (e.name || '')"
@@ -253,7 +253,7 @@ def tab_to(tab, text):
     raise AssertionError(f"the tabulator never came to {text}")
 
 
-def test_everything_is_within_reach_of_the_keyboard(tab, address):
+def test_all_controls_are_reachable_by_keyboard(tab, address):
     tab.goto(f"{address}/u/user0001")
     assert tab_to(tab, "Skip to the content")
     tab.keyboard.press("Enter")
@@ -276,7 +276,7 @@ def test_everything_is_within_reach_of_the_keyboard(tab, address):
     expect(tab.locator("blockquote")).to_have_text("Written without a mouse.")
 
 
-def test_a_reader_signs_in_and_out(browser, home, serving):
+def test_signing_in_and_out(browser, home, serving):
     key = add_key(home, "reviewer", "review")
     context = browser.new_context()
     tab = context.new_page()

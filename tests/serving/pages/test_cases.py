@@ -1,4 +1,4 @@
-"""Cases: the queue, the stored explanation beside today's, and a resolution by a form."""
+"""Pages about cases: the queue, the stored explanation beside the present one, and the form to resolve a case."""
 
 import re
 from datetime import timedelta
@@ -32,7 +32,7 @@ def test_an_empty_queue_says_so(client):
     assert "No cases here" in client.get("/cases?state=resolved").text
 
 
-def test_the_queue_lists_open_cases_and_leads_to_them(client, case, home):
+def test_the_queue_links_to_open_cases(client, case, home):
     page = client.get("/cases")
     assert f'href="/cases/{case}"' in page.text
     assert "&lt;b&gt;Not&lt;/b&gt; me." in page.text
@@ -50,7 +50,7 @@ def test_a_long_queue_has_pages(client, monkeypatch):
     assert client.get("/cases?after=x").status_code == 200
 
 
-def test_the_stored_explanation_stands_beside_todays(client, case, home, bundle, scores, rows):
+def test_the_stored_explanation_is_beside_the_present_one(client, case, home, bundle, scores, rows):
     write_snapshot(home, AS_OF + timedelta(days=28), bundle, "5", scores.assign(model_version="5"), rows)
     client.app.state.watcher.look_locally()
     page = client.get(f"/cases/{case}").text
@@ -83,7 +83,7 @@ def test_an_incomplete_resolution_is_refused(client, case, fields, message):
     assert message in unescape(answer.text)
 
 
-def test_cases_are_for_reviewers(home, champion, client, case):
+def test_cases_require_the_review_scope(home, champion, client, case):
     key = add_key(home, "reader", "read")
     reader = TestClient(create_app(home), headers={"Accept": "text/html", "Authorization": f"Bearer {key}"})
     for path in ("/cases", f"/cases/{case}"):
@@ -93,5 +93,5 @@ def test_cases_are_for_reviewers(home, champion, client, case):
     assert 'href="/cases"' not in reader.get("/").text
 
 
-def test_an_unknown_case_is_said(client):
+def test_an_unknown_case_is_reported(client):
     assert client.get("/cases/0123456789abcdef").status_code == 404

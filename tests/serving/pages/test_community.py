@@ -1,4 +1,4 @@
-"""The page of the community: what it shows, and that reading it is in the audit log."""
+"""The community page: its contents, and that reading it is recorded in the audit log."""
 
 import dataclasses
 import re
@@ -37,7 +37,7 @@ def test_it_shows_the_distribution_of_scores(client, home):
     assert [int(count) for count in users] == [score_bin.users for score_bin in figures.bins if score_bin.users]
 
 
-def test_the_navigation_leads_to_it(client):
+def test_the_navigation_links_to_it(client):
     assert '<a href="/community">Community</a>' in client.get("/").text
     assert '<a href="/community" aria-current="page">Community</a>' in client.get("/community").text
 
@@ -105,11 +105,11 @@ def test_hidden_users_are_no_movers(moved_home, client):
     assert "user0001" not in page
 
 
-def test_with_one_snapshot_nobody_moved(client):
+def test_with_one_snapshot_there_are_no_movers(client):
     assert "No snapshot is earlier than 2017-07-30T00:00:00Z" in client.get("/community?part=movers").text
 
 
-def test_effects_show_every_fact_with_its_numbers(client, home):
+def test_effects_show_every_feature_with_its_numbers(client, home):
     page = client.get("/community?part=effects").text
     effects = feature_effects(open_snapshot(home))
     for effect in effects.features[:12]:
@@ -118,7 +118,7 @@ def test_effects_show_every_fact_with_its_numbers(client, home):
 
 
 @pytest.mark.fast
-def test_drift_compares_the_score_and_every_watched_fact(client, home):
+def test_drift_compares_the_score_and_every_monitored_feature(client, home):
     page = client.get("/community?part=drift").text
     drift = snapshot_drift(open_snapshot(home))
     assert f'<td class="figure">{drift.score.psi:.3f}</td><td>{drift.score.status}</td>' in page
@@ -140,12 +140,12 @@ def test_calibration_and_attacks_come_from_the_report(reported):
     assert "20 members like" in page
 
 
-def test_what_anybody_can_add_is_guaranteed(reported, bundle):
+def test_the_guaranteed_limit_of_manipulation_is_shown(reported, bundle):
     page = unescape(reported.get("/community").text)
     assert f"by at most <strong>{bundle.most_from_anybody:.1f} points</strong>" in page
 
 
-def test_without_a_report_the_page_says_how_to_measure(client):
+def test_without_a_report_the_page_says_how_to_create_one(client):
     page = client.get("/community").text
     assert "<code>clout evaluate EVENTS</code> measures it" in page
     assert "<code>clout attack EVENTS</code> measures them" in page
@@ -169,7 +169,7 @@ def test_without_a_model_there_are_no_versions(client):
     assert "No model has been registered yet." in client.get("/community?part=versions").text
 
 
-def test_past_promises_are_shown_with_what_happened(moved_home, client):
+def test_past_predictions_are_shown_with_outcomes(moved_home, client):
     page = client.get("/community?part=past").text
     after = open_snapshot(moved_home)
     outcomes = past_outcomes(open_snapshot(moved_home, promise_instant(moved_home, after)), after)
@@ -178,5 +178,5 @@ def test_past_promises_are_shown_with_what_happened(moved_home, client):
     assert 'href="/community?as_of=2017-07-02T00%3A00%3A00Z&amp;part=past#past"' in page
 
 
-def test_without_a_promise_the_page_says_so(client):
+def test_without_past_predictions_the_page_says_so(client):
     assert "No snapshot lies 28 days before 2017-07-30T00:00:00Z" in client.get("/community?part=past").text

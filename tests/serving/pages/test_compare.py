@@ -1,4 +1,4 @@
-"""Comparing two users: what makes the difference adds up to it."""
+"""Comparing two users: the differences of their reasons add up to the difference of their scores."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_the_differences_add_up(home, first, second):
         assert sum(line.difference for line in family.lines) == pytest.approx(exact, abs=1e-6) or not family.lines
 
 
-def test_the_page_compares_and_records_both(client, home):
+def test_both_users_are_compared_and_recorded(client, home):
     page = client.get("/compare?a=user0001&b=a/b")
     assert page.status_code == 200
     assert 'href="/u/a%2Fb"' in page.text
@@ -26,7 +26,7 @@ def test_the_page_compares_and_records_both(client, home):
         assert reads_about(home, user).reads[0].route == "/compare"
 
 
-def test_with_one_user_it_asks_for_the_other(client):
+def test_with_one_user_the_page_has_a_field_for_the_other(client):
     page = client.get("/compare?a=user0001")
     assert page.status_code == 200
     assert 'value="user0001"' in page.text
@@ -36,7 +36,7 @@ def test_with_one_user_it_asks_for_the_other(client):
     assert client.get("/compare?a=user0001&b=nobody").status_code == 404
 
 
-def test_too_little_evidence_is_said(client):
+def test_too_little_evidence_is_reported(client):
     page = client.get("/compare?a=user0001&b=user0003").text
     assert "Too little is known about one of them for a score" in page
     assert "too little known" in page

@@ -1,4 +1,4 @@
-"""Error pages: what goes wrong at the address of a page is a page, and remains problem details for programs."""
+"""Errors of pages: browsers get an HTML page, programs get problem details."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_an_unknown_user_gets_a_page_with_close_ids_and_a_find_box(client):
 @pytest.mark.parametrize(
     ("path", "status"), [("/nowhere", 404), ("/u/user0001?scope=topic:none", 404), ("/u/user0001?as_of=x", 422)]
 )
-def test_a_status_has_its_page(client, path, status):
+def test_every_status_has_a_page(client, path, status):
     page = client.get(path)
     assert page.status_code == status
     assert "<h1>" in page.text
@@ -31,7 +31,7 @@ def test_programs_get_problem_details(client, headers):
     assert client.get("/u/nobody", headers=headers).headers["content-type"] == PROBLEM
 
 
-def test_the_api_answers_a_browser_as_it_answers_all(client):
+def test_the_api_sends_problem_details_to_browsers_too(client):
     assert client.get("/v1/users/nobody/score").headers["content-type"] == PROBLEM
 
 

@@ -1,4 +1,4 @@
-"""Finding users: filters in the address, pages, orders, CSV, and ids that complete what is typed."""
+"""The search page: filters in the URL, pages, orders, CSV, and completion of ids."""
 
 import csv
 import re
@@ -24,7 +24,7 @@ def test_it_lists_users_by_score_as_the_api_does(client):
     assert users(page) == [quote(user, safe="") for user in listed if user != ".."]
 
 
-def test_the_address_holds_the_filters_and_the_form_shows_them(client):
+def test_the_form_shows_the_filters_of_the_url(client):
     page = client.get("/find?contains=user000&evidence=strong&min_score=1&max_percentile=99.5&sort=user&order=up")
     assert 'name="contains" type="search" value="user000"' in page.text
     assert '<option value="strong" selected>' in page.text
@@ -32,7 +32,7 @@ def test_the_address_holds_the_filters_and_the_form_shows_them(client):
     assert users(page) == sorted(users(page))
 
 
-def test_people_credibility_and_peers_narrow_as_in_the_api(client):
+def test_filters_by_people_credibility_and_peers_equal_those_of_the_api(client):
     query = "min_people=2&max_people=60&min_credibility=40&min_peer_percentile=20"
     page, api = client.get(f"/find?{query}"), client.get(f"/v1/users?{query}&limit=50").json()
     assert f"<strong>{api['matching']}</strong> users" in page.text
@@ -41,7 +41,7 @@ def test_people_credibility_and_peers_narrow_as_in_the_api(client):
     assert 'name="min_credibility" type="number" min="0" max="100" step="any" value="40"' in page.text
 
 
-def test_one_page_leads_to_the_next(client, monkeypatch):
+def test_pages_link_to_the_next(client, monkeypatch):
     monkeypatch.setattr(module, "USERS_PER_PAGE", 100)
     first = client.get("/find?contains=user")
     (address,) = re.findall(r'rel="next" href="([^"]+)"', first.text)
@@ -52,7 +52,7 @@ def test_one_page_leads_to_the_next(client, monkeypatch):
     assert "Page 1 of 3" in client.get("/find?contains=user&page=x").text
 
 
-def test_csv_holds_all_that_match(client, home):
+def test_csv_has_all_matching_users(client, home):
     answer = client.get("/find?format=csv&contains=user")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="users-2017-07-30.csv"'
@@ -63,7 +63,7 @@ def test_csv_holds_all_that_match(client, home):
     assert reads_about(home, rows[299]["user"]).reads[0].route == "/find"
 
 
-def test_csv_holds_no_formula(client):
+def test_csv_contains_no_formulas(client):
     rows = list(csv.DictReader(StringIO(client.get("/find?format=csv").content.decode("utf-8-sig"))))
     names = {row["user"] for row in rows}
     assert "'+" in names
@@ -80,13 +80,13 @@ def test_csv_holds_no_formula(client):
         ("contains=nobody-has-this", 200, "Nobody matches."),
     ],
 )
-def test_what_does_not_fit_is_said(client, query, status, message):
+def test_invalid_filters_are_reported(client, query, status, message):
     page = client.get(f"/find?{query}")
     assert page.status_code == status
     assert message in unescape(page.text)
 
 
-def test_typing_gets_ids_that_begin_so_first(client, home):
+def test_completion_lists_ids_with_the_typed_prefix_first(client, home):
     page = client.get("/find?part=suggestions&user=user00")
     ids = re.findall(r'<option value="([^"]+)">', page.text)
     assert len(ids) == 8

@@ -1,4 +1,4 @@
-"""Formats: numbers, ranks and addresses as people read them."""
+"""Formats: numbers, ranks and URLs on the pages."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_people(value, text):
         ("مريم", "/u/%D9%85%D8%B1%D9%8A%D9%85"),
     ],
 )
-def test_the_path_of_a_user_survives_a_browser(user, path):
+def test_the_path_of_a_user_is_unchanged_by_a_browser(user, path):
     assert formats.user_path(user) == path
 
 
@@ -60,7 +60,7 @@ def test_only_all_users_are_100_of_100(percentile, text):
     assert formats.share_below(percentile) == text
 
 
-def test_an_instant_is_an_element_with_utc_in_its_title():
+def test_an_instant_is_a_time_element_with_utc_in_its_title():
     element = formats.when("2026-02-24T23:58:59Z")
     assert element == (
         '<time datetime="2026-02-24T23:58:59Z" title="24 Feb 2026, 23:58 UTC" data-show="time">'
@@ -76,7 +76,7 @@ def test_an_instant_is_an_element_with_utc_in_its_title():
         ("words", "Words"),
     ],
 )
-def test_names_of_features_are_written_as_words(name, words):
+def test_feature_names_become_words(name, words):
     assert formats.feature_name(name) == words
 
 
@@ -92,5 +92,5 @@ def test_every_input_of_a_model_has_a_short_title():
         ("R2 (log) is -0.003", "R2 (log) is -0.003"),
     ],
 )
-def test_code_and_dates_are_written_as_people_do(text, words):
+def test_code_and_dates_are_readable(text, words):
     assert formats.plain(text) == words

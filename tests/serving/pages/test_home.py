@@ -1,4 +1,4 @@
-"""The start page: the newest snapshot and its top users, or what to do before there is one."""
+"""The start page: the newest snapshot and its top users, or instructions if there is none."""
 
 import re
 
@@ -19,7 +19,7 @@ def test_it_lists_the_top_users_as_the_search_does(client):
     assert "30 Jul 2017" in page.text
 
 
-def test_the_users_it_lists_are_in_the_audit_log(client, home):
+def test_listed_users_are_in_the_audit_log(client, home):
     client.get("/")
     top = client.get("/v1/users?limit=1").json()["users"][0]["user"]
     assert [read.route for read in reads_about(home, top).reads] == ["/v1/users", "/"]

@@ -1,4 +1,4 @@
-"""All pages: their audit, their policy, and no inline script or style."""
+"""All pages: audit, content security policy, and no inline scripts or styles."""
 
 import logging
 import re
@@ -28,7 +28,7 @@ def test_no_page_is_in_the_documented_api(client):
     assert not {route.path for router in ROUTERS for route in router.routes} & set(documented)
 
 
-def test_pages_hold_no_inline_script_or_style(client):
+def test_pages_have_no_inline_script_or_style(client):
     for path in (
         "/",
         "/u/user0001",
@@ -45,7 +45,7 @@ def test_pages_hold_no_inline_script_or_style(client):
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page.text)
 
 
-def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion, bundle, scores, rows):
+def test_a_running_service_computes_caches_in_advance(home, champion, bundle, scores, rows):
     write_snapshot(home, AS_OF - timedelta(days=28), bundle, "2", scores.assign(model_version="2"), rows)
     app = create_app(home)
     snapshot = app.state.service.snapshot()
@@ -57,10 +57,10 @@ def test_a_service_that_runs_prepares_what_the_first_readers_need(home, champion
             time.sleep(0.01)
         assert "peer_ranges" in vars(snapshot)
     before, after = app.state.service.pair(None, None)
-    assert app.state.service.pair(None, after.as_of)[0] is before  # however a page asks, it is opened once
+    assert app.state.service.pair(None, after.as_of)[0] is before  # the snapshot is opened only once
 
 
-def test_what_the_first_filter_reads_is_prepared(home, champion):
+def test_columns_of_filters_are_read_in_advance(home, champion):
     service = create_app(home).state.service
     snapshot = service.snapshot()
     assert "lower_ids" not in snapshot.derived
@@ -68,9 +68,9 @@ def test_what_the_first_filter_reads_is_prepared(home, champion):
     assert {"lower_ids", NAMES} <= set(snapshot.derived)
 
 
-def test_a_failed_preparation_is_no_failure_of_the_service(home, champion, monkeypatch, caplog):
+def test_a_failed_preparation_does_not_stop_the_service(home, champion, monkeypatch, caplog):
     service = create_app(home).state.service
-    prepare(service)  # there is no earlier snapshot
+    prepare(service)  # because there is no earlier snapshot
     monkeypatch.setattr(service, "snapshot", lambda: {}["absent"])
     with caplog.at_level(logging.ERROR):
         prepare(service)

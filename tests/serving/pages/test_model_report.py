@@ -1,18 +1,18 @@
-"""Calibration and attacks of a report as charts."""
+"""Charts of a report: calibration and attacks."""
 
 import pytest
 
 from serving.pages.model_report import Alliance, PeopleAxis, attacks, calibration
 
 
-def test_calibration_places_promised_and_real_people_on_one_axis(report):
+def test_predicted_and_real_audiences_share_an_axis(report):
     chart = calibration(report, 0.9)
     assert [(band.promised_at, band.happened_at) for band in chart.bands] == [(25.0, 0.0), (75.0, 100.0)]
     assert chart.marks == ((0.01, 0.0), (0.1, 25.0), (1.0, 50.0), (10.0, 75.0), (100.0, 100.0))
     assert (chart.total, chart.coverage, chart.level) == (0.91, 0.93, 0.9)
 
 
-def test_an_axis_of_nobody_has_a_length():
+def test_an_axis_of_zeros_has_a_length():
     assert PeopleAxis([]).marks == ((1.0, 0.0), (10.0, 100.0))
     assert PeopleAxis([0.0]).percent(0.0) == 0.0
 
@@ -28,7 +28,7 @@ def test_attacks_are_ordered_by_their_gain(attack_result, attack_report):
     assert chart.bars[1].baseline_at == pytest.approx(100 * 23 / 30, abs=0.01)
 
 
-def test_alliances_are_shown_where_they_were_measured(attack_result, attack_report):
+def test_alliances_are_shown_if_they_were_measured(attack_result, attack_report):
     report = attack_report(attack_result())
     assert attacks(report).alliances == ()
     alliance = {"description": "a friend", "people": 1, "gain_median": 2.0, "people_gain_median": 1.5, "held": False}

@@ -1,4 +1,4 @@
-"""The page of a version: its gate, its figures and its card, and nobody's name."""
+"""The page of a model version: gate, figures and model card, without names of users."""
 
 import shutil
 from html import unescape
@@ -62,7 +62,7 @@ def test_a_version_without_documents_says_so(home, bundle):
     assert "registered without a card" in page
 
 
-def test_it_needs_a_key_where_keys_are_in_force(service):
+def test_it_requires_a_key_if_keys_are_required(service):
     add_key(service.app.state.home, "reader", "read")
     answer = service.get("/models/1", follow_redirects=False)
     remove_key(service.app.state.home, "reader")

@@ -1,4 +1,4 @@
-"""Picking a group: the form, the group with its picture, CSV, and what cannot be answered."""
+"""Picking a group: the form, the group with its picture, CSV, and refused requests."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ def home(tmp_path, selection_home):
 
 @pytest.fixture(scope="module")
 def view(selection_home):
-    """Make the view of a group."""
+    """Return the view of a group."""
     candidates = snapshot_candidates(open_snapshot(selection_home))
     return lambda **request: pick_view(select(candidates, SelectionRequest(**request)), {})
 
@@ -50,7 +50,7 @@ def test_it_picks_as_the_api_does(client):
         assert part in page.text
 
 
-def test_nobody_is_picked_before_the_form_is_sent(client):
+def test_no_group_is_picked_before_the_form_is_submitted(client):
     page = client.get("/pick")
     assert page.status_code == 200
     assert 'value="10"' in page.text
@@ -58,7 +58,7 @@ def test_nobody_is_picked_before_the_form_is_sent(client):
     assert len(members(client.get("/pick?k="))) == 10
 
 
-def test_the_address_holds_the_constraints_and_the_form_shows_them(client):
+def test_the_form_shows_the_constraints_of_the_url(client):
     first, second, *_ = members(client.get("/pick?k=5"))
     costs = f"{second}, 3\nuser0005;2\nuser0006\t1"
     body = {"k": 2, "exclude": [first], "include": ["user0005"], "count": "everybody", "budget": 5.0}
@@ -107,7 +107,7 @@ def test_a_group_of_a_topic(client):
         ("as_of=2016-01-01", 404, "2016-01-01"),
     ],
 )
-def test_what_cannot_be_picked_is_said(client, query, status, message):
+def test_impossible_groups_are_reported(client, query, status, message):
     page = client.get(f"/pick?{query}")
     assert page.status_code == status
     assert message.lower() in unescape(page.text).lower()
@@ -120,7 +120,7 @@ def test_a_snapshot_without_audiences_says_what_to_do(scored_home, tmp_path, cha
     assert "clout train" in page.text
 
 
-def test_csv_holds_the_members(client):
+def test_csv_has_the_members(client):
     answer = client.get("/pick?k=3&format=csv")
     assert answer.headers["content-disposition"] == 'attachment; filename="group-2017-07-30.csv"'
     rows = list(csv.DictReader(StringIO(answer.content.decode("utf-8-sig"))))
@@ -129,7 +129,7 @@ def test_csv_holds_the_members(client):
     assert [float(row["alone"]) for row in rows] == pytest.approx([picked["overlap"][k][k] for k in range(3)])
 
 
-def test_every_user_that_the_page_names_is_in_the_audit_log(client, home):
+def test_all_users_on_the_page_are_in_the_audit_log(client, home):
     page = client.get("/pick?k=2&exclude=user0007")
     client.close()
     for user in {*members(page), "user0007"}:
@@ -157,7 +157,7 @@ def test_bars_are_relative_to_the_largest(view):
         assert bar.difference == pytest.approx(other.reach / group.selection.reach - 1)
 
 
-def test_small_groups_have_a_matrix_and_large_ones_the_largest_overlaps(view):
+def test_small_groups_have_an_overlap_matrix_and_large_ones_a_list(view):
     small, large = view(k=MOST_IN_MATRIX), view(k=MOST_IN_MATRIX + 1)
     assert max(map(max, small.shades)) == 4
     assert all(row[k] == 0 for k, row in enumerate(small.shades))

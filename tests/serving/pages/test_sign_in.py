@@ -1,4 +1,4 @@
-"""Signing in with a key and a purpose: the session's cookie, what ends it, and forms of other sites."""
+"""Signing in with a key and a purpose: the session cookie, its end, and cross-site forms."""
 
 import re
 
@@ -33,7 +33,7 @@ def form_token(page):
     return re.search(r'name="form_token" value="(\w+)"', page.text)[1]
 
 
-def test_a_page_leads_to_the_form_and_the_form_back(client, key):
+def test_a_page_redirects_to_the_form_and_back(client, key):
     refusal = client.get("/u/user0001?scope=all")
     assert (refusal.status_code, refusal.headers["location"]) == (303, "/sign-in?next=%2Fu%2Fuser0001%3Fscope%3Dall")
     form = client.get(refusal.headers["location"])
@@ -53,7 +53,7 @@ def test_the_cookie_is_for_this_site_only_and_short_lived(client, key):
     assert sign_in(client, key).headers["set-cookie"].endswith("; Secure")
 
 
-def test_a_partial_page_leads_to_the_form_as_well(client):
+def test_a_partial_page_redirects_to_the_form(client):
     answer = client.get("/u/user0001", headers={"HX-Request": "true", "Accept": "*/*"})
     assert answer.headers["hx-redirect"] == "/sign-in?next=%2Fu%2Fuser0001"
 
@@ -65,7 +65,7 @@ def test_reads_are_recorded_with_the_key_and_the_purpose_of_the_session(client, 
     assert (read.name, read.purpose, read.route) == ("reviewer", "model review", "/u/{user}")
 
 
-def test_a_wrong_key_begins_no_session(client):
+def test_a_wrong_key_starts_no_session(client):
     answer = sign_in(client, "clout_000000000000_" + "0" * 64)
     assert answer.status_code == 401
     assert "This is not a key of this service" in answer.text
@@ -80,7 +80,7 @@ def test_signing_out_ends_the_session(client, key):
     assert client.get("/", headers={"Cookie": f"clout_session={token}"}).status_code == 303
 
 
-def test_removing_the_key_and_time_end_the_session(client, home, key, monkeypatch):
+def test_a_session_ends_with_its_key_or_after_its_lifetime(client, home, key, monkeypatch):
     sign_in(client, key)
     assert client.get("/").status_code == 200
     later = page_sessions.now_utc() + page_sessions.LIFETIME
@@ -95,7 +95,7 @@ def test_removing_the_key_and_time_end_the_session(client, home, key, monkeypatc
 @pytest.mark.parametrize(
     "origin", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {"Origin": "null"}, {}]
 )
-def test_forms_of_other_sites_change_nothing(home, champion, key, origin):
+def test_cross_site_forms_change_nothing(home, champion, key, origin):
     client = TestClient(create_app(home), headers={"Accept": "text/html"}, follow_redirects=False)
     answer = client.post("/sign-in", data={"key": key}, headers=origin)
     assert answer.status_code == 403
@@ -107,14 +107,14 @@ def test_a_browser_without_fetch_metadata_is_recognized_by_its_origin(home, cham
     assert client.post("/sign-in", data={"key": key}, headers={"Origin": "http://testserver"}).status_code == 303
 
 
-def test_a_form_of_a_session_needs_its_token(client, key):
+def test_forms_require_the_token_of_the_session(client, key):
     sign_in(client, key)
     for data in ({}, {"form_token": "0" * 64}, {"form_token": "ü"}):
         assert client.post("/sign-out", data=data).status_code == 403
     assert client.get("/").status_code == 200
 
 
-def test_the_cookie_opens_pages_and_not_the_api(client, key):
+def test_the_cookie_is_accepted_by_pages_only(client, key):
     sign_in(client, key)
     assert client.get("/v1/users/user0001/score").status_code == 401
     assert client.get("/metrics").status_code == 401
@@ -123,7 +123,7 @@ def test_the_cookie_opens_pages_and_not_the_api(client, key):
 @pytest.mark.parametrize(
     "path", ["//evil.example", "https://evil.example", "/\\evil.example", "", "/a\r\nSet-Cookie: b=c"]
 )
-def test_the_form_leads_nowhere_else(client, key, path):
+def test_the_form_redirects_only_to_this_site(client, key, path):
     assert sign_in(client, key, next=path).headers["location"] == "/"
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_cookie_is_no_session(client, cookie):
     assert client.get("/", headers={"Cookie": cookie.encode("latin-1")}).status_code == 303
 
 
-def test_a_demanded_purpose_is_required_even_without_keys(home, champion):
+def test_a_required_purpose_is_required_even_without_keys(home, champion):
     app = create_app(home, purposes=PurposePolicy(demanded=True))
     client = TestClient(app, headers={"Accept": "text/html"} | OWN, follow_redirects=False)
     refusal = client.get("/u/user0001")

@@ -1,4 +1,4 @@
-"""Static files: open to all, small, cached by the hash in their address, and from nowhere else."""
+"""Static files: public, small, cached by the hash in their URL, and served from the service itself."""
 
 import gzip
 import re
@@ -25,7 +25,7 @@ def test_every_vendored_library_has_its_licence():
     assert libraries == {file.name.removesuffix("-LICENSE.txt") for file in vendor.glob("*-LICENSE.txt")}
 
 
-def test_own_files_name_no_address_elsewhere():
+def test_own_files_contain_no_external_urls():
     for file in (*static_files.FOLDER.glob("*.*"), *(static_files.FOLDER.parent / "templates").iterdir()):
         text = file.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.search(r"(https?:)?//\w+\.", text), file.name
@@ -44,7 +44,7 @@ def test_files_need_no_key_and_are_cached_by_their_hash(home, champion):
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_text_is_compressed_for_those_who_accept_it(client, encoding):
+def test_text_is_compressed_if_the_client_accepts_it(client, encoding):
     response = client.get("/static/clout.js", headers={"Accept-Encoding": encoding})
     assert response.headers.get("content-encoding") == ("gzip" if encoding == "gzip" else None)
     assert gzip.decompress(static_files.content("clout.js", compressed=True)) == response.content

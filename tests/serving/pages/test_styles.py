@@ -1,4 +1,4 @@
-"""Style sheets: every block is closed, and colours are named in the tokens only."""
+"""Style sheets: every block is closed, and colours are defined only as tokens."""
 
 import re
 

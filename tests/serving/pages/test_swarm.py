@@ -1,4 +1,4 @@
-"""The beeswarm: every dot is at the points of its user, and unknown values are told from low ones."""
+"""The beeswarm plot: dots lie at the users' points, and unknown values differ from low ones."""
 
 import re
 
@@ -14,7 +14,7 @@ def effects(points, values):
     return FeatureEffects(len(points), len(points), "the average", (effect,))
 
 
-def test_dots_are_where_their_points_lie():
+def test_dots_lie_at_their_points():
     chart = swarm(effects(np.array([-10.0, 0.0, 5.0, 15.0]), np.array([0.0, 1.0, np.nan, 9.0])))
     assert chart.marks == ((-10, 0.0), (-5, 20.0), (0, 40.0), (5, 60.0), (10, 80.0), (15, 100.0))
     row = chart.rows[0]

@@ -1,4 +1,4 @@
-"""The page of a user: what it shows to whom, and that every reading is in the audit log."""
+"""The page of a user: contents by scope of the key, and that every read is recorded in the audit log."""
 
 import re
 from datetime import timedelta
@@ -44,7 +44,7 @@ def test_the_ledger_adds_up_in_the_page(client):
 
 
 @pytest.mark.parametrize("user", ODD_IDS)
-def test_odd_ids_have_a_page_and_are_escaped(client, user):
+def test_unusual_ids_have_a_page_and_are_escaped(client, user):
     page = client.get(f"/u/{quote(user, safe='')}")
     assert page.status_code == 200
     assert user in unescape(page.text)
@@ -52,7 +52,7 @@ def test_odd_ids_have_a_page_and_are_escaped(client, user):
     assert (answer.status_code, answer.headers["location"]) == (303, f"/u/{quote(user, safe='')}")
 
 
-def test_ids_that_browsers_remove_from_paths_are_shown_by_the_find_box(client):
+def test_ids_that_browsers_remove_from_paths_are_reachable_by_the_search_box(client):
     page = client.get("/u", params={"user": ".."})
     assert page.status_code == 200
     assert '<h1 class="id" dir="auto">..</h1>' in page.text
@@ -84,7 +84,7 @@ def test_the_scope_of_the_key_decides_what_is_shown(home, champion):
     assert 'id="ledger"' in client.get("/u/user0001", headers={"Authorization": f"Bearer {reviewer}"}).text
 
 
-def test_every_reading_is_in_the_audit_log(client, home):
+def test_every_read_is_in_the_audit_log(client, home):
     client.get("/u/user0001", headers={"Clout-Purpose": "model review"})
     client.get("/u?user=user0001")
     reads = reads_about(home, "user0001").reads
@@ -111,7 +111,7 @@ def test_a_change_is_explained_on_demand(client, home, bundle, scores, rows):
     assert all(line["sentence"] in unescape(page) for line in change["lines"])
 
 
-def test_a_change_that_cannot_be_explained_leaves_the_rest(client, home, bundle, scores, rows):
+def test_an_unexplainable_change_does_not_affect_the_rest(client, home, bundle, scores, rows):
     others = [frame[frame["user"] != "user0001"] for frame in (scores, rows)]
     write_snapshot(home, AS_OF - timedelta(days=28), bundle, "3", *others)
     page = client.get("/u/user0001?part=change")
@@ -153,7 +153,7 @@ def test_a_score_is_contested_and_the_case_is_shown(client, home):
     assert reads_about(home, "user0001").reads[2].route == "/u"
 
 
-def test_a_contest_of_another_site_or_without_words_is_refused(client):
+def test_a_cross_site_or_empty_contest_is_refused(client):
     fields = {"user": "user0001", "message": " "}
     assert client.post("/u", data=fields, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     answer = client.post("/u", data=fields, headers={"Sec-Fetch-Site": "same-origin"})
@@ -161,7 +161,7 @@ def test_a_contest_of_another_site_or_without_words_is_refused(client):
     assert "The statement of what is wrong is empty" in answer.text
 
 
-def test_readers_see_the_cases_that_they_can_name(home, champion):
+def test_a_case_id_shows_the_case(home, champion):
     app = create_app(home)
     client = TestClient(app, headers={"Accept": "text/html", "Authorization": f"Bearer {add_key(home, 'r', 'read')}"})
     case = client.post("/v1/users/user0001/cases", json={"message": "No."}).json()["case"]
@@ -170,7 +170,7 @@ def test_readers_see_the_cases_that_they_can_name(home, champion):
     assert case not in client.get(f"/u/user0002?case={case}").text
 
 
-def test_who_read_about_the_user_is_for_administrators(home, champion):
+def test_reads_about_a_user_require_the_admin_scope(home, champion):
     app = create_app(home)
     keys = {scope: add_key(home, scope, scope) for scope in ("review", "admin")}
     pages = {}

@@ -1,4 +1,4 @@
-"""The history of a user: every snapshot in the table, new models marked, and whether predictions held."""
+"""The history of a user: all snapshots in a table, new models marked, and predictions compared with outcomes."""
 
 import math
 import re
@@ -15,13 +15,13 @@ from tests.serving.conftest import AS_OF
 
 @pytest.fixture
 def older(home, bundle, scores, rows):
-    """The home with an earlier snapshot by another model."""
+    """A home with an additional earlier snapshot by another model."""
     earlier = AS_OF - timedelta(days=28)
     write_snapshot(home, earlier, bundle, "2", scores.assign(model_version="2"), rows)
     return home
 
 
-def test_points_lie_by_time_and_score_and_mark_a_new_model(older):
+def test_points_are_placed_by_time_and_score_and_mark_a_new_model(older):
     first, second = history_view(older, "user0001", "all", 28).points
     assert (first.x, second.x) == (4.0, 96.0)
     assert second.y == pytest.approx(100 - second.score.score, abs=0.001)
@@ -30,7 +30,7 @@ def test_points_lie_by_time_and_score_and_mark_a_new_model(older):
     assert second.before == first.score.as_of
 
 
-def test_what_was_predicted_lies_beside_what_happened(older):
+def test_predictions_are_beside_outcomes(older):
     view = history_view(older, "user0001", "all", 28)
     assert (view.known, view.inside) == (1, int(view.predictions[0].prediction.inside))
     first, second = view.predictions
@@ -43,7 +43,7 @@ def test_what_was_predicted_lies_beside_what_happened(older):
     assert second.happened_y is None
 
 
-def test_a_single_snapshot_lies_in_the_middle(home):
+def test_a_single_snapshot_is_in_the_middle(home):
     (point,) = history_view(home, "user0001", "all", 28).points
     assert point.x == 50.0
     assert history_view(home, "user0003", "all", 28).predictions == ()
@@ -56,14 +56,14 @@ def test_the_page_says_how_many_predictions_came_true(client, older):
     assert "not known yet" in page
 
 
-def test_an_earlier_snapshot_leads_to_the_newest(client, older):
+def test_an_earlier_snapshot_links_to_the_newest(client, older):
     page = client.get("/u/user0001?as_of=2017-07-02T00:00:00Z").text
     assert "This is an earlier snapshot" in page
     assert 'href="/u/user0001">This is' in page
 
 
 @pytest.mark.parametrize("step", [1, 7, 28])
-def test_many_snapshots_are_thinned_to_parts_of_a_horizon(home, monkeypatch, step):
+def test_many_snapshots_are_thinned_to_fractions_of_a_horizon(home, monkeypatch, step):
     monkeypatch.setattr("serving.pages.user_history.MOST_SCORES", 5)
     (newest,) = home.snapshots.iterdir()
     for k in range(1, 40):

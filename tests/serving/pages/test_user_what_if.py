@@ -1,4 +1,4 @@
-"""What would change a score: sliders over what is in the user's hands, and the outcome alone for a moving one."""
+"""What-if page: sliders for the features a user controls; moving one loads only the outcome."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def snapshot(home):
     return open_snapshot(home)
 
 
-def test_sliders_begin_where_the_user_is(snapshot, monkeypatch):
+def test_sliders_start_at_the_values_of_the_user(snapshot, monkeypatch):
     row = snapshot.feature_row("user0001")
     view = what_if_view(snapshot, "user0001", "all", {})
     assert row["days_of_absence"] == 0
@@ -24,13 +24,13 @@ def test_sliders_begin_where_the_user_is(snapshot, monkeypatch):
     assert view.suggestions is not None
 
 
-def test_an_unknown_count_leaves_the_other_sliders(snapshot, monkeypatch):
+def test_an_unknown_count_does_not_affect_the_other_sliders(snapshot, monkeypatch):
     row = snapshot.feature_row("user0001")
     monkeypatch.setattr(type(snapshot), "feature_row", lambda *_: row | {"created_90d": float("nan")})
     assert "away_days" in {slider.name for slider in what_if_view(snapshot, "user0001", "all", {}).sliders}
 
 
-def test_moved_sliders_give_what_the_model_says(snapshot):
+def test_moved_sliders_show_the_prediction_of_the_model(snapshot):
     view = what_if_view(
         snapshot, "user0001", "all", {"days_of_absence": "0", "away_days": "10"}, with_suggestions=False
     )
@@ -40,17 +40,17 @@ def test_moved_sliders_give_what_the_model_says(snapshot):
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "٣", "999999", "1.5"])
-def test_other_texts_leave_a_slider_where_it_is(snapshot, text):
+def test_invalid_values_do_not_move_a_slider(snapshot, text):
     view = what_if_view(snapshot, "user0001", "all", {"away_days": text}, with_suggestions=False)
     assert view.result is None
     assert view.problem is None
 
 
-def test_too_little_evidence_is_said(snapshot):
+def test_too_little_evidence_is_reported(snapshot):
     assert "has no score" in what_if_view(snapshot, "user0003", "all", {}).problem
 
 
-def test_a_moving_slider_gets_only_the_outcome(client):
+def test_moving_a_slider_loads_only_the_outcome(client):
     answer = client.get("/u/user0001?part=outcome&away_days=30")
     assert answer.text.startswith('<div id="outcome"')
     assert "would be" in answer.text

@@ -1,4 +1,4 @@
-"""The waterfall: its steps lead from the base to the score, and what they show adds up."""
+"""The waterfall chart: its steps lead from the base to the score, and the rounded numbers add up."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def tenths(values):
 
 
 @pytest.mark.parametrize("user", ["user0001", "user0003", "user0150", "a/b"])
-def test_what_is_shown_adds_up(home, user):
+def test_rounded_numbers_add_up(home, user):
     falls = waterfall(open_snapshot(home).explain(user))
     assert tenths([falls.base.points, *(step.points for step in falls.steps)]) == tenths([falls.score.points])
     for step in falls.steps:
@@ -29,7 +29,7 @@ def test_a_bar_begins_where_the_one_before_ended(home):
     assert all(0 <= step.left <= step.left + step.width <= 100.001 for step in (falls.base, *falls.steps))
 
 
-def test_it_holds_every_fact_in_the_words_of_the_text(home):
+def test_it_has_every_fact_in_the_words_of_the_text(home):
     explanation = open_snapshot(home).explain("user0001")
     steps = [step for step in waterfall(explanation).steps if step.fact]
     assert [step.fact for step in steps] == list(explanation.facts)

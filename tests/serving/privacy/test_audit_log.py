@@ -1,4 +1,4 @@
-"""The audit log: every request about users is one line, without ids, and the check reports tampered lines."""
+"""The audit log: every request about users is one line without ids, and the check reports tampering."""
 
 import errno
 import hmac
@@ -59,8 +59,8 @@ def empty_home(tmp_path):
     return Home(tmp_path / "place")
 
 
-def entries(home):
-    """Return all lines but the first of each file."""
+def log_entries(home):
+    """Return all lines of each file except its first."""
     lines = [json.loads(line) for file in audit_files(home) for line in file.read_bytes().splitlines()]
     return [line for line in lines if line.get("event") != "begins"]
 
@@ -82,7 +82,7 @@ def written(home, lines=5, clock=None, about=("ann",)):
     return audit_files(home)[-1]
 
 
-# What is written
+# What is logged
 
 
 def test_read_is_one_line_with_caller_time_route_and_purpose(home, champion):
@@ -90,7 +90,7 @@ def test_read_is_one_line_with_caller_time_route_and_purpose(home, champion):
     client = TestClient(create_app(home))
     headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "mine", "Clout-Purpose": "community moderation"}
     assert client.get("/v1/users/user0001/score?as_of=2017-07-30", headers=headers).status_code == 200
-    (line,) = entries(home)
+    (line,) = log_entries(home)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("time"))
     assert re.fullmatch(r"[0-9a-f]{64}", line.pop("seal"))
     assert line == {
@@ -110,7 +110,7 @@ def test_read_is_one_line_with_caller_time_route_and_purpose(home, champion):
 
 
 def test_every_route_about_users_logs_one_line(tmp_path, selection_home, champion):
-    """A new route that does not name its users fails here."""
+    """A new route that does not record its users fails here."""
     home = Home(shutil.copytree(selection_home.folder, tmp_path / "home"))
     client = TestClient(create_app(home), raise_server_exceptions=False)
     case = client.post("/v1/users/user0001/cases", json={"message": "No."}).json()["case"]
@@ -120,10 +120,10 @@ def test_every_route_about_users_logs_one_line(tmp_path, selection_home, champio
     covered = set()
     order = ["get", "post", "put", "delete"]
     for method, path in sorted(operations, key=lambda operation: (order.index(operation[0]), operation[1])):
-        before = len(entries(home))
+        before = len(log_entries(home))
         body = BODIES.get(path, {"decision": "stands", "reasons": "So it is."}) if method == "post" else None
         answer = client.request(method, path.replace("{user}", "user0001").replace("{case}", case), json=body)
-        lines = entries(home)[before:]
+        lines = log_entries(home)[before:]
         assert len(lines) == about_people(path), path
         for line in lines:
             assert (line["method"], line["route"], line["status"]) == (method.upper(), path, answer.status_code)
@@ -144,7 +144,7 @@ def test_route_without_users_fails(empty_home):
     client = TestClient(app, raise_server_exceptions=False)
     assert client.get("/v1/strangers").status_code == 500
     assert client.get("/v1/users/ann/shoe-size").status_code == 200
-    assert [(line["route"], line["status"]) for line in entries(empty_home)] == [
+    assert [(line["route"], line["status"]) for line in log_entries(empty_home)] == [
         ("/v1/strangers", 500),
         ("/v1/users/{user}/shoe-size", 200),
     ]
@@ -155,7 +155,7 @@ def test_lists_log_every_user_requested_or_returned(client, home):
     client.post("/v1/scores", json={"users": ["user0001", "nobody", "user0002", "user0001"]})
     client.post("/v1/scores", json={"rows": [{"responder_rate_365d": 1}]})
     shown = client.get("/v1/users?limit=3").json()["users"]
-    batch, rows, page = entries(home)
+    batch, rows, page = log_entries(home)
     assert batch["about"] == [secret.keyed_id(user) for user in ("user0001", "nobody", "user0002")]
     assert rows["about"] == []
     assert page["about"] == [secret.keyed_id(row["user"]) for row in shown]
@@ -175,7 +175,7 @@ def test_refusals_failures_and_unknown_users_are_logged(home, champion):
     client.get("/v1/nowhere", headers=headers)
     client.app.state.service = None
     client.get("/v1/users/ann/score", headers=headers)
-    lines = entries(home)
+    lines = log_entries(home)
     assert [line["status"] for line in lines] == [403, 400, 403, 404, 422, 500]
     assert {tuple(line["about"]) for line in lines} == {(read_key(home).keyed_id("ann"),)}
     assert [line.get("refused") for line in lines] == ["not allowed", *[None] * 5]
@@ -212,7 +212,7 @@ def test_line_is_written_before_its_answer_leaves(home, champion):
     async def outside(scope, receive, send):
         async def sent(message):
             if message["type"] == "http.response.start":
-                counts.append(len(entries(home)))
+                counts.append(len(log_entries(home)))
             await send(message)
 
         await app(scope, receive, sent)
@@ -224,7 +224,7 @@ def test_line_is_written_before_its_answer_leaves(home, champion):
 def test_unknown_method_is_logged_as_other(client, home):
     client.request("ANN", "/v1/users/user0001/score")
     client.request("PATCH", "/v1/users/user0001/score")
-    assert [(line["method"], line["status"]) for line in entries(home)] == [("other", 405), ("PATCH", 405)]
+    assert [(line["method"], line["status"]) for line in log_entries(home)] == [("other", 405), ("PATCH", 405)]
 
 
 def test_stopping_service_closes_its_file(home, champion, monkeypatch):
@@ -378,7 +378,7 @@ def test_removed_day_is_not_tampering(empty_home):
 
 
 def test_heads_show_lines_cut_from_the_end(empty_home):
-    """The check itself does not find them; the heads of an earlier check, stored elsewhere, do."""
+    """The check itself cannot detect this; comparing with the heads of an earlier check, stored elsewhere, does."""
     file = written(empty_home, 5)
     before = check_audit_log(empty_home).heads[file.name]
     spoil(file, lambda lines: lines[:-2])
@@ -447,7 +447,7 @@ def test_concurrent_processes_lose_no_line(empty_home):
     assert len(audit_files(empty_home)) == 3
     check = check_audit_log(empty_home)
     assert (check.tampered, check.notes, check.lines) == ([], [], 3 * 2001)
-    writes = {(line["name"], line["k"]) for line in entries(empty_home)}
+    writes = {(line["name"], line["k"]) for line in log_entries(empty_home)}
     assert writes == {(f"p{k}", n) for k in range(3) for n in range(2000)}
     assert sorted(read.name for read in reads_about(empty_home, "user77").reads) == ["p0", "p1", "p2"]
 
@@ -475,7 +475,7 @@ def test_killed_service_has_logged_every_answer(home):
                 headers = {"Clout-Purpose": "community moderation"}
                 assert client.get("/v1/users/user0001/score", headers=headers).status_code == 200
         process.send_signal(signal.SIGKILL)
-    assert [line["status"] for line in entries(home)] == [400, *[200] * 20]
+    assert [line["status"] for line in log_entries(home)] == [400, *[200] * 20]
     check = check_audit_log(home)
     assert (check.tampered, check.notes, check.lines) == ([], [], 22)
 
@@ -514,9 +514,9 @@ def test_full_disk_is_reported_and_loses_no_line(client, home, monkeypatch, capl
     assert [note.message.partition(":")[0] for note in check_audit_log(home).notes] == ["is cut short"]
     disk.free_bytes = None
     log.flush()
-    assert set(client.get("/ready").json()["stale"]) == {"snapshot"}  # by version 3; the champion is version 4
+    assert set(client.get("/ready").json()["stale"]) == {"snapshot"}  # written by version 3; the champion is version 4
     assert "clout_audit_failing 0.0" in client.get("/metrics").text
-    assert [line["about"] for line in entries(home)] == [
+    assert [line["about"] for line in log_entries(home)] == [
         [read_key(home).keyed_id(user)] for user in ("user0001", "user0002", "user0002", "user0002")
     ]
     check = check_audit_log(home)
@@ -540,7 +540,7 @@ def test_too_many_pending_bytes_refuse_requests(client, home, monkeypatch):
     assert client.get("/v1/users/user0001/score").status_code == 200
     assert client.get("/ready").status_code == 200
     assert check_audit_log(home).tampered == []
-    assert len(entries(home)) == statuses.count(200) + 1
+    assert len(log_entries(home)) == statuses.count(200) + 1
 
 
 def test_pending_lines_are_retried(empty_home, monkeypatch):
@@ -556,7 +556,7 @@ def test_pending_lines_are_retried(empty_home, monkeypatch):
     while log.failure is not None and time.monotonic() < deadline:
         time.sleep(0.02)
     assert (log.failure, log.pending_bytes) == (None, 0)
-    assert [line["name"] for line in entries(empty_home)] == ["a", "b"]
+    assert [line["name"] for line in log_entries(empty_home)] == ["a", "b"]
 
 
 def test_unwritable_folder_refuses_requests(home, champion):
@@ -567,7 +567,7 @@ def test_unwritable_folder_refuses_requests(home, champion):
     assert "audit" in client.get("/ready").json()["missing"]["audit_log"]
     audit_folder(home).unlink()
     assert client.get("/v1/users/user0001/score").status_code == 200
-    assert set(client.get("/ready").json()["stale"]) == {"snapshot"}  # by version 3; the champion is version 4
+    assert set(client.get("/ready").json()["stale"]) == {"snapshot"}  # written by version 3; the champion is version 4
 
 
 def test_removed_file_of_running_service_is_replaced(client, home, caplog):
@@ -599,7 +599,7 @@ def test_new_day_begins_a_new_file(empty_home):
     clock = Clock(NOON)
     log = AuditLog(empty_home, clock)
     log.write({"name": "a"}, ["ann"])
-    for now in (NOON + timedelta(days=1), NOON, NOON + timedelta(days=1, hours=1)):  # a clock that steps back
+    for now in (NOON + timedelta(days=1), NOON, NOON + timedelta(days=1, hours=1)):  # the clock goes back
         clock.now = now
         log.write({"name": "b"}, ["ann"])
     log.close()
@@ -675,7 +675,7 @@ def test_commands_show_reads_and_check(clout, empty_home):
 
 
 def test_line_costs_less_than_its_limit(empty_home):
-    """The target is 50 microseconds; ten times that fails only if a line waits for the disk, even on a busy machine."""
+    """The target is 50 microseconds. Ten times that is exceeded only if a line waits for the disk."""
     log = AuditLog(empty_home)
     log.check()
     entry = {"request_id": "0" * 32, "method": "GET", "route": SCORE, "status": 200, "key": "a", "name": "b"}

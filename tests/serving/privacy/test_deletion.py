@@ -44,7 +44,7 @@ def with_one(frame, user):
 
 @pytest.fixture(scope="module")
 def snapshots(tmp_path_factory, bundle, scores, rows):
-    """Write two snapshots with the user to delete, who is also a seed of the model, and one without; copy them."""
+    """Write two snapshots with the user to delete, who is also a seed of the model, and one without; return copies."""
     home = Home(tmp_path_factory.mktemp("snapshots"))
     config = bundle.facts["config"] | {"credibility": {"seeds": ["user0003", WHO]}}
     seeded = replace(bundle, facts=bundle.facts | {"config": config})
@@ -66,7 +66,7 @@ def client(snapshot_home):
     return TestClient(create_app(snapshot_home), raise_server_exceptions=False)
 
 
-def holding(folder, user):
+def files_containing(folder, user):
     """Return the files below a folder that contain an id, plain or JSON-encoded."""
     written = {user.encode(), json.dumps(user)[1:-1].encode()}
     files = [file for file in folder.rglob("*") if file.is_file()]
@@ -91,19 +91,21 @@ def finished(client, answer):
 
 
 def test_deletion_removes_one_user_and_changes_no_other(client, snapshot_home, scores):
-    before = {folder.name: open_snapshot(snapshot_home, *named(folder)) for folder in list_snapshots(snapshot_home)}
+    before = {
+        folder.name: open_snapshot(snapshot_home, *parsed_name(folder)) for folder in list_snapshots(snapshot_home)
+    }
     answers = {user: client.get(f"/v1/users/{user}/explanation").json() for user in ("user0001", "user0200")}
     shares_below = {user: answer.pop("users_below") for user, answer in answers.items()}
-    assert len(holding(snapshot_home.folder, WHO)) >= 6
+    assert len(files_containing(snapshot_home.folder, WHO)) >= 6
     receipt = finished(client, client.delete(f"/v1/users/{quote(WHO)}"))
-    assert holding(snapshot_home.folder, WHO) == []
+    assert files_containing(snapshot_home.folder, WHO) == []
     assert {item["place"]: item["rows"] for item in receipt["removed"]} == {
         "snapshot 2017-07-30T000000Z_v3": 2,
         "snapshot 2017-08-27T000000Z_v3": 2,
     }
     assert receipt["failed"] == []
     for folder in list_snapshots(snapshot_home):
-        was, now = before[folder.name], open_snapshot(snapshot_home, *named(folder))
+        was, now = before[folder.name], open_snapshot(snapshot_home, *parsed_name(folder))
         others = was.scores.filter(pa.compute.not_equal(was.scores["user"], WHO))
         assert now.scores.to_pylist() == others.to_pylist()
         assert now.users == len(set(now.scores["user"].to_pylist()))
@@ -111,12 +113,12 @@ def test_deletion_removes_one_user_and_changes_no_other(client, snapshot_home, s
     client.app.state.watcher.look()
     assert WHO not in client.app.state.service.snapshot().scores["user"].to_pylist()
     answers_now = {user: client.get(f"/v1/users/{user}/explanation").json() for user in answers}
-    for user, answer in answers_now.items():  # a share of the users who are left
+    for user, answer in answers_now.items():  # a share of the remaining users
         assert answer.pop("users_below") == pytest.approx(shares_below[user], abs=1 / now.users)
     assert answers_now == answers
 
 
-def named(folder):
+def parsed_name(folder):
     from serving.snapshots.layout import parse_folder_name
 
     return parse_folder_name(folder)
@@ -136,25 +138,25 @@ def test_deleted_user_stays_hidden(client, snapshot_home, bundle, scores, rows):
     folder = write_snapshot(
         snapshot_home, LATER + timedelta(days=1), bundle, "3", with_one(scores, WHO), with_one(rows, WHO)
     )
-    assert holding(folder, WHO) == []
+    assert files_containing(folder, WHO) == []
     opt_out(snapshot_home, WHO)
     assert list_opt_outs(snapshot_home) == []  # the hash suffices; the id is not stored again
-    assert holding(snapshot_home.folder, WHO) == []
+    assert files_containing(snapshot_home.folder, WHO) == []
     assert opt_in(snapshot_home, WHO)
     assert WHO not in load_opted_out_users(snapshot_home)
 
 
 def test_earlier_opt_out_is_deleted(client, snapshot_home):
     opt_out(snapshot_home, WHO)
-    assert any("records.db" in file for file in holding(snapshot_home.folder, WHO))
+    assert any("records.db" in file for file in files_containing(snapshot_home.folder, WHO))
     finished(client, client.delete(f"/v1/users/{quote(WHO)}"))
-    assert holding(snapshot_home.folder, WHO) == []
+    assert files_containing(snapshot_home.folder, WHO) == []
 
 
 def test_receipt_has_no_id(client, snapshot_home):
     receipt = finished(client, client.delete("/v1/users/never-seen-anywhere"))
     assert (receipt["removed"], receipt["failed"]) == ([], [])
-    assert holding(snapshot_home.folder, "never-seen-anywhere") == []
+    assert files_containing(snapshot_home.folder, "never-seen-anywhere") == []
     assert "never-seen-anywhere" in load_opted_out_users(snapshot_home)
     assert any("No model is registered" in sentence for sentence in receipt["remains"])
     assert any("No events were given" in sentence for sentence in receipt["remains"])
@@ -167,7 +169,7 @@ def test_unusual_ids_are_deleted(client, snapshot_home, bundle, scores, rows, us
     write_snapshot(snapshot_home, LATER, bundle, "3", with_one(scores, user), with_one(rows, user))
     receipt = finished(client, client.delete(f"/v1/users/{quote(user, safe='')}"))
     assert {item["rows"] for item in receipt["removed"]} == {1}
-    assert holding(snapshot_home.folder, user) == []
+    assert files_containing(snapshot_home.folder, user) == []
     assert client.get(f"/v1/users/{quote(user, safe='')}/score").status_code == 410
 
 
@@ -204,7 +206,7 @@ STEPS = [
 
 
 class KilledError(BaseException):
-    """The process was killed."""
+    """Simulates that the process was killed."""
 
 
 @pytest.mark.parametrize(("module", "step"), STEPS, ids=[step for _, step in STEPS])
@@ -235,8 +237,8 @@ def test_interrupted_deletion_hides_and_is_completed(snapshot_home, tmp_path, mo
     }
     assert len(list_snapshots(snapshot_home)) == 3
     assert [folder.name for folder in snapshot_home.snapshots.iterdir() if folder.name.startswith(".")] == []
-    assert holding(snapshot_home.folder, WHO) == []
-    assert holding(tmp_path / "events.parquet", WHO) == []
+    assert files_containing(snapshot_home.folder, WHO) == []
+    assert files_containing(tmp_path / "events.parquet", WHO) == []
     assert open_snapshot(snapshot_home).score("user0001")
 
 
@@ -254,12 +256,12 @@ deletion.delete_pending(home)
 """
     killed = preloaded.run([sys.executable, "-c", code, snapshot_home.folder, WHO], env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert holding(snapshot_home.folder, WHO)
-    client = TestClient(create_app(snapshot_home), raise_server_exceptions=False)  # its first look starts the deletion
+    assert files_containing(snapshot_home.folder, WHO)
+    client = TestClient(create_app(snapshot_home), raise_server_exceptions=False)  # starts the deletion
     assert client.get(f"/v1/users/{quote(WHO)}/score").status_code == 410
     client.app.state.deletion_worker.wait()
     assert pending_deletions(snapshot_home) == []
-    assert holding(snapshot_home.folder, WHO) == []
+    assert files_containing(snapshot_home.folder, WHO) == []
     assert len(list_snapshots(snapshot_home)) == 3
 
 
@@ -300,7 +302,9 @@ def test_receipt_lists_models_that_name_the_user(snapshot_home, bundle):
     assert of_seeds.startswith("Version 2 names")
     assert of_gate.startswith("The gate of version 3 names")
     assert {
-        file for file in holding(snapshot_home.folder, WHO) if "mlartifacts" not in file and "mlflow" not in file
+        file
+        for file in files_containing(snapshot_home.folder, WHO)
+        if "mlartifacts" not in file and "mlflow" not in file
     } == set()
 
 
@@ -336,7 +340,7 @@ def test_events_are_rewritten_without_the_user(snapshot_home, tmp_path):
     assert pq.read_table(single)["actor"].to_pylist() == ["ann", None]
     assert single.stat().st_mode & 0o777 == 0o640
     assert (untouched.stat().st_ino, untouched.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert holding(tmp_path / "events", WHO) == []
+    assert files_containing(tmp_path / "events", WHO) == []
     assert not any("No events were given" in sentence for sentence in receipt.remains)
 
 
@@ -365,18 +369,18 @@ def test_store_is_cleared_of_all_accounts(snapshot_home, tmp_path):
     add_to_store(events.assign(actor=events["actor"].replace(WHO, "acc1")), store, identities=identities)
     request_deletion(snapshot_home, WHO, [store])
     (receipt,) = delete_pending(snapshot_home)
-    assert Removed(f"events {store}", 3) in receipt.removed  # the person's name, and two accounts
+    assert Removed(f"events {store}", 3) in receipt.removed  # the name of the person, and two accounts
     assert all(user in load_opted_out_users(snapshot_home) for user in (WHO, "acc1", "acc2"))
     for user in (WHO, "acc1"):
-        assert holding(store, user) == []
+        assert files_containing(store, user) == []
 
 
 def test_records_contain_no_bytes_of_deleted_id(snapshot_home):
-    """Not even while another connection reads them."""
+    """This holds even while another connection reads them."""
     opt_out(snapshot_home, WHO)
     with sqlite3.connect(snapshot_home.records) as reader:
         assert reader.execute("SELECT count(*) FROM left_out").fetchone() == (1,)
         request_deletion(snapshot_home, WHO)
         delete_pending(snapshot_home)
     reader.close()
-    assert [file for file in holding(snapshot_home.folder, WHO) if "records" in file] == []
+    assert [file for file in files_containing(snapshot_home.folder, WHO) if "records" in file] == []

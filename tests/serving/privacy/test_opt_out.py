@@ -1,4 +1,4 @@
-"""Opting out: hidden at once, in every route and library call."""
+"""Opting out: the user is hidden at once, in every route and library call."""
 
 import shutil
 import sys
@@ -56,7 +56,7 @@ NASTY = [
     "e\u0301",
     "n" * 7000,
 ]
-# Routes about one user or many: every route must be listed, with what it needs beside the id.
+# Routes about one user or many. Every route must be listed, with its parameters besides the id.
 OF_ONE = {
     "/v1/users/{user}/score": "",
     "/v1/users/{user}/explanation": "",
@@ -68,13 +68,13 @@ CONTEST = "/v1/users/{user}/cases"
 OF_MANY = {"/v1/users", "/v1/scores", "/v1/selections"}
 RIGHTS = {"/v1/users/{user}/opt-out", "/v1/users/{user}"}
 OF_NOBODY = {"/v1/model", "/v1/catalogue", "/v1/purposes", "/health", "/ready", "/metrics", "/v1/receipts/{receipt}"}
-# Cases of a user and reads about a user stay accessible while hidden, until deletion.
+# Cases of a user and reads about a user remain accessible while the user is hidden, until deletion.
 OF_RECORDS = {"/v1/cases", "/v1/cases/{case}", "/v1/cases/{case}/resolution", "/v1/users/{user}/cases/{case}"}
 OF_RECORDS |= {"/v1/users/{user}/reads"}
 
 
 @pytest.fixture
-def two(home, bundle, rows):
+def two_snapshots(home, bundle, rows):
     """A home with two snapshots of the same users, with permuted features."""
     order = np.random.default_rng(1).permutation(len(rows))
     dealt = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
@@ -83,8 +83,8 @@ def two(home, bundle, rows):
 
 
 @pytest.fixture
-def client(two, champion):
-    return TestClient(create_app(two), raise_server_exceptions=False)
+def client(two_snapshots, champion):
+    return TestClient(create_app(two_snapshots), raise_server_exceptions=False)
 
 
 def everybody(client, **params):
@@ -205,7 +205,7 @@ def test_suggestions_exclude_hidden_users(client):
 @pytest.mark.parametrize("user", NASTY)
 def test_unusual_ids_opt_out_and_in(client, user):
     url = f"/v1/users/{quote(user, safe='')}"
-    if user == "..":  # clients resolve it away in paths; use the command
+    if user == "..":  # clients remove it from paths; the command accepts it
         opt_out(client.app.state.home, user)
     else:
         assert client.put(f"{url}/opt-out").json() | {"since": ""} == {"user": user, "opted_out": True, "since": ""}
@@ -287,9 +287,9 @@ def test_damaged_records_leave_cached_users_hidden(home):
         hidden_users(home)()
 
 
-def test_unreadable_records_hide_all_users(two, champion):
-    two.records.write_bytes(b"no database " * 1000)
-    client = TestClient(create_app(two), raise_server_exceptions=False)
+def test_unreadable_records_hide_all_users(two_snapshots, champion):
+    two_snapshots.records.write_bytes(b"no database " * 1000)
+    client = TestClient(create_app(two_snapshots), raise_server_exceptions=False)
     answer = client.get(f"/v1/users/{ANN}/score")
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:clout:problem:no-records")
     assert client.put(f"/v1/users/{ANN}/opt-out").status_code == 503
@@ -316,52 +316,61 @@ def test_unchanged_records_are_not_reloaded(home, monkeypatch):
     assert hidden() is first
 
 
-def test_library_call_hides_opted_out_user(two):
-    opt_out(two, ANN)
-    snapshot, older = open_snapshot(two), open_snapshot(two, AS_OF)
+def test_library_call_hides_opted_out_user(two_snapshots):
+    opt_out(two_snapshots, ANN)
+    snapshot, older = open_snapshot(two_snapshots), open_snapshot(two_snapshots, AS_OF)
     for ask in (snapshot.score, snapshot.feature_row, snapshot.explain, older.score):
         with pytest.raises(HiddenUserError, match="no score of 'user0007' is shown"):
             ask(ANN)
     with pytest.raises(HiddenUserError):
         change(older, snapshot, ANN)
     with pytest.raises(HiddenUserError):
-        history(two, ANN)
+        history(two_snapshots, ANN)
     assert ANN not in snapshot.scores_by_user([ANN, "user0001"])
 
 
-def test_community_change_excludes_hidden_users(two, tmp_path):
-    before = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "all.parquet")
+def test_community_change_excludes_hidden_users(two_snapshots, tmp_path):
+    before = community_change(
+        open_snapshot(two_snapshots, AS_OF), open_snapshot(two_snapshots), top=3, out=tmp_path / "all.parquet"
+    )
     first, *others = (row.user for row in before.fallen)
-    opt_out(two, first)
-    after = community_change(open_snapshot(two, AS_OF), open_snapshot(two), top=3, out=tmp_path / "less.parquet")
+    opt_out(two_snapshots, first)
+    after = community_change(
+        open_snapshot(two_snapshots, AS_OF), open_snapshot(two_snapshots), top=3, out=tmp_path / "less.parquet"
+    )
     assert (after.users, after.judged) == (before.users - 1, before.judged - 1)
     assert [row.user for row in after.fallen][:2] == others
     everybody, less = (pq.read_table(tmp_path / f"{name}.parquet")["user"].to_pylist() for name in ("all", "less"))
     assert less == [user for user in everybody if user != first]
 
 
-def test_later_snapshot_excludes_opted_out_users(two, bundle, scores, rows):
-    opt_out(two, ANN)
-    folder = write_snapshot(two, LATER + timedelta(days=1), bundle, "3", scores, rows)
+def test_later_snapshot_excludes_opted_out_users(two_snapshots, bundle, scores, rows):
+    opt_out(two_snapshots, ANN)
+    folder = write_snapshot(two_snapshots, LATER + timedelta(days=1), bundle, "3", scores, rows)
     assert ANN not in pq.read_table(folder / "scores.parquet")["user"].to_pylist()
     assert ANN.encode() not in b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
-    opt_in(two, ANN)
-    assert open_snapshot(two).scores_by_user([ANN]) == {}
+    opt_in(two_snapshots, ANN)
+    assert open_snapshot(two_snapshots).scores_by_user([ANN]) == {}
 
 
-def test_hashed_user_is_hidden_in_existing_snapshot(two, tmp_path):
-    """Such as one from a backup: by id, in searches, in changes of the community."""
-    shutil.copytree(two.snapshots, tmp_path / "backup")
-    opt_out(two, ANN)
-    with Records(two).writing() as connection:
+def test_hashed_user_is_hidden_in_existing_snapshot(two_snapshots, tmp_path):
+    """Such as a snapshot restored from a backup: hidden by id, in searches, and in changes of the community."""
+    shutil.copytree(two_snapshots.snapshots, tmp_path / "backup")
+    opt_out(two_snapshots, ANN)
+    with Records(two_snapshots).writing() as connection:
         remove_ids(connection, [ANN])
-    assert load_opted_out_users(two).known_ids == ()
-    snapshot = open_snapshot(two)
+    assert load_opted_out_users(two_snapshots).known_ids == ()
+    snapshot = open_snapshot(two_snapshots)
     users = snapshot.scores.column("user").combine_chunks()
-    assert hidden_rows(users, load_opted_out_users(two)).tolist() == [users.to_pylist().index(ANN)]
-    assert hidden_rows(users, load_opted_out_users(two), cleared=load_opted_out_users(two).change).tolist() == []
+    assert hidden_rows(users, load_opted_out_users(two_snapshots)).tolist() == [users.to_pylist().index(ANN)]
+    assert (
+        hidden_rows(
+            users, load_opted_out_users(two_snapshots), cleared=load_opted_out_users(two_snapshots).change
+        ).tolist()
+        == []
+    )
     page = search(snapshot, SearchQuery(), 1000)
-    assert page.matching == len(users) - 1 - 2  # two of a topic
+    assert page.matching == len(users) - 1 - 2  # two users with the topic
     assert ANN not in {score["user"] for score in page.scores}
     with pytest.raises(HiddenUserError):
         snapshot.score(ANN)
@@ -376,14 +385,14 @@ def test_checking_records_takes_microseconds(home):
         start = time.perf_counter()
         hidden()
         times.append(time.perf_counter() - start)
-    assert np.median(times) < 1e-3  # about ten microseconds; reading all opt-outs takes milliseconds
+    assert np.median(times) < 1e-3  # about ten microseconds; reading all opt-outs would take milliseconds
 
 
-def test_guarded_service_requires_admin_key(two):
+def test_guarded_service_requires_admin_key(two_snapshots):
     from serving.middleware.api_keys import add_key
 
-    keys = {scope: add_key(two, scope, scope) for scope in ("read", "review", "admin")}
-    client = TestClient(create_app(two), raise_server_exceptions=False)
+    keys = {scope: add_key(two_snapshots, scope, scope) for scope in ("read", "review", "admin")}
+    client = TestClient(create_app(two_snapshots), raise_server_exceptions=False)
     for method, path in (("PUT", "/opt-out"), ("DELETE", "/opt-out"), ("DELETE", "")):
         for scope, expected in (("read", 403), ("review", 403)):
             head = {"Authorization": f"Bearer {keys[scope]}"}

@@ -1,4 +1,4 @@
-"""Purposes: only those that the operator allows are accepted; the prohibited uses are published with reasons."""
+"""Purposes: only those that the operator allows are accepted; prohibited uses are published with reasons."""
 
 import json
 import os
@@ -40,22 +40,22 @@ def client(home, champion):
 
 
 @pytest.fixture
-def demanding(home, champion):
+def client_requiring_purpose(home, champion):
     return TestClient(create_app(home, purposes=PurposePolicy(demanded=True)), raise_server_exceptions=False)
 
 
-def for_(purpose):
+def purpose_header(purpose):
     return {"Clout-Purpose": purpose if isinstance(purpose, bytes) else purpose.encode()}
 
 
 @pytest.mark.parametrize("purpose", ALLOWED)
 def test_allowed_purpose_is_accepted_in_any_case(client, purpose):
-    assert client.get(SCORE, headers=for_(purpose)).status_code == 200
+    assert client.get(SCORE, headers=purpose_header(purpose)).status_code == 200
 
 
 @pytest.mark.parametrize("purpose", REFUSED)
 def test_other_purpose_is_refused_with_the_allowed_ones(client, purpose):
-    answer = client.get(SCORE, headers=for_(purpose))
+    answer = client.get(SCORE, headers=purpose_header(purpose))
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     problem = answer.json()
     assert problem["type"] == "urn:clout:problem:prohibited-purpose"
@@ -67,7 +67,7 @@ def test_operator_sets_the_allowed_purposes(home, champion):
     policy = PurposePolicy(allowed=("kidney research", "Modération"))
     client = TestClient(create_app(home, purposes=policy), raise_server_exceptions=False)
     statuses = {
-        purpose: client.get(SCORE, headers=for_(purpose)).status_code
+        purpose: client.get(SCORE, headers=purpose_header(purpose)).status_code
         for purpose in ("kidney research", "modération", "community moderation")
     }
     assert statuses == {"kidney research": 200, "modération": 200, "community moderation": 403}
@@ -100,20 +100,20 @@ def test_command_sets_the_allowed_purposes(home, champion):
         address = next(match[1] for line in process.stderr if (match := re.search(r"on (http://[\d.:]+),", line)))
         with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
             assert client.get("/v1/purposes").json()["allowed"] == ["a study", "b"]
-            assert client.get(SCORE, headers=for_("own score")).status_code == 403
+            assert client.get(SCORE, headers=purpose_header("own score")).status_code == 403
         process.send_signal(signal.SIGINT)
 
 
-def test_every_route_about_users_checks_the_purpose(demanding):
-    paths = demanding.get("/openapi.json").json()["paths"]
+def test_every_route_about_users_checks_the_purpose(client_requiring_purpose):
+    paths = client_requiring_purpose.get("/openapi.json").json()["paths"]
     operations = [(method, path) for path, methods in paths.items() for method in methods]
     assert len(operations) > 12
     for method, path in operations:
         url = path.replace("{user}", "user0001").replace("{case}", "5f3a9c0b71d2e846")
         body = {"users": ["user0001"]} if path == "/v1/scores" else {}
         silent, hiring = (
-            demanding.request(method, url, json=body if method == "post" else None, headers=headers)
-            for headers in ({}, for_("hiring"))
+            client_requiring_purpose.request(method, url, json=body if method == "post" else None, headers=headers)
+            for headers in ({}, purpose_header("hiring"))
         )
         operation = paths[path][method]
         named = [parameter for parameter in operation.get("parameters", []) if parameter["name"] == "Clout-Purpose"]
@@ -128,15 +128,15 @@ def test_every_route_about_users_checks_the_purpose(demanding):
             assert named == []
 
 
-def test_demanded_purpose_is_accepted(demanding):
+def test_required_purpose_is_accepted(client_requiring_purpose):
     for purpose in DEFAULT_PURPOSES:
-        assert demanding.get(SCORE, headers=for_(purpose)).status_code == 200
-    assert demanding.get("/v1/purposes").json()["demanded"] is True
-    assert demanding.get("/v1/model").status_code == 200
+        assert client_requiring_purpose.get(SCORE, headers=purpose_header(purpose)).status_code == 200
+    assert client_requiring_purpose.get("/v1/purposes").json()["demanded"] is True
+    assert client_requiring_purpose.get("/v1/model").status_code == 200
 
 
 def test_purpose_is_optional_by_default(client):
-    assert client.get(SCORE).status_code == client.get(SCORE, headers=for_(" ")).status_code == 200
+    assert client.get(SCORE).status_code == client.get(SCORE, headers=purpose_header(" ")).status_code == 200
     assert client.get("/v1/purposes").json()["demanded"] is False
 
 
@@ -154,7 +154,7 @@ def test_purpose_is_optional_by_default(client):
     ],
 )
 def test_invalid_purpose_is_refused(client, purpose, said):
-    answer = client.get(SCORE, headers=for_(purpose))
+    answer = client.get(SCORE, headers=purpose_header(purpose))
     assert answer.status_code == 400
     assert said in answer.json()["detail"]
 
@@ -176,7 +176,7 @@ def test_two_purposes_are_refused(client):
 
 def test_code_in_a_purpose_is_not_echoed(client):
     for purpose in ('"}],"status":200', "<script>hiring</script>", "{{hiring}}", "'; DROP TABLE cases; --"):
-        answer = client.get(SCORE, headers=for_(purpose))
+        answer = client.get(SCORE, headers=purpose_header(purpose))
         assert answer.status_code == 403
         assert "<script>" not in json.dumps(answer.json())
 

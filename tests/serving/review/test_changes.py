@@ -1,4 +1,4 @@
-"""Changes between two snapshots: of one user, of a community, on the terminal, and over HTTP."""
+"""Changes between two snapshots: of one user and of a community, on the terminal and over HTTP."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ ONLY_BEFORE, ONLY_AFTER = "user0010", "user0011"
 
 @pytest.fixture(scope="session")
 def older(rows):
-    """The people some weeks before: most features of most people otherwise, one not there yet, one knows no more."""
+    """The same users four weeks earlier: most features differ, one user is absent, and two have too little evidence."""
     rng = np.random.default_rng(8)
     features = rows.drop(columns=["user", "scope"])
     moved = (features * rng.lognormal(0, 0.4, features.shape)).where(rng.random(features.shape) < 0.7, features)
@@ -53,7 +53,7 @@ def older(rows):
 
 @pytest.fixture(scope="session")
 def old_bundle(bundle, rows):
-    """A really different model, on a scale of its own."""
+    """A very different model with its own scale."""
     instants = [pd.Timestamp("2017-05-07", tz="UTC") + timedelta(days=28 * k) for k in range(3)]
     audience = np.random.default_rng(1).poisson(rows["credible_engagers_28d"])
     panel = pd.concat([rows.assign(as_of=at, audience=audience) for at in instants], ignore_index=True)
@@ -67,8 +67,8 @@ def start(home):
 
 
 @pytest.fixture
-def two(home, start, old_bundle, older, bundle, rows):
-    """A home with the older snapshot by version 2 and the newer by version 3, which has lost one user."""
+def two_snapshots(home, start, old_bundle, older, bundle, rows):
+    """A home with an older snapshot by version 2 and a newer one by version 3, which lacks one user."""
     stays = rows[rows["user"] != ONLY_BEFORE]
     write_snapshot(home, start, old_bundle, "2", score_rows(old_bundle, "2", older), older)
     newest = open_snapshot(home).as_of
@@ -77,9 +77,9 @@ def two(home, start, old_bundle, older, bundle, rows):
 
 
 @pytest.fixture
-def pair(two):
-    after = open_snapshot(two)
-    return open_earlier(two, after), after
+def pair(two_snapshots):
+    after = open_snapshot(two_snapshots)
+    return open_earlier(two_snapshots, after), after
 
 
 def test_a_ledger_adds_up_and_agrees_with_both_snapshots(pair):
@@ -104,7 +104,7 @@ def test_scopes(pair):
     assert result.after.score == pair[1].score("user0002", "topic:birds")["score"]
 
 
-def test_reasons_are_the_lines_strongest(pair):
+def test_reasons_are_the_strongest_lines(pair):
     all_changes = [change(*pair, f"user0{k}") for k in range(100, 140)]
     assert sum(len(result.reasons) for result in all_changes) > len(all_changes)
     for result in all_changes:
@@ -135,7 +135,7 @@ def test_too_little_evidence_at_either_instant_says_what_is_missing(pair, user, 
     assert sum(result.parts.values()) == pytest.approx(result.change, abs=1e-9)
 
 
-def test_a_user_of_only_one_snapshot_has_no_change(pair):
+def test_a_user_in_only_one_snapshot_has_no_change(pair):
     with pytest.raises(
         UnknownUserError, match=f"'{ONLY_BEFORE}' has a score .* as of 2017-07-02T.* and none as of 2017-"
     ):
@@ -150,21 +150,21 @@ def test_a_user_of_only_one_snapshot_has_no_change(pair):
         change(*pair, "user0001", "topic:fish")
 
 
-def test_a_bundle_of_another_catalogue_is_refused(two):
-    folder = list_snapshots(two)[1]
+def test_a_bundle_of_another_catalogue_is_refused(two_snapshots):
+    folder = list_snapshots(two_snapshots)[1]
     file = folder / "bundle" / "bundle.json"
     facts = json.loads(file.read_text())
     facts["features"] = {"gone": "123"} | facts["features"]
     file.write_text(json.dumps(facts))
     write_checksums(folder)
-    after = open_snapshot(two)
+    after = open_snapshot(two_snapshots)
     with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
-        change(open_earlier(two, after), after, "user0001")
+        change(open_earlier(two_snapshots, after), after, "user0001")
     with pytest.raises(CatalogueError, match="another catalogue of features: absent here: gone"):
-        community_change.community_change(open_earlier(two, after), after)
+        community_change.community_change(open_earlier(two_snapshots, after), after)
 
 
-def test_remarks_name_what_makes_scores_hard_to_compare(bundle):
+def test_remarks_state_why_scores_are_hard_to_compare(bundle):
     facts = bundle.facts | {"config": bundle.facts["config"] | {"credibility": {"seeds": ["ann"]}}}
     facts["config"] = facts["config"] | {"outcome": {"label": "credible_engagers"}}
     other = dataclasses.replace(bundle, horizon_days=14, facts=facts)
@@ -175,28 +175,28 @@ def test_remarks_name_what_makes_scores_hard_to_compare(bundle):
     assert remarks(bundle, bundle) == ()
 
 
-def test_the_earlier_snapshot(two, start, bundle, rows):
-    newest = open_snapshot(two)
-    assert open_earlier(two, newest).as_of == start
-    assert open_earlier(two, newest, start).model_version == "2"
+def test_the_earlier_snapshot(two_snapshots, start, bundle, rows):
+    newest = open_snapshot(two_snapshots)
+    assert open_earlier(two_snapshots, newest).as_of == start
+    assert open_earlier(two_snapshots, newest, start).model_version == "2"
     with pytest.raises(AbsentSnapshotError, match=r"no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T"):
-        open_earlier(two, newest, start.replace(year=2016, month=1, day=1))
+        open_earlier(two_snapshots, newest, start.replace(year=2016, month=1, day=1))
     with pytest.raises(
         AsOfError, match="from the earlier instant to the later: 2017-08-27T00:00:00Z is after 2017-07-30T"
     ):
-        open_earlier(two, newest, newest.as_of + timedelta(days=28))
+        open_earlier(two_snapshots, newest, newest.as_of + timedelta(days=28))
     with pytest.raises(
         AbsentSnapshotError, match=r"no other snapshot is of 2017-07-30T.* that by version 3: a change needs"
     ):
-        open_earlier(two, newest, newest.as_of)
+        open_earlier(two_snapshots, newest, newest.as_of)
     with pytest.raises(
         SnapshotError, match=r"no snapshot is earlier than 2017-07-02T00:00:00Z.*needs two.*'clout score'"
     ):
-        open_earlier(two, open_snapshot(two, start))
-    write_snapshot(two, newest.as_of, bundle, "4", score_rows(bundle, "4", rows), rows)
-    again = open_snapshot(two)
+        open_earlier(two_snapshots, open_snapshot(two_snapshots, start))
+    write_snapshot(two_snapshots, newest.as_of, bundle, "4", score_rows(bundle, "4", rows), rows)
+    again = open_snapshot(two_snapshots)
     assert again.model_version == "4"
-    assert open_earlier(two, again, again.as_of).model_version == "3"
+    assert open_earlier(two_snapshots, again, again.as_of).model_version == "3"
 
 
 def test_a_community_change_adds_up(pair, tmp_path, monkeypatch):
@@ -263,9 +263,9 @@ def test_changes_are_written_atomically(pair, tmp_path, monkeypatch):
     assert list(tmp_path.glob("changes*")) == []
 
 
-def test_damaged_features_are_reported(two):
-    after = open_snapshot(two)
-    before = open_earlier(two, after)
+def test_damaged_features_are_reported(two_snapshots):
+    after = open_snapshot(two_snapshots)
+    before = open_earlier(two_snapshots, after)
     with (before.folder / "features.arrow").open("r+b") as file:
         file.seek(200)
         file.write(b"\xff" * ((before.folder / "features.arrow").stat().st_size * 3 // 4 - 200))
@@ -275,11 +275,11 @@ def test_damaged_features_are_reported(two):
 
 
 @pytest.fixture
-def shown(two, monkeypatch, capsys):
-    """Run `clout change` and return what it prints and says."""
+def shown(two_snapshots, monkeypatch, capsys):
+    """Return a function that runs `clout change` and returns its output and messages."""
 
     def run(*words):
-        monkeypatch.setattr(sys, "argv", ["clout", "change", *words, "--home", str(two.folder)])
+        monkeypatch.setattr(sys, "argv", ["clout", "change", *words, "--home", str(two_snapshots.folder)])
         with pytest.raises(SystemExit) as ended:
             main.main()
         return ended.value.code, *capsys.readouterr()
@@ -355,10 +355,10 @@ def test_the_command_refuses_invalid_changes(shown, words, message):
 
 
 @pytest.fixture
-def client(two, monkeypatch, bundle):
+def client(two_snapshots, monkeypatch, bundle):
     monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "3"))
     monkeypatch.setattr(state, "report", lambda *_: None)
-    return TestClient(application.create_app(two), raise_server_exceptions=False)
+    return TestClient(application.create_app(two_snapshots), raise_server_exceptions=False)
 
 
 def test_the_service_answers_a_change(client, pair):

@@ -1,4 +1,4 @@
-"""The distribution of scores: every visible user is counted once, hidden ones are not."""
+"""The distribution of scores counts every visible user once and no hidden user."""
 
 import numpy as np
 import pytest

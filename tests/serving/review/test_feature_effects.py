@@ -1,4 +1,4 @@
-"""Feature effects and drift of a snapshot: the sample, its points, and what hidden users change."""
+"""Feature effects and drift of a snapshot: the sample, its points, and the effect of hidden users."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ def test_a_large_scope_is_sampled_in_blocks_of_neighbours():
     assert blocks.mean() == pytest.approx(rows.mean(), rel=0.1)
 
 
-def test_effects_are_the_points_of_the_ledgers(home, bundle):
+def test_effects_equal_the_points_of_ledgers(home, bundle):
     snapshot = open_snapshot(home)
     effects, points = feature_effects(snapshot), contributions(bundle, sample(snapshot), snapshot.baseline("all"))
     assert (effects.users, effects.sampled) == (309, 309)

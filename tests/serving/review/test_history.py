@@ -1,4 +1,4 @@
-"""A user's history: every instant with a snapshot once, oldest first, read without opening the snapshots."""
+"""The history of a user: every instant with a snapshot once, oldest first, without opening the snapshots."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ INSTANTS = ["2017-06-04T00:00:00Z", "2017-07-02T00:00:00Z", "2017-07-30T00:00:00
 
 @pytest.fixture
 def history_home(home, bundle, scores, rows):
-    """Keep three instants, the oldest by versions 1 and 2; user0007 is not in the middle one."""
+    """Write snapshots at three instants, the oldest by versions 1 and 2; user0007 is not in the middle one."""
     moved = scores.assign(score=(scores["score"] / 2).round(3))
     for as_of, version, of in [(OLDEST, "1", scores), (OLDEST, "2", moved), (OLDER, "2", moved)]:
         there = (of["user"] != "user0007") | (as_of != OLDER)

@@ -1,4 +1,4 @@
-"""Past outcomes: every scored user counts with what the later snapshot counted for them, nobody twice."""
+"""Past outcomes: every scored user is compared once with the audience in the later snapshot."""
 
 from datetime import timedelta
 
@@ -11,8 +11,8 @@ from serving.snapshots.repository import AbsentSnapshotError, open_snapshot, wri
 
 
 @pytest.fixture
-def two(home, bundle, rows):
-    """A home with an earlier snapshot, 28 days before, that has one user fewer and one more."""
+def home_with_earlier_snapshot(home, bundle, rows):
+    """A home with an earlier snapshot, 28 days before, that lacks one user and has another one."""
     earlier = rows[rows["user"] != "user0010"].reset_index(drop=True)
     earlier.loc[earlier["user"] == "user0011", "user"] = "user0999"
     before = open_snapshot(home).as_of - timedelta(days=28)
@@ -20,9 +20,9 @@ def two(home, bundle, rows):
     return home
 
 
-def test_promises_are_compared_with_what_the_later_snapshot_counts(two):
-    after = open_snapshot(two)
-    before = open_snapshot(two, promise_instant(two, after))
+def test_predictions_are_compared_with_audiences_of_the_later_snapshot(home_with_earlier_snapshot):
+    after = open_snapshot(home_with_earlier_snapshot)
+    before = open_snapshot(home_with_earlier_snapshot, promise_instant(home_with_earlier_snapshot, after))
     outcomes = past_outcomes(before, after)
     promised, happened, inside = [], [], []
     for user in sorted(set(before.scores.column("user").to_pylist())):
@@ -43,14 +43,19 @@ def test_promises_are_compared_with_what_the_later_snapshot_counts(two):
     assert (outcomes.as_of, outcomes.counted_at) == ("2017-07-02T00:00:00Z", "2017-07-30T00:00:00Z")
 
 
-def test_bands_hold_the_promises_between_their_edges(two):
-    after = open_snapshot(two)
-    for band in past_outcomes(open_snapshot(two, promise_instant(two, after)), after).bands:
+def test_bands_contain_the_predictions_between_their_edges(home_with_earlier_snapshot):
+    after = open_snapshot(home_with_earlier_snapshot)
+    for band in past_outcomes(
+        open_snapshot(home_with_earlier_snapshot, promise_instant(home_with_earlier_snapshot, after)), after
+    ).bands:
         assert band.low <= band.promised
         assert band.high is None or band.promised < band.high
 
 
-def test_without_a_snapshot_one_horizon_before_there_is_no_promise(two):
-    earlier = open_snapshot(two, promise_instant(two, open_snapshot(two)))
+def test_without_a_snapshot_one_horizon_before_there_is_no_comparison(home_with_earlier_snapshot):
+    earlier = open_snapshot(
+        home_with_earlier_snapshot,
+        promise_instant(home_with_earlier_snapshot, open_snapshot(home_with_earlier_snapshot)),
+    )
     with pytest.raises(AbsentSnapshotError, match="no snapshot lies 28 days before 2017-07-02T00:00:00Z"):
-        promise_instant(two, earlier)
+        promise_instant(home_with_earlier_snapshot, earlier)

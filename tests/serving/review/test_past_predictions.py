@@ -1,4 +1,4 @@
-"""Past predictions: each beside what a later snapshot says happened, where one lies at the end of the horizon."""
+"""Past predictions are compared with the outcome in a later snapshot, if one is at the end of the horizon."""
 
 from datetime import timedelta
 
@@ -32,23 +32,23 @@ def test_the_later_snapshot_may_be_a_day_off(home, bundle, scores, rows, days, c
     assert (predictions(home)[0].happened is not None) == compared
 
 
-def test_of_two_snapshots_the_nearest_counts(home, bundle, scores, rows):
+def test_the_nearest_of_two_snapshots_is_used(home, bundle, scores, rows):
     write(home, bundle, scores, rows.assign(engagers_28d=1.0), 27.5)
     write(home, bundle, scores, rows.assign(engagers_28d=2.0), 28.1)
     assert predictions(home)[0].happened == 2.0
 
 
-def test_a_user_that_the_later_snapshot_lacks_had_no_audience(home, bundle, scores, rows):
+def test_a_user_absent_from_the_later_snapshot_had_no_audience(home, bundle, scores, rows):
     write(home, bundle, *(frame[frame["user"] != "user0001"] for frame in (scores, rows)), 28)
     assert predictions(home)[0].happened == 0.0
 
 
-def test_a_snapshot_without_the_feature_cannot_tell(home, bundle, scores, rows):
+def test_a_snapshot_without_the_feature_gives_no_outcome(home, bundle, scores, rows):
     write(home, bundle, scores, rows.drop(columns="engagers_28d"), 28)
     assert predictions(home)[0].happened is None
 
 
-def test_a_snapshot_that_does_not_know_the_count_cannot_tell(home, bundle, scores, rows):
+def test_a_snapshot_with_an_unknown_count_gives_no_outcome(home, bundle, scores, rows):
     write(home, bundle, scores, rows.assign(engagers_28d=float("nan")), 28)
     assert predictions(home)[0].happened is None
 
@@ -64,7 +64,7 @@ def test_a_model_trained_on_later_events_gives_no_forecast(home, bundle, scores,
     assert not predictions(home)[0].is_forecast
 
 
-def test_every_user_of_a_snapshot_with_several_row_groups_is_read_from_the_right_row(home, bundle, scores, rows):
+def test_users_in_every_row_group_are_read_from_the_right_row(home, bundle, scores, rows):
     write(home, bundle, scores, rows.assign(engagers_28d=[float(k) for k in range(len(rows))]), 28)
     later = open_snapshot(home)
     compared = 0

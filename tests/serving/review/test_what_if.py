@@ -1,4 +1,4 @@
-"""What would change a score, from a snapshot: the command, the route, and what cannot be answered."""
+"""`clout what-if` and its route, from a snapshot, and what they refuse."""
 
 import json
 import re
@@ -33,8 +33,8 @@ from training.model.bundle import feature_row
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 
-def as_can_be(rows):
-    """Give the people of the other tests absence and repetition as they can be, and some acts."""
+def with_consistent_features(rows):
+    """Make absence and repetition consistent with other features, and give the users some events."""
     away = rows["days_of_absence"] * 10
     repeating = {"repetitions_beyond_10_90d": np.arange(len(rows)) % 4 * 2.0, "created_90d": 18.0}
     acts = rows["acts_365d"].where(rows["user"] == "user0003", 30.0)
@@ -43,12 +43,12 @@ def as_can_be(rows):
 
 @pytest.fixture(scope="module")
 def rows(rows):
-    return as_can_be(rows)
+    return with_consistent_features(rows)
 
 
 @pytest.fixture(scope="module")
 def bundle(rows):
-    """A model of people whose audience suffers from absence and repetition."""
+    """A model of users whose audience decreases with absence and repetition."""
     cutoffs = [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
@@ -82,7 +82,7 @@ def client(home, monkeypatch, bundle):
 
 @pytest.fixture
 def run_what_if(home, monkeypatch, capsys):
-    """Run `clout what-if` and return its exit code, what it prints and says."""
+    """Return a function that runs `clout what-if` and returns its exit code, output and messages."""
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["clout", "what-if", *words, "--home", str(home.folder)])
@@ -94,10 +94,10 @@ def run_what_if(home, monkeypatch, capsys):
     return run
 
 
-def another_catalogue(home, rows):
-    """Let the snapshot be of a catalogue that defined absence otherwise and had no repetition."""
+def use_another_catalogue(home, rows):
+    """Give the snapshot a catalogue with another definition of absence and without repetition."""
     (folder,) = list_snapshots(home)
-    (folder / "features.arrow").unlink()  # it may be mapped
+    (folder / "features.arrow").unlink()  # the service may have mapped it
     write_rows(sort_rows(rows).drop(columns="repetitions_beyond_10_90d"), folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     reports = json.loads(file.read_text())
@@ -109,7 +109,7 @@ def another_catalogue(home, rows):
 class TestPeerRanges:
     @pytest.fixture
     def people(self):
-        """Bands by engagers: 3 and 6 are band 2, none is band 0."""
+        """Users by engagers: 3 and 6 are in band 2, none is in band 0."""
         reports = {"scope": ["all"] * 4 + ["topic:x"], "engagers_365d": [3.0, 6.0, 5.0, np.nan, 3.0]}
         others = {name: [1.0, 2.0, np.nan, 8.0, 9.0] for name in peer_columns(SCORED.names)[2:]}
         away = {"days_since_last_act": [30.0, 40.0, 3.0, np.nan, 3.0], "days_of_absence": [2.0, 12.0, 0.0, 0.0, 0.0]}
@@ -128,15 +128,15 @@ class TestPeerRanges:
         )
         assert "days_since_last_act" not in PeerRanges(people).of("all", feature_row(people.iloc[[3]])).values
 
-    def test_the_allowance_is_that_of_whoever_is_absent(self, people):
+    def test_the_allowance_is_computed_from_absent_users(self, people):
         assert PeerRanges(people).of("all", feature_row(people.iloc[[0]])).allowance == 28
         assert PeerRanges(people).of("topic:x", feature_row(people.iloc[[4]])).allowance == 56
 
-    def test_the_allowance_where_only_who_never_acted_is_absent(self, people):
-        never = people.iloc[[3]].assign(days_of_absence=10.0, account_age_days=50.0)
-        assert PeerRanges(never).of("all", feature_row(never)).allowance == 40
+    def test_the_allowance_if_only_users_without_events_are_absent(self, people):
+        users_without_events = people.iloc[[3]].assign(days_of_absence=10.0, account_age_days=50.0)
+        assert PeerRanges(users_without_events).of("all", feature_row(users_without_events)).allowance == 40
 
-    def test_as_the_snapshot_has_it(self, home, rows):
+    def test_ranges_of_a_snapshot(self, home, rows):
         snapshot = open_snapshot(home)
         result = snapshot.peer_ranges.of("topic:birds", snapshot.feature_row("user0001", "topic:birds"))
         assert result.users in (1, 2)
@@ -146,7 +146,7 @@ class TestPeerRanges:
 
 
 class TestParseChanges:
-    def test_read(self):
+    def test_changes_are_parsed(self):
         assert parse_changes(["days_of_absence=0", " repetitions_beyond_10_90d =1.5e1"]) == {
             "days_of_absence": 0.0,
             "repetitions_beyond_10_90d": 15.0,
@@ -156,11 +156,11 @@ class TestParseChanges:
     @pytest.mark.parametrize(
         "setting", ["days_of_absence", "=3", "days_of_absence=", "days_of_absence=x", "days_of_absence=nan", "a=1=2"]
     )
-    def test_no_change(self, setting):
+    def test_invalid_changes_are_refused(self, setting):
         with pytest.raises(WhatIfError, match="is not a change; expected feature=value, such as days_of_absence=0"):
             parse_changes([setting])
 
-    def test_twice(self):
+    def test_a_feature_set_twice_is_refused(self):
         with pytest.raises(WhatIfError, match="days_of_absence is set twice"):
             parse_changes(["days_of_absence=1", "days_of_absence=2"])
 
@@ -193,7 +193,7 @@ class TestRoute:
         )
         assert any("Not in the user's own hands: tenure_days" in note for note in result["notes"])
 
-    def test_stopping(self, client, home):
+    def test_inactivity_changes_the_score(self, client, home):
         result = client.get("/v1/users/user0001/what-if?away_days=14").json()
         person = open_snapshot(home).feature_row("user0001")
         (since,) = [report for report in result["asked"]["changes"] if report["feature"] == "days_since_last_act"]
@@ -221,14 +221,14 @@ class TestRoute:
             ("user0001/what-if?away_days=soon", 422, "invalid-request", "query.away_days"),
         ],
     )
-    def test_what_cannot_be_answered(self, client, path, status, kind, message):
+    def test_invalid_requests_are_refused(self, client, path, status, kind, message):
         answer = client.get(f"/v1/users/{path}")
         result = answer.json()
         assert (answer.status_code, result["type"]) == (status, f"urn:clout:problem:{kind}")
         assert message in result["detail"]
 
     def test_another_catalogue(self, client, home, rows):
-        another_catalogue(home, rows)
+        use_another_catalogue(home, rows)
         client.app.state.watcher.look()
         answer = client.get("/v1/users/user0001/what-if")
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:clout:problem:unfit-features")
@@ -250,7 +250,7 @@ class TestCommand:
             for proposed, explained in zip(report["possible_changes"], explanation["possible_changes"], strict=True):
                 assert proposed == explained | {"points": pytest.approx(explained["points"], abs=1e-9)}
 
-    def test_json_is_what_the_api_says(self, home, client, monkeypatch, capsys):
+    def test_json_equals_the_response_of_the_api(self, home, client, monkeypatch, capsys):
         words = ["clout", "what-if", "user0001", "--set", "days_of_absence=0", "--json", "--home", str(home.folder)]
         monkeypatch.setattr(sys, "argv", words)
         with pytest.raises(SystemExit):
@@ -282,7 +282,7 @@ class TestCommand:
             (["user0001", "--events", "e.parquet"], "--events goes with --away-days"),
         ],
     )
-    def test_what_cannot_be_answered(self, run_what_if, words, message):
+    def test_invalid_requests_are_refused(self, run_what_if, words, message):
         code, out, said = run_what_if(*words)
         assert (code, out) == (2, "")
         assert message in said.replace("│ ", "")
@@ -307,12 +307,12 @@ class TestCommand:
         assert AS_BEFORE in out
 
     def test_another_catalogue(self, run_what_if, home, rows):
-        another_catalogue(home, rows)
+        use_another_catalogue(home, rows)
         code, out, said = run_what_if("user0001")
         assert (code, out) == (2, "")
         assert "error: the model was trained on another catalogue of features" in said
 
-    def test_no_snapshot(self, tmp_path, monkeypatch, capsys):
+    def test_an_absent_snapshot_is_reported(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["clout", "what-if", "ann", "--home", str(tmp_path)])
         with pytest.raises(SystemExit) as ended:
             main.main()

@@ -1,4 +1,6 @@
-"""The kept champion: a service starts with what it last loaded, says so, and asks the registry once it answers."""
+"""The cached champion: a service starts with the champion it last loaded, reports it as stale, and loads the registry's
+as soon as it answers.
+"""
 
 import json
 import threading
@@ -25,7 +27,7 @@ def champion7(bundle):
 
 @pytest.fixture
 def home(home, score_as):
-    """A home in which every version that becomes champion here has scored."""
+    """A home with snapshots by every version that becomes champion in these tests."""
     score_as("7", "9")
     return home
 
@@ -38,29 +40,29 @@ def empty(tmp_path):
 
 
 @pytest.fixture
-def away(monkeypatch):
-    """The registry is away until it is told to come back with a champion."""
-    there = []
+def unreachable_registry(monkeypatch):
+    """Simulate a registry that is unreachable until a champion is appended to the returned list."""
+    champions = []
 
-    def answers():
-        if not there:
+    def champion_or_error():
+        if not champions:
             raise RegistryError("the registry did not answer")
-        return there[0]
+        return champions[0]
 
-    monkeypatch.setattr(watcher, "champion_version", lambda _: answers()[1])
-    monkeypatch.setattr(state, "load_champion", lambda _: answers())
+    monkeypatch.setattr(watcher, "champion_version", lambda _: champion_or_error()[1])
+    monkeypatch.setattr(state, "load_champion", lambda _: champion_or_error())
     monkeypatch.setattr(state, "report", lambda *_: None)
-    return there
+    return champions
 
 
-def until(client, holds):
+def wait_for(client, condition):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         champion = client.get("/ready")
-        if holds(champion):
+        if condition(champion):
             return champion.json()
         time.sleep(0.01)
-    raise AssertionError(f"it did not come to that: {champion.json()}")
+    raise AssertionError(f"the condition was not met: {champion.json()}")
 
 
 def test_cached_champion_equals_the_loaded_one(empty, champion7):
@@ -80,19 +82,19 @@ def test_absent_home_is_not_created(tmp_path, champion7, caplog):
     assert "cannot be cached for the next start, which then waits for the registry" in caplog.text
 
 
-def test_of_another_registry_it_is_nobody_s(empty, champion7):
+def test_the_cached_champion_of_another_registry_is_ignored(empty, champion7):
     cache_champion(empty, champion7)
     assert read_cached_champion(Home(empty.folder, "http://registry:5000")) is None
 
 
-def test_no_password_of_a_registry_is_written_down(empty, champion7):
+def test_no_password_of_the_registry_is_stored(empty, champion7):
     home = Home(empty.folder, "https://me:secret@registry")
     cache_champion(home, champion7)
     assert read_cached_champion(home) == champion7
     assert not any(b"secret" in file.read_bytes() for file in home.champion.iterdir())
 
 
-def changed(folder):
+def remove_version(folder):
     metadata = json.loads((folder / METADATA).read_text())
     del metadata["version"]
     (folder / METADATA).write_text(json.dumps(metadata))
@@ -103,7 +105,7 @@ DAMAGES = {
     "absent": lambda folder: (folder / "bundle.json").unlink(),
     "no JSON": lambda folder: (folder / METADATA).write_text("{"),
     "no object": lambda folder: (folder / METADATA).write_text("[]"),
-    "without a version": changed,
+    "without a version": remove_version,
 }
 
 
@@ -115,31 +117,31 @@ def test_damaged_cache_is_reported_and_ignored(empty, champion7, damage, caplog)
     assert "The cached champion cannot be used" in caplog.text
 
 
-def test_a_service_starts_while_the_registry_is_away(home, champion7, away):
+def test_a_service_starts_while_the_registry_is_unreachable(home, champion7, unreachable_registry):
     cache_champion(home, champion7)
     with TestClient(create_app(home, refresh=0.05)) as client:
         assert client.get("/ready").status_code == 200
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "7"
-        champion = until(client, lambda answer: "did not answer" in str(answer.json()["stale"]))
+        champion = wait_for(client, lambda answer: "did not answer" in str(answer.json()["stale"]))
         assert (set(champion["stale"]), champion["model_version"]) == ({"champion"}, "7")
-        away.append((champion7.bundle, "9"))
-        assert until(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
+        unreachable_registry.append((champion7.bundle, "9"))
+        assert wait_for(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
         assert client.post("/v1/scores", json=ROW).json()["model_version"] == "9"
     assert read_cached_champion(home).version == "9"
 
 
-def test_registry_overrides_the_cache_at_once(home, champion7, away):
+def test_registry_overrides_the_cache_at_once(home, champion7, unreachable_registry):
     cache_champion(home, champion7)
-    away.append((champion7.bundle, "9"))
+    unreachable_registry.append((champion7.bundle, "9"))
     app = create_app(home, refresh=3600)
     assert (app.state.service.champion.version, app.state.service.stale) == ("7", {})
     with TestClient(app) as client:
-        assert until(client, lambda answer: answer.json().get("model_version") == "9")["stale"] == {}
+        assert wait_for(client, lambda answer: answer.json().get("model_version") == "9")["stale"] == {}
 
 
-def test_a_normal_start_is_not_stale(home, champion7, away, caplog):
+def test_a_normal_start_is_not_stale(home, champion7, unreachable_registry, caplog):
     cache_champion(home, champion7)
-    away.append((champion7.bundle, "7"))
+    unreachable_registry.append((champion7.bundle, "7"))
     app = create_app(home, refresh=0.05)
     caplog.set_level("INFO")
     with TestClient(app) as client:
@@ -150,50 +152,50 @@ def test_a_normal_start_is_not_stale(home, champion7, away, caplog):
     assert "up to date again" not in caplog.text
 
 
-def test_a_registry_that_hangs_makes_the_cached_champion_stale(home, champion7, away, monkeypatch):
+def test_a_registry_that_hangs_makes_the_cached_champion_stale(home, champion7, unreachable_registry, monkeypatch):
     cache_champion(home, champion7)
     released = threading.Event()
     monkeypatch.setattr(watcher, "champion_version", lambda _: released.wait(PATIENCE) and "9")
     monkeypatch.setattr(watcher, "DOUBT_SECONDS", 0.2)
-    away.append((champion7.bundle, "9"))
+    unreachable_registry.append((champion7.bundle, "9"))
     with TestClient(create_app(home, refresh=0.05)) as client:
-        stale = until(client, lambda answer: answer.json()["stale"])["stale"]
+        stale = wait_for(client, lambda answer: answer.json()["stale"])["stale"]
         detail = "version 7 was loaded last; the registry was not checked for another one yet."
         assert stale["champion"]["detail"] == detail
         released.set()
-        assert until(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
+        assert wait_for(client, lambda answer: not answer.json()["stale"])["model_version"] == "9"
 
 
-def test_start_without_cache_waits_for_registry_and_caches(home, champion7, away):
-    away.append((champion7.bundle, "9"))
+def test_start_without_cache_waits_for_registry_and_caches(home, champion7, unreachable_registry):
+    unreachable_registry.append((champion7.bundle, "9"))
     app = create_app(home, refresh=3600)
     assert (app.state.service.champion.version, app.state.service.stale) == ("9", {})
-    assert read_cached_champion(home) is None  # nothing is written before the service runs
+    assert read_cached_champion(home) is None  # nothing is cached before the service runs
     with TestClient(app) as client:
-        until(client, lambda _: read_cached_champion(home) is not None)
+        wait_for(client, lambda _: read_cached_champion(home) is not None)
     assert read_cached_champion(home).version == "9"
 
 
-def test_cached_champion_is_not_rewritten(home, champion7, away):
+def test_cached_champion_is_not_rewritten(home, champion7, unreachable_registry):
     cache_champion(home, Champion(champion7.bundle, "7", None))
     written = home.champion.stat().st_ino
-    away.append((champion7.bundle, "7"))
+    unreachable_registry.append((champion7.bundle, "7"))
     app = create_app(home, refresh=0.05)
     with TestClient(app) as client:
-        until(client, lambda _: app.state.watcher.champion.loaded)
-    time.sleep(0.2)  # whatever the watcher had begun is over
+        wait_for(client, lambda _: app.state.watcher.champion.loaded)
+    time.sleep(0.2)  # time for the watcher to finish
     assert home.champion.stat().st_ino == written
 
 
-def test_a_disk_that_refuses_costs_no_request(home, champion7, away, caplog):
-    away.append((champion7.bundle, "9"))
+def test_an_unwritable_cache_does_not_affect_requests(home, champion7, unreachable_registry, caplog):
+    unreachable_registry.append((champion7.bundle, "9"))
     home.champion.write_text("a file in its place")
     with TestClient(create_app(home, refresh=0.05)) as client:
-        assert until(client, lambda _: "The champion cannot be cached" in caplog.text)["stale"] == {}
+        assert wait_for(client, lambda _: "The champion cannot be cached" in caplog.text)["stale"] == {}
     assert home.champion.read_text() == "a file in its place"
 
 
-def test_a_deletion_leaves_none(home, champion7):
+def test_a_deletion_removes_the_cached_champion(home, champion7):
     cache_champion(home, champion7)
     deletion.request_deletion(home, "user0001")
     deletion.delete_pending(home)

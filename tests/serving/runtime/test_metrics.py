@@ -1,4 +1,4 @@
-"""What Prometheus is told: counts that can be made by hand, labels that no client chooses, one registry each."""
+"""Prometheus metrics: counts that are computed by hand, labels without text from clients, one registry per app."""
 
 import time
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def client(home, champion, score_as):
 
 
 def scraped(client):
-    """Every sample, by its name and labels."""
+    """Return every sample by its name and labels."""
     answer = client.get("/metrics")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -35,7 +35,7 @@ def sample(samples, name, **labels):
     return samples.get((name, frozenset(labels.items())))
 
 
-def counted(samples):
+def request_count(samples):
     names = ("route", "method", "status")
     return {
         tuple(dict(labels)[name] for name in names): value
@@ -52,7 +52,7 @@ def test_requests_are_counted_by_route_method_and_status(client):
     client.delete("/v1/users/user0001/score")
     client.get("/v1/nowhere/secret-name")
     client.request("BREW", "/health")
-    assert counted(scraped(client)) == {
+    assert request_count(scraped(client)) == {
         (SCORE, "GET", "200"): 3,
         (SCORE, "GET", "404"): 1,
         (SCORE, "DELETE", "405"): 1,
@@ -61,10 +61,10 @@ def test_requests_are_counted_by_route_method_and_status(client):
         ("none", "GET", "404"): 1,
         ("/health", "other", "405"): 1,
     }
-    assert counted(scraped(client))["/metrics", "GET", "200"] == 1
+    assert request_count(scraped(client))["/metrics", "GET", "200"] == 1
 
 
-def test_no_label_holds_what_a_client_chose(client):
+def test_no_label_contains_text_from_clients(client):
     for path in ("/v1/users/user0001/score?scope=chosen", "/v1/users/user0001/what-if?set=chosen=1", "/chosen"):
         client.get(path, headers={"X-Request-ID": "chosen", "User-Agent": "chosen"})
     text = client.get("/metrics").text
@@ -77,11 +77,11 @@ def test_every_route_has_its_own_template(client):
     for path, operations in paths.items():
         for method in operations:
             client.request(method, path.replace("{user}", "user0001"))
-    routes = {route for route, _, _ in counted(scraped(client))}
+    routes = {route for route, _, _ in request_count(scraped(client))}
     assert routes == set(paths)
 
 
-def test_a_failure_is_counted_as_one(client):
+def test_an_internal_error_is_counted_as_500(client):
     class Broken:
         def __init__(self):
             self.stale, self.missing = {}, {"snapshot": "broken", "champion": "broken"}
@@ -91,10 +91,10 @@ def test_a_failure_is_counted_as_one(client):
 
     client.app.state.service = Broken()
     assert client.get("/v1/users/user0001/score").status_code == 500
-    assert counted(scraped(client)) == {(SCORE, "GET", "500"): 1}
+    assert request_count(scraped(client)) == {(SCORE, "GET", "500"): 1}
 
 
-def test_times_fall_into_the_buckets_they_belong_to(client):
+def test_durations_are_counted_in_the_right_buckets(client):
     for seconds in (0.0005, 0.015, 0.03, 100.0):
         client.app.state.metrics.count(RequestRecord("id", "GET", SCORE, 200, seconds))
     samples = scraped(client)
@@ -136,17 +136,17 @@ def test_failed_load_is_reported(client, home):
     assert sample(samples, "clout_loads_total", part="snapshot", result="failed") == 1
 
 
-def test_what_is_missing_has_no_figure(tmp_path):
+def test_absent_parts_have_no_sample(tmp_path):
     samples = scraped(TestClient(create_app(Home(tmp_path)), raise_server_exceptions=False))
     assert sample(samples, "clout_ready") == 0
     assert {name for name, _ in samples if "users" in name or "info" in name or "as_of" in name} == set()
 
 
-def test_applications_in_one_process_do_not_mix(client, home):
+def test_applications_in_one_process_have_separate_metrics(client, home):
     other = TestClient(create_app(home), raise_server_exceptions=False)
     client.get("/health")
-    assert counted(scraped(client)) == {("/health", "GET", "200"): 1}
-    assert counted(scraped(other)) == {}
+    assert request_count(scraped(client)) == {("/health", "GET", "200"): 1}
+    assert request_count(scraped(other)) == {}
     assert (
         REGISTRY.get_sample_value("clout_requests_total", {"route": "/health", "method": "GET", "status": "200"})
         is None

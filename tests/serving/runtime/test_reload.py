@@ -1,4 +1,4 @@
-"""A newer snapshot or another champion is taken up while requests go on; what cannot be loaded leaves the last one."""
+"""A running service loads newer snapshots and champions; if one cannot be loaded, the last one stays in use."""
 
 import gc
 import math
@@ -49,12 +49,12 @@ def client(home):
 
 @pytest.fixture
 def publish(home, bundle, rows):
-    """Publish a snapshot of the same people, among whom the features are dealt out anew."""
+    """Return a function that publishes a snapshot of the same users with their features permuted."""
 
     def publish(as_of, version="3", seed=5):
         order = np.random.default_rng(seed).permutation(len(rows))
-        dealt = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
-        return write_snapshot(home, as_of, bundle, version, score_rows(bundle, version, dealt), dealt)
+        permuted = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
+        return write_snapshot(home, as_of, bundle, version, score_rows(bundle, version, permuted), permuted)
 
     return publish
 
@@ -70,7 +70,7 @@ def ready(client):
 
 
 def stale(client):
-    """What the service says cannot be renewed, ready or not."""
+    """Return the details of what cannot be renewed, by part, whether or not the service is ready."""
     return {name: stale.detail for name, stale in client.app.state.service.stale.items()}
 
 
@@ -80,8 +80,8 @@ def scored_as_of(client):
     return answer.json()["as_of"]
 
 
-class Asking:
-    """Threads that ask without a pause, and what they were answered, each thread's in order."""
+class Clients:
+    """Threads that send requests without a pause, and the answers of each thread in order."""
 
     REQUESTS = (
         ("GET", "/v1/users/user0001/score", None),
@@ -104,13 +104,13 @@ class Asking:
             if all(answers and answers[-1].json().get("as_of") == as_of for answers in self.answers):
                 return
             time.sleep(0.01)
-        raise AssertionError(f"not everybody was answered as of {as_of} within {PATIENCE} s")
+        raise AssertionError(f"not all clients were answered as of {as_of} within {PATIENCE} s")
 
 
-def test_newer_snapshots_are_taken_up_and_no_request_fails(home, publish):
+def test_newer_snapshots_are_loaded_and_no_request_fails(home, publish):
     app = create_app(home, refresh=0.05)
     with TestClient(app, raise_server_exceptions=False) as client, ThreadPoolExecutor() as pool:
-        asking = Asking(client)
+        asking = Clients(client)
         try:
             running = [pool.submit(asking.ask, *request) for request in asking.REQUESTS]
             for k in (1, 2, 3):
@@ -146,7 +146,7 @@ def test_the_watcher_ends_with_the_application(home):
     assert "watcher" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_what_is_missing_at_the_start_appears_when_it_comes(home, publish):
+def test_parts_missing_at_the_start_are_loaded_when_they_appear(home, publish):
     shutil.rmtree(home.snapshots)
     client = TestClient(create_app(home), raise_server_exceptions=False)
     assert set(client.get("/ready").json()["missing"]) == {"champion", "snapshot"}
@@ -166,7 +166,7 @@ def test_unchanged_parts_are_not_reloaded(client, monkeypatch):
     assert client.app.state.service is before
 
 
-def test_one_that_was_replaced_under_its_name_is_taken_up(client, home, publish):
+def test_a_snapshot_replaced_under_its_name_is_reloaded(client, home, publish):
     before = client.get("/v1/users/user0001/score").json()["score"]
     publish(AS_OF, seed=99)
     look(client)
@@ -174,13 +174,13 @@ def test_one_that_was_replaced_under_its_name_is_taken_up(client, home, publish)
     assert after == open_snapshot(home).score("user0001")["score"] != before
 
 
-def test_a_later_model_of_the_same_instant_is_taken_up(client, publish):
+def test_a_snapshot_by_a_later_model_at_the_same_instant_is_loaded(client, publish):
     publish(AS_OF, version="10")
     look(client)
     assert client.get("/v1/users/user0001/score").json()["model_version"] == "10"
 
 
-def test_one_that_was_taken_away_gives_way_to_the_one_before_it(client, tmp_path, publish):
+def test_a_removed_snapshot_is_replaced_by_the_previous_one(client, tmp_path, publish):
     newer = publish(LATER)
     look(client)
     assert scored_as_of(client) == to_iso_utc(LATER)
@@ -193,8 +193,8 @@ def test_one_that_was_taken_away_gives_way_to_the_one_before_it(client, tmp_path
 @pytest.mark.parametrize(
     "file", ["scores.parquet", "features.arrow", "baselines.json", "snapshot.json", "bundle/booster.txt", "bundle"]
 )
-def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, publish):
-    _, client = registered
+def test_if_the_newest_snapshot_is_damaged_the_previous_one_is_served(home_and_client, file, publish):
+    _, client = home_and_client
     newer = publish(LATER, version="1")
     damage(newer / file)
     look(client)
@@ -215,7 +215,7 @@ def test_a_damaged_newer_snapshot_leaves_the_older_answering(registered, file, p
 
 
 def damage(path):
-    """Cut a file off, or take a folder away."""
+    """Truncate a file, or delete a folder."""
     if path.is_dir():
         path.rename(path.parent / ".away")
     else:
@@ -238,21 +238,21 @@ def test_damaged_snapshot_is_retried_later_and_loaded_once_repaired(client, monk
     assert scored_as_of(client) == to_iso_utc(LATER)
 
 
-def test_what_failed_is_tried_again_after_a_while_even_if_nothing_changed(monkeypatch):
+def test_a_failed_load_is_retried_even_if_nothing_changed(monkeypatch):
     monkeypatch.setattr(watcher, "RETRY_SECONDS", 0.0)
     results = iter([SnapshotError("away"), SnapshotError("away"), "here"])
-    part = Refreshable("snapshot", lambda: 1, lambda: loaded(next(results)))
+    part = Refreshable("snapshot", lambda: 1, lambda: value_or_error(next(results)))
     assert [part.look() for _ in range(4)] == [True, False, True, False]
     assert (part.part, part.stale, part.loaded, part.failed) == ("here", None, 1, 2)
 
 
-def loaded(results):
+def value_or_error(results):
     if isinstance(results, Exception):
         raise results
     return results
 
 
-def test_what_changes_while_it_is_loaded_is_not_taken_up():
+def test_a_part_that_changes_while_it_is_loaded_is_not_used():
     marks = iter([1, 1, 2, 3, 4, 4])
     part = Refreshable("snapshot", lambda: next(marks), iter("abc").__next__, SnapshotError)
     part.look()
@@ -267,7 +267,7 @@ def test_what_changes_while_it_is_loaded_is_not_taken_up():
 def test_unexpected_error_is_reported_and_survived(caplog):
     results = iter(["first", ZeroDivisionError("odd"), "second"])
     marks = iter([1, 1, 2, 3, 3])
-    part = Refreshable("champion", lambda: next(marks), lambda: loaded(next(results)), RegistryError)
+    part = Refreshable("champion", lambda: next(marks), lambda: value_or_error(next(results)), RegistryError)
     part.look()
     part.look()
     assert part.part == "first"
@@ -277,13 +277,13 @@ def test_unexpected_error_is_reported_and_survived(caplog):
     assert (part.part, part.stale) == ("second", None)
 
 
-def test_a_clock_that_steps_back_delays_nothing(client, monkeypatch, publish):
-    class Stepped(datetime):
+def test_a_clock_set_back_does_not_delay_reloads(client, monkeypatch, publish):
+    class SteppedClock(datetime):
         @classmethod
         def now(cls, tz=None):
             return datetime(1999, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr(watcher, "datetime", Stepped)
+    monkeypatch.setattr(watcher, "datetime", SteppedClock)
     monkeypatch.setattr(time, "time", lambda: 915_148_800.0)
     damage(publish(LATER) / "scores.parquet")
     look(client)
@@ -318,7 +318,7 @@ def test_unlistable_snapshots_are_reported(client, monkeypatch):
     assert "snapshot" not in stale(client)
 
 
-def test_an_older_snapshot_is_let_go_at_once(client, publish):
+def test_an_older_snapshot_is_released_at_once(client, publish):
     gone = weakref.ref(client.app.state.service.snapshot())
     assert client.get("/v1/users/user0001/explanation").status_code == 200
     assert client.get(f"/v1/users/user0001/change?from={to_iso_utc(AS_OF)}").status_code == 404
@@ -333,7 +333,7 @@ def test_an_older_snapshot_is_let_go_at_once(client, publish):
 
 
 @pytest.mark.parametrize("every", [0, -1.0, math.nan, math.inf])
-def test_an_impossible_refresh_is_refused(home, every):
+def test_an_invalid_refresh_interval_is_refused(home, every):
     with pytest.raises(CloutError, match=f"cannot check for newer parts every {every:g} seconds"):
         create_app(home, refresh=every)
 
@@ -349,8 +349,8 @@ def versions(tmp_path_factory, bundle):
 
 
 @pytest.fixture
-def registered(versions, home, publish):
-    """A home with both, whose champion, version 1, has scored, and its client."""
+def home_and_client(versions, home, publish):
+    """A home with both versions and its client; version 1 is champion and has scored."""
     promote(versions, "1")
     home.store.write_bytes(versions.store.read_bytes())
     shutil.rmtree(home.snapshots)
@@ -358,8 +358,8 @@ def registered(versions, home, publish):
     return home, TestClient(create_app(home), raise_server_exceptions=False)
 
 
-def test_another_champion_is_taken_up(registered):
-    home, client = registered
+def test_a_new_champion_is_loaded(home_and_client):
+    home, client = home_and_client
     assert ready(client)["model_version"] == "1"
     promote(home, "2")
     look(client)
@@ -372,8 +372,8 @@ def test_another_champion_is_taken_up(registered):
     assert ready(client)["model_version"] == "1"
 
 
-def answering(client):
-    """The versions that answer: the champion's, the served snapshot's, a score's, an explanation's and a history's."""
+def answering_versions(client):
+    """Return the versions of the champion, the served snapshot, a score, an explanation and a history."""
     user, readiness = client.get("/v1/users/user0001/score").json(), ready(client)
     explanation = client.get("/v1/users/user0001/explanation").json()
     history = client.get("/v1/users/user0001/history").json()
@@ -382,27 +382,27 @@ def answering(client):
     return (readiness["model_version"], readiness["snapshot_version"], *(answer["model_version"] for answer in answers))
 
 
-def test_the_champions_snapshot_is_served_whatever_versions_scored_at_its_instant(registered, publish):
-    home, client = registered
+def test_of_snapshots_at_one_instant_the_champions_is_served(home_and_client, publish):
+    home, client = home_and_client
     publish(AS_OF, version="2")
     look(client)
-    assert answering(client) == ("1",) * 5
+    assert answering_versions(client) == ("1",) * 5
     assert ready(client)["stale"] == {}
     promote(home, "2")
     look(client)
-    assert answering(client) == ("2",) * 5
+    assert answering_versions(client) == ("2",) * 5
     promote(home, "1")
     look(client)
-    assert answering(client) == ("1",) * 5
+    assert answering_versions(client) == ("1",) * 5
     assert ready(client)["stale"] == {}
-    assert answering(TestClient(create_app(home))) == ("1",) * 5
+    assert answering_versions(TestClient(create_app(home))) == ("1",) * 5
 
 
-def test_a_champion_that_has_not_scored_leaves_the_newest_snapshot_and_says_so(registered, publish):
-    home, client = registered
+def test_if_the_champion_has_not_scored_the_newest_snapshot_is_served_as_stale(home_and_client, publish):
+    home, client = home_and_client
     promote(home, "2")
     look(client)
-    assert answering(client) == ("2", "1", "1", "1", "1")
+    assert answering_versions(client) == ("2", "1", "1", "1", "1")
     stale = ready(client)["stale"]["snapshot"]
     assert stale["detail"] == (
         "the scores as of 2017-07-30T00:00:00Z by version 1 are served, because the champion, version 2, has not "
@@ -412,12 +412,12 @@ def test_a_champion_that_has_not_scored_leaves_the_newest_snapshot_and_says_so(r
     assert ready(client)["stale"]["snapshot"] == stale
     publish(AS_OF, version="2")
     look(client)
-    assert answering(client) == ("2",) * 5
+    assert answering_versions(client) == ("2",) * 5
     assert ready(client)["stale"] == {}
 
 
-def test_a_champion_whose_scores_are_older_than_others_says_so(registered, publish):
-    _, client = registered
+def test_older_scores_of_the_champion_are_served_as_stale(home_and_client, publish):
+    _, client = home_and_client
     publish(LATER, version="2")
     look(client)
     assert scored_as_of(client) == to_iso_utc(AS_OF)
@@ -431,8 +431,8 @@ def test_a_champion_whose_scores_are_older_than_others_says_so(registered, publi
     assert ready(client)["stale"] == {}
 
 
-def test_another_champion_reads_no_snapshot_again_that_stays_served(registered, monkeypatch):
-    home, client = registered
+def test_a_new_champion_does_not_reopen_the_served_snapshot(home_and_client, monkeypatch):
+    home, client = home_and_client
     before = client.app.state.service.snapshot()
     monkeypatch.setattr(state, "open_snapshot", lambda *_, **__: pytest.fail("opened again"))
     promote(home, "2")
@@ -440,8 +440,8 @@ def test_another_champion_reads_no_snapshot_again_that_stays_served(registered, 
     assert client.app.state.service.snapshot() is before
 
 
-def test_no_state_has_a_new_champion_and_an_old_snapshot(registered, publish, monkeypatch):
-    home, client = registered
+def test_champion_and_snapshot_are_replaced_together(home_and_client, publish, monkeypatch):
+    home, client = home_and_client
     publish(AS_OF, version="2")
     look(client)
     watched, passed_on = client.app.state.watcher, []
@@ -452,7 +452,7 @@ def test_no_state_has_a_new_champion_and_an_old_snapshot(registered, publish, mo
     assert [(passed.champion.version, passed.served[1]) for passed in passed_on] == [("2", "2")]
 
 
-def test_a_first_champion_appears(versions, home):
+def test_the_first_champion_is_loaded(versions, home):
     client = TestClient(create_app(home), raise_server_exceptions=False)
     assert set(client.get("/ready").json()["missing"]) == {"champion"}
     promote(versions, "2")
@@ -462,8 +462,8 @@ def test_a_first_champion_appears(versions, home):
 
 
 @pytest.mark.parametrize("remainder", [None, b"no database " * 1000], ids=["away", "damaged"])
-def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, remainder):
-    home, client = registered
+def test_a_registry_is_unreachable_and_recovers(home_and_client, tmp_path, remainder):
+    home, client = home_and_client
     home.store.rename(tmp_path / "away")
     if remainder is not None:
         home.store.write_bytes(remainder)
@@ -483,8 +483,8 @@ def test_a_registry_that_goes_away_and_comes_back(registered, tmp_path, remainde
     assert ready(client)["model_version"] == "2"
 
 
-def test_a_snapshot_is_taken_up_while_the_registry_is_away(registered, publish):
-    home, client = registered
+def test_a_snapshot_is_loaded_while_the_registry_is_unreachable(home_and_client, publish):
+    home, client = home_and_client
     home.store.unlink()
     publish(LATER, version="1")
     look(client)

@@ -1,4 +1,4 @@
-"""The check before a start: each thing that is missing is named, with what to do, and nothing that is there is."""
+"""The startup check reports everything that is missing, with instructions, and nothing that exists."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_damaged_snapshot_names_its_file(home, registered):
     assert "scores.parquet cannot be read" in findings["snapshot"].found
 
 
-def test_an_address_that_others_reach_needs_keys(home, registered):
+def test_a_public_address_requires_keys(home, registered):
     assert missing(checked(home, "0.0.0.0")) == {"keys"}
     add_key(home, "dashboard", "read")
     findings = checked(home, "0.0.0.0")
@@ -137,7 +137,7 @@ def test_absent_registry_is_reported_without_password(home):
 
 def test_database_is_checked(home, registered, database, bundle, scores, rows):
     away = checked(Home(home.folder, database="postgresql://me:secret@127.0.0.1:9/none"))
-    assert missing(away) == {"database", "keys"}  # keys are in the database
+    assert missing(away) == {"database", "keys"}  # the keys are in the database
     assert "secret" not in away["database"].message + away["keys"].message
     replica = Home(home.folder, database=database)
     assert "holds 0 snapshots" in checked(replica)["database"].found
@@ -156,12 +156,12 @@ def test_a_replica_may_start_without_a_home(tmp_path, registered, database, bund
     assert not replica.folder.exists()
 
 
-def test_a_damaged_snapshot_of_a_replica_is_missing_in_spite_of_the_database(home, registered, database, bundle):
+def test_a_damaged_snapshot_of_a_replica_is_reported_despite_the_database(home, registered, database, bundle):
     (home.snapshots / "2017-07-30T000000Z_v3" / "scores.parquet").write_bytes(b"nonsense")
     assert missing(checked(Home(home.folder, database=database))) == {"snapshot"}
 
 
-def test_the_command_tells_it_in_lines_and_in_json(home):
+def test_the_command_prints_lines_or_json(home):
     run = clout("serve", "--check", "--port", 0, "--home", home.folder)
     assert run.returncode == 2, run.stderr
     lines = run.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""Several processes behind one address: one service to whoever asks, whatever happens to one of them."""
+"""Several worker processes behind one address: clients see one service, whatever happens to a worker."""
 
 import json
 import os
@@ -54,39 +54,39 @@ class Service:
         self.process, self.lines = process, []
         self._read = threading.Thread(target=self._follow, daemon=True)
         self._read.start()
-        self.url = self.said(r"Listening on (http://127\.0\.0\.1:\d+)")[0]
+        self.url = self.wait_for_log(r"Listening on (http://127\.0\.0\.1:\d+)")[0]
         self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
 
     def _follow(self):
         for line in self.process.stderr:
             self.lines.append(json.loads(line))
 
-    def said(self, pattern, times=1):
-        """Wait until the log has said something so often; return what the pattern found."""
+    def wait_for_log(self, pattern, times=1):
+        """Wait until the log matches a pattern the given number of times; return the matches."""
         until = time.monotonic() + 120
         while time.monotonic() < until:
             values = [match[match.re.groups] for line in self.lines if (match := re.search(pattern, line["message"]))]
             if len(values) >= times:
                 return values
             time.sleep(0.02)
-        raise AssertionError(f"the log did not say {pattern!r} {times} times: {self.lines}")
+        raise AssertionError(f"the log did not match {pattern!r} {times} times: {self.lines}")
 
     def workers(self, times):
-        """The ids of the workers that have started so far, of which there are so many."""
-        return [int(pid) for pid in self.said(r"Started server process \[(\d+)\]", times)]
+        """Wait until the given number of workers have started; return the process ids of all that have."""
+        return [int(pid) for pid in self.wait_for_log(r"Started server process \[(\d+)\]", times)]
 
-    def living(self):
-        """The ids of the two workers that live, and how many have started so far."""
+    def living_workers(self):
+        """Return the process ids of the two living workers, and how many workers have started so far."""
         pids = self.workers(2)
         first, second = (pid for pid in pids if alive(pid))
         return first, second, len(pids)
 
-    def answered(self):
-        """How many scores all workers together have answered."""
+    def score_count(self):
+        """Return how many scores all workers together have answered."""
         return samples(self.ask("/metrics").text).get(("clout_requests_total", OF_SCORE), 0)
 
     def ask(self, path, headers=None):
-        """Ask over a connection of its own, which any worker may take."""
+        """Send a request over a new connection, which any worker may accept."""
         return self.client.get(path, headers={"connection": "close"} | (headers or {}))
 
     def end(self):
@@ -96,7 +96,7 @@ class Service:
 
 @contextmanager
 def start(home, workers=2, rate=0.0, grace=25, health_check=60, forked=True):
-    """Start a service of so many workers in a process of its own, and end it; forked workers start sooner."""
+    """Start a service with workers in its own process, and end it; forked workers start sooner than spawned ones."""
     script = home.folder.with_name("serve_it.py")
     script.write_text(SERVE)
     words = [home.folder, rate, workers, grace, health_check, "forked" if forked else "spawned"]
@@ -119,26 +119,26 @@ def start(home, workers=2, rate=0.0, grace=25, health_check=60, forked=True):
 
 
 @pytest.fixture
-def started(home):
-    """Start a service of a test's own."""
+def start_service(home):
+    """Return a function that starts a service for one test."""
     return partial(start, home)
 
 
 @pytest.fixture(scope="module")
 def service(scored_home, tmp_path_factory):
-    """Two workers that several tests ask, and that answer on after each of them; started as those of users are."""
+    """Two workers shared by several tests, which leave them running; started like those of users, without forking."""
     home = Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("workers") / "home"))
     with start(home, forked=False) as service:
         service.workers(2)
         yield service
 
 
-class Asking(threading.Thread):
-    """Asks over a connection of its own, at first without a pause, and notes what came of each request."""
+class ClientThread(threading.Thread):
+    """A thread that sends requests over one connection, first without a pause, and records their results."""
 
     def __init__(self, url, stop, headers=None):
         super().__init__()
-        self.url, self.stop, self.headers, self.found, self.pause = url, stop, headers, [], 0.0
+        self.url, self.stop, self.headers, self.results, self.pause = url, stop, headers, [], 0.0
         self.start()
 
     def run(self):
@@ -146,20 +146,20 @@ class Asking(threading.Thread):
             while not self.stop.wait(self.pause):
                 begun = time.monotonic()
                 try:
-                    self.found.append((begun, client.get(SCORE).status_code))
+                    self.results.append((begun, client.get(SCORE).status_code))
                 except httpx.TransportError as error:
-                    self.found.append((begun, type(error).__name__))
+                    self.results.append((begun, type(error).__name__))
                     if isinstance(error, httpx.ConnectError):
                         return
 
     def failed(self):
-        return [what for _, what in self.found if what != 200]
+        return [what for _, what in self.results if what != 200]
 
 
 @contextmanager
-def asking(url, callers):
+def running_clients(url, callers):
     stop = threading.Event()
-    threads = [Asking(url, stop) for _ in range(callers)]
+    threads = [ClientThread(url, stop) for _ in range(callers)]
     try:
         yield threads
     finally:
@@ -169,10 +169,10 @@ def asking(url, callers):
 
 
 def wait_for_answers(callers, least):
-    """Wait until each caller has so many answers more."""
-    counts = [len(caller.found) + least for caller in callers]
+    """Wait until each client has received the given number of further answers."""
+    counts = [len(caller.results) + least for caller in callers]
     until = time.monotonic() + 30
-    while any(len(caller.found) < count for caller, count in zip(callers, counts, strict=True)):
+    while any(len(caller.results) < count for caller, count in zip(callers, counts, strict=True)):
         assert time.monotonic() < until, "too few answers within 30 seconds"
         time.sleep(0.02)
 
@@ -185,16 +185,16 @@ def samples(text):
     }
 
 
-def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(service):
-    first, second, _ = service.living()
-    before = service.answered()
+def test_two_workers_are_one_service_to_clients_and_prometheus(service):
+    first, second, _ = service.living_workers()
+    before = service.score_count()
     for _ in range(60):
         assert service.ask(SCORE).status_code == 200
     scrapes = [samples(service.ask("/metrics").text) for _ in range(12)]
     assert [worker["clout_requests_total", OF_SCORE] for worker in scrapes] == [before + 60] * 12
     count = "clout_request_seconds_count", frozenset({("route", ROUTE)})
     assert len({worker[count] for worker in scrapes}) == 1
-    assert scrapes[0][count] >= before + 60  # and those that were refused
+    assert scrapes[0][count] >= before + 60  # includes refused requests
     assert {worker["clout_workers", frozenset()] for worker in scrapes} == {2}
     assert {worker["clout_users", frozenset()] for worker in scrapes} == {309}
     loaded = "clout_loads_total", frozenset({("part", "snapshot"), ("result", "loaded")})
@@ -204,44 +204,44 @@ def test_two_workers_are_one_service_to_a_caller_and_to_prometheus(service):
     assert all("worker" in line for line in service.lines if line["message"].startswith("Started server"))
 
 
-def test_a_worker_that_is_killed_comes_back_and_others_notice_nothing(service):
-    first, second, starts = service.living()
-    before = service.answered()
-    with asking(service.url, callers=4) as callers:
+def test_a_killed_worker_is_restarted_and_other_requests_succeed(service):
+    first, second, starts = service.living_workers()
+    before = service.score_count()
+    with running_clients(service.url, callers=4) as callers:
         wait_for_answers(callers, 3)
         os.kill(first, signal.SIGKILL)
-        for caller in callers:  # they leave time for the new worker to start
+        for caller in callers:  # leave processor time for the new worker to start
             caller.pause = 0.1
         service.workers(starts + 1)
         wait_for_answers(callers, 2)
     for caller in callers:
-        assert len(caller.failed()) <= 1, caller.failed()  # the request that the killed worker held, and no other
-        assert caller.found[-1][1] == 200
-    assert {first, second} & {*service.living()[:2]} == {second}
+        assert len(caller.failed()) <= 1, caller.failed()  # only the request that the killed worker was answering
+        assert caller.results[-1][1] == 200
+    assert {first, second} & {*service.living_workers()[:2]} == {second}
     scrapes = samples(service.ask("/metrics").text)
     assert scrapes["clout_workers", frozenset()] == 2
-    answered = sum(len(caller.found) - len(caller.failed()) for caller in callers)
-    # What the killed one answered stays counted; one more may be, whose answer was on its way.
+    answered = sum(len(caller.results) - len(caller.failed()) for caller in callers)
+    # Counts of the killed worker are preserved; they may include answers that were not delivered.
     assert answered <= scrapes["clout_requests_total", OF_SCORE] - before <= answered + 4
 
 
-def test_stopped_under_load_every_request_under_way_is_answered(started):
-    with started() as service:
+def test_stopping_under_load_answers_every_running_request(start_service):
+    with start_service() as service:
         service.workers(2)
-        with asking(service.url, callers=4) as callers:
+        with running_clients(service.url, callers=4) as callers:
             wait_for_answers(callers, 3)
             stopped = time.monotonic()
             assert service.end() == 0
         for caller in callers:
-            assert sum(what == 200 for _, what in caller.found) > 2
-            failed = [(begun, what) for begun, what in caller.found if what != 200]
-            assert all(begun >= stopped - 0.05 for begun, _ in failed), failed  # none that was asked before
+            assert sum(what == 200 for _, what in caller.results) > 2
+            failed = [(begun, what) for begun, what in caller.results if what != 200]
+            assert all(begun >= stopped - 0.05 for begun, _ in failed), failed  # no request sent before the stop failed
             assert {what for _, what in failed} <= {"ConnectError", "ReadError", "RemoteProtocolError"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, workers):
-    with started(workers=workers) as service:
+def test_a_long_running_request_is_finished_and_new_ones_are_refused(start_service, workers):
+    with start_service(workers=workers) as service:
         service.workers(workers)
         with httpx.Client(base_url=service.url, trust_env=False, timeout=30) as client:
             sent = threading.Event()
@@ -249,7 +249,7 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
             def body():
                 yield b'{"users": ["user0001"'
                 sent.set()
-                time.sleep(4.0)  # meanwhile the service is told to stop
+                time.sleep(4.0)  # the service is stopped meanwhile
                 yield b', "a/b"]}'
 
             answers = []
@@ -262,7 +262,7 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
             sent.wait(20)
             time.sleep(0.5)
             service.process.terminate()
-            service.said("Shutting down", times=workers)
+            service.wait_for_log("Shutting down", times=workers)
             time.sleep(0.3)
             with pytest.raises(httpx.ConnectError):
                 service.ask("/health")
@@ -273,8 +273,8 @@ def test_a_long_request_under_way_is_finished_and_no_new_one_is_taken(started, w
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_request_that_does_not_end_holds_the_service_up_no_longer_than_the_limit(started, workers):
-    with started(workers=workers, grace=1) as service:
+def test_an_endless_request_delays_the_stop_no_longer_than_the_limit(start_service, workers):
+    with start_service(workers=workers, grace=1) as service:
         service.workers(workers)
         port = int(service.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as slow:
@@ -286,14 +286,14 @@ def test_a_request_that_does_not_end_holds_the_service_up_no_longer_than_the_lim
             assert 0.5 < time.monotonic() - stopped < 15
 
 
-def test_workers_end_where_the_one_that_started_them_is_killed(started):
-    with started() as service:
+def test_workers_end_if_their_parent_is_killed(start_service):
+    with start_service() as service:
         pids = service.workers(2)
         service.ask(SCORE)
         service.process.kill()
         until = time.monotonic() + 30
         while any(alive(pid) for pid in pids):
-            assert time.monotonic() < until, "they answer on"
+            assert time.monotonic() < until, "workers still run"
             time.sleep(0.1)
 
 
@@ -304,8 +304,8 @@ def alive(pid):
         return False
 
 
-def test_rate_is_shared_by_workers(started, home):
-    with started(workers=2, rate=10) as service:
+def test_rate_is_shared_by_workers(start_service, home):
+    with start_service(workers=2, rate=10) as service:
         service.workers(2)
         answered = Counter()
         begun = time.monotonic()
@@ -314,12 +314,12 @@ def test_rate_is_shared_by_workers(started, home):
             time.sleep(0.005)
         seconds = time.monotonic() - begun
         assert answered[429] > 0
-        assert answered[200] <= 20 + 10 * seconds + 1  # a burst of two seconds' worth, then ten a second
+        assert answered[200] <= 20 + 10 * seconds + 1  # a burst of two seconds' requests, then ten per second
         assert answered[200] >= 10 * seconds
 
 
-def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
-    with started() as service:
+def test_an_added_key_is_required_by_every_worker(start_service, home):
+    with start_service() as service:
         service.workers(2)
         assert service.ask(SCORE).status_code == 200
         key = add_key(home, "dashboard", "read")
@@ -327,19 +327,19 @@ def test_a_key_that_is_added_is_demanded_by_every_worker(started, home):
         assert {service.ask(SCORE, headers={"Authorization": f"Bearer {key}"}).status_code for _ in range(20)} == {200}
 
 
-def test_a_worker_that_hangs_is_restarted(started):
-    with started(health_check=15) as service:
-        first, second, starts = service.living()
+def test_a_worker_that_hangs_is_restarted(start_service):
+    with start_service(health_check=15) as service:
+        first, second, starts = service.living_workers()
         service.ask(SCORE)
         os.kill(first, signal.SIGSTOP)
         third = service.workers(starts + 1)[-1]
         assert not alive(first)
         assert {service.ask(SCORE).status_code for _ in range(20)} == {200}
-        assert {*service.living()[:2]} == {second, third}
+        assert {*service.living_workers()[:2]} == {second, third}
 
 
-def test_ctrl_c_ends_all_workers(started):
-    with started() as service:
+def test_ctrl_c_ends_all_workers(start_service):
+    with start_service() as service:
         pids = service.workers(2)
         service.ask(SCORE)
         service.process.send_signal(signal.SIGINT)
@@ -348,7 +348,7 @@ def test_ctrl_c_ends_all_workers(started):
 
 
 @pytest.mark.parametrize("workers", [0, -1, 65])
-def test_a_number_of_workers_that_is_none_is_refused(workers):
+def test_an_invalid_number_of_workers_is_refused(workers):
     with pytest.raises(CloutError, match=f"cannot answer with {workers} workers; expected 1 to 64"):
         serve(Home("nowhere"), "127.0.0.1", 0, workers=workers)
 
@@ -363,7 +363,7 @@ def test_errors_are_raised_before_any_worker_starts(home):
 
 
 class TestSharedBuckets:
-    def test_they_count_as_those_of_one_process_do(self, tmp_path):
+    def test_they_equal_the_buckets_of_one_process(self, tmp_path):
         now = [0.0]
         one, single = SharedBuckets(2.0, tmp_path / "b", lambda: now[0]), Buckets(2.0, lambda: now[0])
         other = SharedBuckets(2.0, tmp_path / "b", lambda: now[0])
@@ -376,7 +376,7 @@ class TestSharedBuckets:
         assert [buckets.take(f"caller{k}") for k in range(20)] == [0.0] * 20
         assert all(buckets.take(f"caller{k}") > 0 for k in range(20))
 
-    def test_who_is_pushed_out_starts_anew(self, tmp_path):
+    def test_an_evicted_caller_starts_with_a_full_bucket(self, tmp_path):
         buckets = SharedBuckets(0.5, tmp_path / "b", lambda: 0.0)
         buckets.take("ann")
         for k in range(20 * SLOTS):
@@ -429,7 +429,7 @@ sys.stdin.read()
 
 
 class TestWorkerMetrics:
-    """Processes that report, and what one of them answers for all."""
+    """Several processes report metrics; one process answers for all."""
 
     @pytest.fixture
     def report(self, tmp_path):
@@ -451,7 +451,7 @@ class TestWorkerMetrics:
             process.communicate()
 
     def scrape(self, tmp_path):
-        """What a worker that has no state of its own answers."""
+        """Return the metrics as exposed by a process without metrics of its own."""
         code = (
             "import sys; from pathlib import Path; from prometheus_client import CollectorRegistry, generate_latest\n"
             "from serving.runtime.metrics import WorkerMetrics\n"
@@ -466,7 +466,7 @@ class TestWorkerMetrics:
     def values(self, tmp_path):
         return {name: value for (name, _), value in samples(self.scrape(tmp_path)).items()}
 
-    def test_counts_are_added_and_states_are_those_of_the_worst(self, report, tmp_path):
+    def test_counts_are_summed_and_states_are_the_worst(self, report, tmp_path):
         report(1, 300, 2, 100.0, "3")
         report(0, 200, 3, 50.0, "3")
         assert self.values(tmp_path) == {
@@ -479,7 +479,7 @@ class TestWorkerMetrics:
             "process_resident_memory_bytes": 150,
         }
 
-    def test_a_process_that_died_no_longer_counts(self, report, tmp_path):
+    def test_a_dead_process_no_longer_counts(self, report, tmp_path):
         report(1, 300, 2, 100.0, "3")
         dead = report(0, 200, 3, 50.0, "3")
         dead.kill()

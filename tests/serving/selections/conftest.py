@@ -1,4 +1,4 @@
-"""Six users in one scope and two networks, and whom each is to reach."""
+"""Fixtures: six users in one scope and two networks, and the people each is expected to reach."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +16,10 @@ USERS = ["ann", "bob", "cat", "dan", "eve", "fay"]
 
 @pytest.fixture
 def candidates():
-    """Rows: every user in `all`, ann, bob and cat in the network a, dan, eve and fay in b; nobody knows anybody.
+    """All users are in scope `all`; ann, bob and cat are in network a, dan, eve and fay in b. No user engages with
+    another.
 
-    Strangers are 6, 5, 4, 3, 2 and 1 of a pool of a million people.
+    They reach 6, 5, 4, 3, 2 and 1 strangers of a pool of a million people.
     """
     keys = sorted([*((user, "all") for user in USERS), *((u, f"network:{'aaabbb'[k]}") for k, u in enumerate(USERS))])
     frame = pd.DataFrame(keys, columns=["user", "scope"])
@@ -43,7 +44,7 @@ def candidates():
 
 @pytest.fixture(scope="session")
 def topic_events(tmp_path_factory):
-    """Path of events about boats, in two networks, among three people and, after the instant, a fourth."""
+    """Path of events about boats in two networks, by three users before the instant and a fourth after it."""
     people = ["ann", "bob", "cat"]
     rows = [
         {"time": AS_OF + timedelta(days=days), "actor": actor, "target": target, "network": network}

@@ -1,4 +1,4 @@
-"""Topics that are not a scope of the snapshot are answered from the events, at its instant."""
+"""Topics that are not a scope of the snapshot are scored from the events at its instant."""
 
 import pytest
 

@@ -18,7 +18,7 @@ def find(clout, home, champion):
     return run
 
 
-def test_pages_hold_every_user_once(find):
+def test_pages_list_every_user_once(find):
     first = json.loads(find("--limit", "200", "--json").stdout)
     second = json.loads(find("--limit", "200", "--cursor", first["next_cursor"], "--json").stdout)
     users = [user["user"] for page in (first, second) for user in page["users"]]
@@ -38,7 +38,7 @@ def test_growth_is_the_difference_to_the_earlier_snapshot(find, home, bundle, sc
     assert "growth" in find("--since", "2017-07-02").stdout
 
 
-def test_csv_and_table_hold_the_users_of_the_json(find):
+def test_csv_and_table_list_the_users_of_the_json(find):
     page = json.loads(find("--limit", "3", "--json").stdout)
     rows = list(csv.DictReader(StringIO(find("--limit", "3", "--csv").stdout)))
     assert [row["user"] for row in rows] == [user["user"] for user in page["users"]]
@@ -71,7 +71,7 @@ def test_bounds_and_topics_narrow_the_search(find):
         (["--csv", "--json"], "--csv and --json are two forms of the answer: choose one."),
     ],
 )
-def test_what_cannot_be_answered_is_said(find, words, message):
+def test_invalid_searches_are_reported(find, words, message):
     answer = find(*words)
     assert answer.returncode == 2
     assert message in answer.stderr
@@ -96,7 +96,7 @@ def test_growth_about_a_topic_of_the_events(find, topic_events, home, bundle, sc
     assert [len(page["users"]) for page in (first, rest)] == [2, 1]
 
 
-def test_filters_and_orders_are_those_of_the_api(find):
+def test_filters_and_orders_equal_those_of_the_api(find):
     words = ["--sort", "expected_audience", "--evidence", "some", "--min-people", "3", "--min-credibility", "50"]
     page = json.loads(find(*words, "--json").stdout)
     audiences = [user["expected_audience"] for user in page["users"]]

@@ -1,4 +1,4 @@
-"""`clout pick` from topics, networks, files and events; whoever leaves is in no group, nor counted."""
+"""`clout pick` with topics, networks, files and events; users who opt out or are deleted do not count."""
 
 import csv
 import json
@@ -50,7 +50,7 @@ def test_a_topic_of_the_events_and_of_one_network(pick, topic_events):
     assert {member["network"] for member in json.loads(limited.stdout)["members"]} <= {"a", "b"}
 
 
-def test_the_table_holds_the_answer(pick):
+def test_the_table_shows_the_answer(pick):
     text = pick("--k", "3").stdout
     for part in (
         "expected to reach",
@@ -66,7 +66,7 @@ def test_the_table_holds_the_answer(pick):
     assert all(user in text for user in users(pick("--k", "3", "--json")))
 
 
-def test_csv_holds_the_members_of_the_json(pick):
+def test_csv_lists_the_members_of_the_json(pick):
     answer = json.loads(pick("--k", "3", "--json").stdout)
     rows = list(csv.DictReader(StringIO(pick("--k", "3", "--csv").stdout)))
     assert [row["user"] for row in rows] == [member["user"] for member in answer["members"]]
@@ -99,7 +99,7 @@ def test_csv_holds_the_members_of_the_json(pick):
         (["--include", "good.csv", "--exclude", "good.csv"], "is to be included and excluded"),
     ],
 )
-def test_what_cannot_be_picked_is_refused(pick, tmp_path, topic_events, words, message):
+def test_impossible_groups_are_refused(pick, tmp_path, topic_events, words, message):
     costs = {
         "negative": "user0001,-1",
         "text": "user0001,cheap",
@@ -116,7 +116,7 @@ def test_what_cannot_be_picked_is_refused(pick, tmp_path, topic_events, words, m
     assert "Traceback" not in answer.stderr
 
 
-def test_users_whom_nobody_knows_are_noted(pick, tmp_path):
+def test_unknown_users_are_noted(pick, tmp_path):
     (tmp_path / "users.txt").write_text("nobody\nnone\n")
     answer = json.loads(pick("--k", "1000", "--exclude", tmp_path / "users.txt", "--json").stdout)
     assert answer["notes"][0] == "2 users to exclude cannot be selected anyway: 'nobody', 'none'."
@@ -132,7 +132,7 @@ def delete(home, user):
 
 
 @pytest.mark.parametrize("leave", [opt_out, request_deletion, delete])
-def test_who_leaves_is_in_no_group_nor_list_nor_counted(home, leave):
+def test_opted_out_and_deleted_users_do_not_count(home, leave):
     snapshot, request = open_snapshot(home), SelectionRequest(k=5, count="everybody")
     first = select(snapshot_candidates(snapshot), request)
     user = first.members[0].user

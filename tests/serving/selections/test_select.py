@@ -15,7 +15,7 @@ def everybody(candidates, **request):
     return select(candidates, SelectionRequest(count="everybody", **request))
 
 
-def test_an_answer_in_full(candidates):
+def test_a_complete_answer(candidates):
     selection = everybody(candidates, k=2)
     assert members(selection) == ["ann", "bob"]
     assert [member.adds for member in selection.members] == pytest.approx([6, 5], rel=1e-4)
@@ -35,7 +35,7 @@ def test_an_answer_in_full(candidates):
     assert any(note.startswith("Picking adds nothing here") for note in selection.notes)
 
 
-def test_the_range_of_the_credible_count_comes_from_its_own_past(candidates):
+def test_the_range_of_the_credible_count_is_from_its_own_errors(candidates):
     selection = select(candidates, SelectionRequest(k=2))
     low, high = candidates.model.error_range(2, credible=True)
     expected = (low * selection.reach, high * selection.reach, 3)
@@ -53,18 +53,18 @@ def test_the_answer_is_deterministic(candidates):
     assert everybody(candidates, k=4) == everybody(candidates, k=4)
 
 
-def test_who_is_excluded_stays_out_and_is_named(candidates):
+def test_excluded_users_are_not_picked_and_are_listed(candidates):
     selection = everybody(candidates, k=2, exclude=("ann", "nobody"))
     assert members(selection) == ["bob", "cat"]
     assert [(other.user, other.because) for other in selection.left_out] == [("ann", "excluded")]
     assert "1 user to exclude cannot be selected anyway: 'nobody'." in selection.notes
 
 
-def test_who_is_included_comes_first(candidates):
+def test_included_users_come_first(candidates):
     assert members(everybody(candidates, k=3, include=("fay",))) == ["fay", "ann", "bob"]
 
 
-def test_a_budget_holds_and_users_need_a_cost(candidates):
+def test_a_budget_is_respected_and_users_need_a_cost(candidates):
     selection = everybody(candidates, k=3, cost={"ann": 9.0, "bob": 2.0, "dan": 2.0}, budget=5.0)
     assert members(selection) == ["bob", "dan"]
     assert [member.cost for member in selection.members] == [2.0, 2.0]
@@ -73,7 +73,7 @@ def test_a_budget_holds_and_users_need_a_cost(candidates):
     assert any(note.startswith("The group has 2 users, not 3") for note in selection.notes)
 
 
-def test_a_limit_per_network_holds(candidates):
+def test_a_limit_per_network_is_respected(candidates):
     selection = everybody(candidates, k=3, max_per_network=1)
     assert [(member.user, member.network) for member in selection.members] == [("ann", "a"), ("dan", "b")]
     assert [(other.user, other.because) for other in selection.left_out] == [("bob", "network"), ("cat", "network")]
@@ -96,7 +96,7 @@ def test_simpler_groups_satisfy_the_same_constraints(candidates):
     assert [(other.users, other.reach) for other in nobody.alternatives] == [([], 0.0)] * 3
 
 
-def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):
+def test_a_size_above_the_number_of_users_picks_all_with_a_note(candidates):
     selection = everybody(candidates, k=50)
     assert len(selection.members) == 6
     assert selection.notes[0] == (
@@ -129,7 +129,7 @@ def test_more_users_than_there_are_give_all_of_them_and_a_note(candidates):
         ({"exclude": ("ann", "bob", "cat", "dan", "eve", "fay")}, "nobody can be selected"),
     ],
 )
-def test_requests_that_cannot_be_satisfied(candidates, request_of, message):
+def test_unsatisfiable_requests_are_refused(candidates, request_of, message):
     with pytest.raises(SelectionError, match=message.replace("(", r"\(")):
         select(candidates, SelectionRequest(**{"k": 3} | request_of))
 
@@ -140,7 +140,7 @@ def test_a_limit_per_network_in_one_network_is_refused(candidates):
         everybody(in_a, k=2, max_per_network=1)
 
 
-def test_a_part_of_the_activity_says_where_its_range_comes_from(candidates):
+def test_the_source_of_the_range_is_stated_for_a_part_of_the_activity(candidates):
     note = "The range comes from groups of the whole community: here, trust the order more than the number of people."
     assert note in everybody(dataclasses.replace(candidates, scope="network:a"), k=2).notes
     assert note not in everybody(candidates, k=2).notes

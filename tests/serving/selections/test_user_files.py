@@ -1,4 +1,4 @@
-"""Files of users and costs are read whole, or refused with what is wrong."""
+"""Files of users and costs are read completely, or refused with the reason."""
 
 import pandas as pd
 import pytest
@@ -13,7 +13,7 @@ def written(folder, name, text):
     return path
 
 
-def test_users_are_lines_or_a_column(tmp_path):
+def test_users_are_read_from_lines_or_a_column(tmp_path):
     assert read_users(written(tmp_path, "users.txt", "ann\n\n12.0\n")) == ("ann", "12")
     assert read_users(written(tmp_path, "users.csv", "cost,user\n3,ann\n4,007\n")) == ("ann", "007")
     pd.DataFrame({"user": ["ann", "bob"]}).to_parquet(tmp_path / "users.parquet")
@@ -26,7 +26,7 @@ def test_costs_are_numbers_by_user(tmp_path):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_byte_order_marks_and_line_ends_of_windows_are_no_part_of_ids(tmp_path, mark, end):
+def test_byte_order_marks_and_windows_line_ends_are_stripped(tmp_path, mark, end):
     lines = written(tmp_path, "users.txt", f"{mark}ann{end}bob{end}")
     assert read_users(lines) == ("ann", "bob")
     table = written(tmp_path, "costs.csv", f"{mark}user;cost{end}ann;3{end}bob;0.5{end}")
@@ -34,7 +34,7 @@ def test_byte_order_marks_and_line_ends_of_windows_are_no_part_of_ids(tmp_path, 
     assert read_costs(table) == {"ann": 3.0, "bob": 0.5}
 
 
-def test_files_without_users(tmp_path):
+def test_files_without_users_are_refused(tmp_path):
     assert read_users(written(tmp_path, "users.txt", "\n\n")) == ()
     assert read_users(written(tmp_path, "users.csv", "user\n")) == ()
     assert read_costs(written(tmp_path, "costs.csv", "user,cost\n")) == {}
