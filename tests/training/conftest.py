@@ -1,4 +1,4 @@
-"""A small simulated community, the model that is trained on it, and small tables of acts."""
+"""Fixtures: a small simulated community, the model trained on it, and small event tables."""
 
 import pickle
 import shutil
@@ -28,7 +28,7 @@ TYPES = pa.schema([("time", pa.timestamp("us", "UTC")), *((name, pa.string()) fo
 
 @pytest.fixture(scope="session")
 def table():
-    """Make an event table of acts (days after 2025-01-01, actor, verb, target)."""
+    """Return a function that makes an event table from acts (days after 2025-01-01, actor, verb, target)."""
 
     def make(acts) -> pa.Table:
         start = datetime(2025, 1, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ def table():
 
 @dataclass(frozen=True)
 class Simulated:
-    """The event table, the truth by user, and an instant before the end of it."""
+    """A simulation: the event table, the ground truth by user, and an instant before its end."""
 
     events: pa.Table
     truth: pd.DataFrame
@@ -64,7 +64,7 @@ def simulated(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def plain(bundle):
-    """The bundle as an earlier version would have stored it: without a bounded term and a baseline."""
+    """The bundle as an earlier version stored it: without a bounded term and a baseline."""
     facts = {name: value for name, value in bundle.facts.items() if name != "baseline"}
     features = {name: bundle.features[name] for name in SCORED.names}
     return replace(bundle, bounded=None, features=features, facts=facts)
@@ -77,7 +77,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def train_and_release():
-    """Train on events against the champion of a home, and release the candidate there, with plots or without."""
+    """Return a function that trains against the champion of a home and releases the candidate, plots optional."""
 
     def run(events, config, home, as_of=None, progress=ignore_progress, force=None, plots=False, **options):
         champion = find_champion(home, check_catalogue=False)
@@ -92,7 +92,7 @@ def train_and_release():
 
 @pytest.fixture(scope="session")
 def trained(simulated, config, home, train_and_release, once):
-    """The first model of a home, trained on the events up to ten days before their end, once in a run."""
+    """The first model of a home, trained on all but the last ten days of events; shared by the whole run."""
 
     def fill(folder):
         first = train_and_release(simulated.events, config, Home(folder / "home"), simulated.as_of, plots=True)
@@ -110,5 +110,5 @@ def bundle(trained):
 
 @pytest.fixture(scope="session")
 def rows(simulated):
-    """Everybody's features at the instant."""
+    """Feature rows of all users at the instant."""
     return feature_rows(load_encoded_events(simulated.events), simulated.as_of)

@@ -1,4 +1,4 @@
-"""The commands that end in a gate: what they print, and their exit codes."""
+"""Commands that end in a gate: output and exit codes."""
 
 import json
 import re
@@ -21,7 +21,7 @@ TOML = "[panel]\ncutoffs = 2\n[model]\ntrees = 5\n[evaluation]\nresamples = 20\n
 
 @pytest.fixture
 def run_command(simulated, tmp_path, monkeypatch):
-    """Type a command in a home of its own, with limits for the gate."""
+    """Return a function that runs a command in its own home, with limits of the gate."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("CLOUT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr("training.backtest._figures", lambda *_: {})
@@ -41,7 +41,7 @@ def run_command(simulated, tmp_path, monkeypatch):
 
 
 def test_gate_fails_and_is_overridden(run_command, tmp_path):
-    """A first model that fails, the next one forced, and one that fails against it."""
+    """The first model fails, the next one is forced, and another fails against it."""
     strict, home = "attacks = false\ntotal_low = 1.0\ntotal_high = 1.0\n", Home(tmp_path / "home")
     run = run_command("train", limits=strict)
     assert run.exit_code == 3, run.output
@@ -92,7 +92,7 @@ def test_attacks_need_events(run_command, simulated, tmp_path, monkeypatch):
     )
 
 
-def test_a_sample_is_stated_and_its_cost_measured(run_command, tmp_path):
+def test_a_sample_is_stated_with_its_cost(run_command, tmp_path):
     home = Home(tmp_path / "home")
     run = run_command("train", "--force", "all rows", "--json")
     assert re.search(r"Training on 1,\d{3} rows: about 0\.4 GB beside the engine; \d+\.\d GB are free\.", run.text)
@@ -113,7 +113,7 @@ def test_a_sample_is_stated_and_its_cost_measured(run_command, tmp_path):
 
 
 def test_another_engine_trains_and_evaluates_the_same(run_command, simulated, tmp_path):
-    """A database with the same events; Spark computes the features in `tests/features/events/test_engines.py`."""
+    """Another database with the same events; Spark computes features in `tests/features/events/test_engines.py`."""
     url = f"duckdb://{tmp_path / 'community.duckdb'}"
     engine = open_engine(url)
     engine.create_table("acts", simulated.events)
@@ -134,6 +134,6 @@ def test_blank_reason_is_refused(run_command, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-def test_empty_home(run_command):
+def test_empty_home_is_reported(run_command):
     assert "holds no challenger of the model 'clout'" in str(run_command("gate").exception)
     assert "has no version 1 of the model; there are none yet" in str(run_command("promote", 1).exception)

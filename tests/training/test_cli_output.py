@@ -1,4 +1,4 @@
-"""What the commands print of a training."""
+"""The output of training commands."""
 
 import dataclasses
 import shlex

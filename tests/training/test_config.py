@@ -22,7 +22,7 @@ def test_set_fields_override_the_defaults(tmp_path):
     assert config.model.depth == Config().model.depth
 
 
-def test_frozen():
+def test_a_configuration_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Config().outcome.horizon_days = 3
 
@@ -55,29 +55,29 @@ def test_invalid_values_are_named(tmp_path, text, message):
         read(tmp_path, text)
 
 
-def test_absent(tmp_path):
+def test_an_absent_file_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"no configuration at .*gone\.toml"):
         read_config(tmp_path / "gone.toml")
 
 
-def test_a_folder(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_config(tmp_path)
 
 
-def test_not_text(tmp_path):
+def test_a_binary_file_is_refused(tmp_path):
     path = tmp_path / "clout.toml"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not TOML"):
         read_config(path)
 
 
-def test_seeds_are_read_as_ids_are():
+def test_seeds_are_normalised_like_ids():
     assert Config.model_validate({"credibility": {"seeds": [" 12.0 ", "NA"]}}).credibility.seeds == ("12", "NA")
     with pytest.raises(ValueError, match="has lost digits; export ids as text"):
         Config.model_validate({"credibility": {"seeds": ["1.5e+18"]}})
 
 
-def test_a_file_of_a_windows_editor(tmp_path):
+def test_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path):
     (tmp_path / "clout.toml").write_bytes('\ufeff[credibility]\r\nseeds = ["jürgen"]\r\n'.encode())
     assert list(read_config(tmp_path / "clout.toml").credibility.seeds) == ["jürgen"]

@@ -1,4 +1,4 @@
-"""Equal pull, equal points: by hand."""
+"""Equal pull gives equal points, computed by hand."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ def test_exchange_by_hand(table):
     assert result.to_dict("index") == {"a": {"engagers": 1, "mutual": 1}, "b": {"engagers": 2, "mutual": 1}}
 
 
-def test_residuals_find_who_is_favoured():
+def test_residuals_show_the_favoured_group():
     rng = np.random.default_rng(0)
     pull = pd.Series(rng.uniform(0, 10, 2_000))
     favoured = pd.Series(np.arange(2_000) % 2 == 0)
@@ -39,7 +39,7 @@ def test_residuals_find_who_is_favoured():
     assert result[0]["low"] > 0 > result[1]["high"]
 
 
-def test_higher_pull_is_not_favour():
+def test_higher_pull_is_no_advantage():
     pull = pd.Series(np.arange(1_000.0))
     high = pull > 500
     for group in residuals(np.sqrt(pull), pull, {"high": high, "low": ~high}):

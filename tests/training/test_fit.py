@@ -1,4 +1,4 @@
-"""Fitting on a sample of users, whose level is that of everybody, and fits that share boosters."""
+"""Fitting on a sample of users keeps the level of all users, and fits share boosters."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from training.model.feature_sets import panel_features
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_a_model_of_a_sample_expects_the_audience_of_everybody(simulated, config, bundle, rows, seed):
+def test_a_model_of_a_sample_predicts_the_total_of_all_users(simulated, config, bundle, rows, seed):
     days = config.outcome.horizon_days
     with cached(load_encoded_events(simulated.events)) as events:
         split = split_cutoffs(time_range(events.rows)[0], simulated.as_of, days, config.panel.cutoffs)
@@ -27,7 +27,7 @@ def test_a_model_of_a_sample_expects_the_audience_of_everybody(simulated, config
 
 
 def test_boosters_of_the_same_cutoffs_are_fitted_once(simulated, config, bundle, monkeypatch):
-    """The backtest needs boosters that predicted past horizons for the intervals of the model itself."""
+    """The backtest needs boosters that the model also fits for its intervals."""
     calls, days = [], config.outcome.horizon_days
     monkeypatch.setattr(
         "training.fit.fit_boosters",

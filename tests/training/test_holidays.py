@@ -1,4 +1,4 @@
-"""Points lost by holidays, by hand."""
+"""Points lost by holidays, computed by hand."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from tests.benchmarks.holidays import DAYS, holiday, losses
 
 
 class TestLosses:
-    def test_by_hand(self):
+    def test_losses_by_hand(self):
         points = pd.DataFrame({0: [10.0, 20.0, 30.0], 1: [10.0, 19.0, 29.0], 3: [6.0, 13.0, 29.0]})
         summary = losses(points)
         assert [row["days"] for row in summary["days"]] == [0, 1, 3]
@@ -27,7 +27,7 @@ class TestHoliday:
         assert report["days"][0] == {"days": 0, "lost_median": 0.0, "lost_p95": 0.0}
         assert report["days"][1]["lost_p95"] >= report["days"][1]["lost_median"]
 
-    def test_too_few_members(self, simulated, bundle):
+    def test_too_few_members_are_reported(self, simulated, bundle):
         with pytest.raises(TooSmallError, match=r"users have events in the last 28 days .*; expected 10000 or more"):
             holiday(open_events(simulated.events), bundle, simulated.as_of, members=10_000)
 

@@ -53,33 +53,33 @@ def used_features(bundle):
 
 
 @pytest.fixture(scope="module")
-def rows_then(bundle, simulated):
-    """Everybody's features at the very instant of the reference."""
+def reference_rows(bundle, simulated):
+    """The feature rows of all users at the instant of the reference."""
     at = datetime.fromisoformat(bundle.facts["reference"]["as_of"])
     return in_scope(feature_rows(load_encoded_events(simulated.events), at), ALL)
 
 
 @pytest.fixture(scope="module")
 def end(simulated):
-    """Just after the last event, ten days after the model was made."""
+    """Just after the last event, ten days after the model was trained."""
     return pc.max(simulated.events["time"]).as_py().replace(microsecond=0) + timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
-def earlier(bundle, end):
-    """The model as if it had been made a horizon before the end, so that there is something to judge it on."""
+def model_with_outcome(bundle, end):
+    """A model dated one horizon before the end, so that its outcome is complete."""
     return dataclasses.replace(bundle, facts={**bundle.facts, "as_of": (end - HORIZON).isoformat()})
 
 
 @pytest.fixture(scope="module")
-def drift_report(earlier, simulated):
+def drift_report(model_with_outcome, simulated):
     """The report of the whole community."""
-    return monitor(load_encoded_events(simulated.events), earlier, config=QUICK)
+    return monitor(load_encoded_events(simulated.events), model_with_outcome, config=QUICK)
 
 
 @pytest.fixture(scope="module")
 def silenced(simulated, end, tmp_path_factory):
-    """A file of the events in which, for the last 28 days, people act and hardly anybody engages with them."""
+    """A file of events in which hardly any user is engaged with during the last 28 days."""
     events = simulated.events
     late = pc.greater_equal(events["time"], pa.scalar(end - HORIZON, events["time"].type))
     engaging = pc.and_(late, pc.is_in(events["verb"], value_set=pa.array(ENGAGEMENTS)))
@@ -107,15 +107,15 @@ class TestPsi:
 
 
 class TestDrift:
-    def test_same_community_has_no_drift(self, bundle, rows_then):
-        drift_report = measure_drift(rows_then, bundle, QUICK.monitor)
+    def test_same_community_has_no_drift(self, bundle, reference_rows):
+        drift_report = measure_drift(reference_rows, bundle, QUICK.monitor)
         assert drift_report.score.psi == pytest.approx(0, abs=1e-6)
         assert drift_report.score.live == drift_report.score.reference
         assert drift_report.level.ratio == pytest.approx(1, abs=1e-6)
-        assert drift_report.users == drift_report.reference_users == len(rows_then)
+        assert drift_report.users == drift_report.reference_users == len(reference_rows)
         assert max(feature.psi for feature in drift_report.features) == pytest.approx(0, abs=1e-6)
         assert {feature.status for feature in drift_report.features} == {"stable"}
-        assert alarms(rows_then, bundle) == []
+        assert alarms(reference_rows, bundle) == []
 
     def test_weights_are_shares_of_the_gain(self, bundle, drift_report):
         weights = {feature.feature: feature.weight for feature in drift_report.features}
@@ -123,27 +123,27 @@ class TestDrift:
         assert max(weights, key=weights.get) == used_features(bundle)[0]
         assert set(weights) == set(bundle.features)
 
-    def test_feature_that_grows_for_half_of_the_users_alarms(self, bundle, rows_then):
+    def test_feature_that_grows_for_half_of_the_users_alarms(self, bundle, reference_rows):
         name = used_features(bundle)[0]
-        half = np.arange(len(rows_then)) % 2 == 0
-        (message,) = alarms(rows_then.assign(**{name: rows_then[name].mask(half, 9 * rows_then[name] + 9)}), bundle)[
-            -1:
-        ]
+        half = np.arange(len(reference_rows)) % 2 == 0
+        (message,) = alarms(
+            reference_rows.assign(**{name: reference_rows[name].mask(half, 9 * reference_rows[name] + 9)}), bundle
+        )[-1:]
         assert message.startswith(f"{name} has a PSI of ")
         assert message.endswith("of the gain")
 
-    def test_feature_that_becomes_unknown_alarms(self, bundle, rows_then):
+    def test_feature_that_becomes_unknown_alarms(self, bundle, reference_rows):
         name = used_features(bundle)[1]
-        altered = rows_then.assign(**{name: np.nan})
+        altered = reference_rows.assign(**{name: np.nan})
         (message,) = [alarm for alarm in alarms(altered, bundle) if name in alarm]
         assert message.endswith("of the gain, unknown for 100% of users (0% in training)")
         top = measure_drift(altered, bundle, QUICK.monitor).features[0]
         assert (top.feature, top.status, top.alarm) == (name, "changed", True)
         assert (top.unknown_live, top.unknown_reference) == (1.0, 0.0)
 
-    def test_unused_feature_does_not_alarm(self, bundle, rows_then):
+    def test_unused_feature_does_not_alarm(self, bundle, reference_rows):
         name = used_features(bundle)[-1]
-        altered = rows_then.assign(**{name: 1e6})
+        altered = reference_rows.assign(**{name: 1e6})
         assert alarms(altered, bundle) == []
         drift_report = measure_drift(altered, bundle, QUICK.monitor)
         assert (drift_report.features[0].feature, drift_report.features[0].alarm) == (name, False)
@@ -152,8 +152,8 @@ class TestDrift:
             text.startswith(name) and text.endswith("not monitored: the model hardly uses it") for text in messages
         )
 
-    def test_ages_do_not_alarm(self, bundle, rows_then):
-        later = rows_then.assign(**{name: rows_then[name] + 90 for name in CLOCKS if name in rows_then})
+    def test_ages_do_not_alarm(self, bundle, reference_rows):
+        later = reference_rows.assign(**{name: reference_rows[name] + 90 for name in CLOCKS if name in reference_rows})
         drift_report = measure_drift(later, bundle, QUICK.monitor)
         assert drift_report.features[0].feature == "tenure_days"
         findings = drift_findings(drift_report, QUICK.monitor)
@@ -163,14 +163,18 @@ class TestDrift:
         ]
         assert not any(finding.passed is False for finding in findings[1:])
 
-    def test_another_community_alarms(self, bundle, rows_then):
-        loud = rows_then[rows_then["credible_engagers_365d"] > rows_then["credible_engagers_365d"].quantile(0.8)]
+    def test_another_community_alarms(self, bundle, reference_rows):
+        loud = reference_rows[
+            reference_rows["credible_engagers_365d"] > reference_rows["credible_engagers_365d"].quantile(0.8)
+        ]
         message = alarms(loud, bundle)[0]
         assert message.startswith("the score has a PSI of ")
         assert measure_drift(loud, bundle, QUICK.monitor).level.ratio > 2
 
-    def test_limits_come_from_the_configuration(self, bundle, rows_then):
-        loud = rows_then[rows_then["credible_engagers_365d"] > rows_then["credible_engagers_365d"].quantile(0.8)]
+    def test_limits_come_from_the_configuration(self, bundle, reference_rows):
+        loud = reference_rows[
+            reference_rows["credible_engagers_365d"] > reference_rows["credible_engagers_365d"].quantile(0.8)
+        ]
         assert alarms(loud, bundle, Limits(score_psi=1e6, feature_psi=1e6)) == []
         assert len(alarms(loud, bundle, Limits(feature_psi=1e-6))) > len(alarms(loud, bundle))
 
@@ -210,12 +214,14 @@ class TestReport:
         assert drift_report.within_limits
         assert "auc" not in drift_report.metrics()
 
-    def test_horizon_of_the_training_is_not_evaluated(self, earlier, simulated, end):
-        drift_report = monitor(load_encoded_events(simulated.events), earlier, end - timedelta(seconds=1), QUICK)
+    def test_horizon_of_the_training_is_not_evaluated(self, model_with_outcome, simulated, end):
+        drift_report = monitor(
+            load_encoded_events(simulated.events), model_with_outcome, end - timedelta(seconds=1), QUICK
+        )
         assert drift_report.realised is None
 
-    def test_vanished_audience_alarms(self, earlier, silenced):
-        drift_report = monitor(load_encoded_events(silenced), earlier, config=QUICK)
+    def test_vanished_audience_alarms(self, model_with_outcome, silenced):
+        drift_report = monitor(load_encoded_events(silenced), model_with_outcome, config=QUICK)
         assert not drift_report.within_limits
         (message,) = [alarm for alarm in drift_report.alarms if alarm.startswith("the model expects ")]
         assert message.endswith("(limits 0.67 to 1.5)")
@@ -274,9 +280,11 @@ def client(home, trained):
 
 
 @pytest.fixture
-def older_champion(earlier, trained, monkeypatch):
-    """A champion that is old enough to be evaluated."""
-    monkeypatch.setattr("training.registry.model_registry.load_champion", lambda _: (earlier, trained.version))
+def older_champion(model_with_outcome, trained, monkeypatch):
+    """A champion old enough for a complete outcome."""
+    monkeypatch.setattr(
+        "training.registry.model_registry.load_champion", lambda _: (model_with_outcome, trained.version)
+    )
 
 
 def test_command_prints_and_logs_the_report(events, home, client, trained, older_champion, end):

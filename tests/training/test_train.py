@@ -28,8 +28,8 @@ SMALL = Config(outcome=Outcome(horizon_days=7), panel=Panel(cutoffs=2), evaluati
 
 
 @pytest.fixture(scope="module")
-def again(simulated, config, tmp_path_factory, train_and_release):
-    """The same training with absurd events at and after the instant, and the rows in another order."""
+def retrained_with_later_events(simulated, config, tmp_path_factory, train_and_release):
+    """The same training with absurd events at and after the instant, and rows in another order."""
     events = simulated.events
     absurd = [
         {"time": simulated.as_of + timedelta(hours=k // 50), "actor": f"bot{k}", "verb": "follow", "target": "u0000001"}
@@ -43,19 +43,19 @@ def again(simulated, config, tmp_path_factory, train_and_release):
 
 
 @pytest.fixture(scope="module")
-def second(again, simulated, config, train_and_release):
-    """Another model in the same home, and the splits that it was fitted on, that of the backtest last."""
-    first, home, _ = again
+def second(retrained_with_later_events, simulated, config, train_and_release):
+    """A second model in the same home, and the splits it was fitted on, the one of the backtest last."""
+    first, home, _ = retrained_with_later_events
     splits = []
 
-    def watched(panel, split, *rest):
+    def recording_fit(panel, split, *rest):
         splits.append(split)
         return fit(panel, split, *rest)
 
     other = config.model_copy(update={"model": Model(trees=20, seed=5), "panel": Panel(cutoffs=2)})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.train.fit", watched)
-        patch.setattr("training.backtest.fit", watched)
+        patch.setattr("training.train.fit", recording_fit)
+        patch.setattr("training.backtest.fit", recording_fit)
         return (
             first,
             train_and_release(simulated.events, other, home, simulated.as_of - timedelta(days=9)),
@@ -65,15 +65,15 @@ def second(again, simulated, config, train_and_release):
 
 
 class TestFigures:
-    def test_the_score_beats_counting_followers(self, trained):
+    def test_the_score_beats_follower_counts(self, trained):
         metrics = trained.evaluation.metrics
         assert metrics["score"]["auc"] > metrics["followers"]["auc"] + 0.05
         assert 0.7 < metrics["score"]["auc"] < 0.99
         assert 0.7 < metrics["score"]["total"] < 1.4
         assert metrics["score"]["coverage"] > trained.bundle.intervals.level - 0.05
 
-    def test_the_score_finds_the_true_reach(self, trained, rows, simulated):
-        """People who are still there, ranked by score and by what the simulation gave them."""
+    def test_the_score_ranks_users_by_true_reach(self, trained, rows, simulated):
+        """Users who are still present, ranked by score and by the reach that the simulation gave them."""
         scores = trained.bundle.predict(rows)["unclipped"].set_axis(rows["user"])
         truth = simulated.truth.loc[scores.index]
         there = (truth["left"].isna() | (truth["left"] > simulated.as_of)).to_numpy()
@@ -102,7 +102,7 @@ class TestFigures:
             inside = sum(group.coverage * group.users for group in groups) / trained.evaluation.users
             assert inside == pytest.approx(everybody["coverage"])
 
-    def test_the_top_stays_on_top_more_than_by_chance(self, trained):
+    def test_top_users_remain_on_top_more_often_than_by_chance(self, trained):
         retention = trained.evaluation.retention
         assert retention.users[1] == trained.evaluation.users
         assert 0.7 < retention.spearman < 1
@@ -116,7 +116,7 @@ class TestFigures:
         assert trained.champion_before is None
 
 
-def test_an_ablation_is_measured_where_it_is_requested(simulated, config, tmp_path, train_and_release):
+def test_an_ablation_is_measured_if_requested(simulated, config, tmp_path, train_and_release):
     small = config.model_copy(update={"model": Model(trees=10)})
     result = train_and_release(simulated.events, small, Home(tmp_path), simulated.as_of, ablation=True)
     assert [row.variant for row in result.evaluation.ablation] == list(VARIANTS)
@@ -124,16 +124,16 @@ def test_an_ablation_is_measured_where_it_is_requested(simulated, config, tmp_pa
 
 
 class TestNoLeak:
-    def test_bundle_and_figures_do_not_change_by_a_byte(self, trained, again, tmp_path):
-        for name, bundle in (("one", trained.bundle), ("other", again[0].bundle)):
+    def test_later_events_do_not_change_bundle_and_figures(self, trained, retrained_with_later_events, tmp_path):
+        for name, bundle in (("one", trained.bundle), ("other", retrained_with_later_events[0].bundle)):
             save_bundle(bundle, tmp_path / name)
         for file in (BOOSTER_FILE, BOUNDED_FILE, FACTS_FILE):
             assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
-        assert again[0].evaluation == trained.evaluation
-        assert again[0].verdict == trained.verdict
+        assert retrained_with_later_events[0].evaluation == trained.evaluation
+        assert retrained_with_later_events[0].verdict == trained.verdict
 
-    def test_progress_is_reported_step_by_step(self, again):
-        messages = again[2]
+    def test_progress_is_reported_step_by_step(self, retrained_with_later_events):
+        messages = retrained_with_later_events[2]
         steps = list(dict.fromkeys(step for step, _ in messages))
         assert steps == ["panel", "fit", "fingerprint", "backtest", "selection", "churn", "attacks", "register"]
         for name in steps:
@@ -156,7 +156,7 @@ class TestRetrain:
         assert final.newest + timedelta(days=28) == datetime.fromisoformat(retrained.bundle.facts["as_of"])
 
     def test_the_champion_is_compared_on_the_same_users(self, second):
-        """It was trained up to later than this horizon, and the findings say so."""
+        """The champion was trained on a later horizon, and the findings say so."""
         first, retrained, *_ = second
         assert retrained.champion_before == first.version == "1"
         met = retrained.evaluation.champion
@@ -178,13 +178,13 @@ class TestRetrain:
         assert churn.share == pytest.approx((moved.abs() > 5).mean())
         assert len(churn.largest) == 10
 
-    def test_the_gate_decides_who_is_champion(self, second):
+    def test_the_gate_decides_the_champion(self, second):
         _, retrained, home, _ = second
         assert retrained.promoted == retrained.verdict.passed
         assert load_champion(home)[1] == ("2" if retrained.promoted else "1")
 
 
-def test_a_blank_reason_is_refused_before_anything_is_done(tmp_path):
+def test_a_blank_reason_is_refused_before_the_training(tmp_path):
     with pytest.raises(GateError, match="blank reason"):
         release(None, Home(tmp_path), force=" ")
     assert list(tmp_path.iterdir()) == []
@@ -208,18 +208,18 @@ class TestScale:
         assert "trained on another catalogue" in result.evaluation.champion.reason
         assert result.measured.churn == result.evaluation.champion
 
-    def test_rescaling_is_requested(self, retrained, config, again):
-        _, home, _ = again
+    def test_rescaling_is_requested(self, retrained, config, retrained_with_later_events):
+        _, home, _ = retrained_with_later_events
         before = load_champion(home)[0].scale
         result = retrained(config, home, rescale=True)
         assert result.scale_before == before != result.bundle.scale
         assert "has a new scale" in result.measured.churn.reason
         assert set(result.evaluation.champion.margins) == set(RANKING)
 
-    def test_a_scale_is_of_one_horizon(self, retrained, config, again):
+    def test_a_scale_is_only_for_one_horizon(self, retrained, config, retrained_with_later_events):
         other = config.model_copy(update={"outcome": Outcome(horizon_days=14)})
         with pytest.raises(ConfigError, match=r"within 28 days, and \[outcome\] horizon_days is 14.*--rescale"):
-            retrained(other, again[1])
+            retrained(other, retrained_with_later_events[1])
 
 
 def test_unknown_seeds_are_refused(simulated, config):
@@ -231,8 +231,8 @@ def test_unknown_seeds_are_refused(simulated, config):
         train(load_encoded_events(simulated.events), strangers, options=TrainOptions(simulated.as_of))
 
 
-def test_the_shortest_history_that_can_be_learnt_from(simulated, config):
-    """Two and a half horizons: one cutoff for the backtest, whose intervals are fitted on other users."""
+def test_the_shortest_usable_history(simulated, config):
+    """Two and a half horizons: the backtest has one cutoff, and its intervals are fitted on other users."""
     first = pc.min(simulated.events["time"]).as_py()
     result = train(load_encoded_events(simulated.events), config, options=TrainOptions(first + timedelta(days=70)))
     assert len(result.bundle.facts["training_cutoffs"]) == 2
@@ -245,33 +245,33 @@ class TestTooSmall:
         with pytest.raises(error, match=match):
             train(load_encoded_events(table(acts)), SMALL)
 
-    def test_a_handful(self, table):
+    def test_a_handful_of_users_is_refused(self, table):
         acts = [(day, f"u{day % 5}", "like", f"u{(day + 1) % 5}") for day in range(60)]
         span = r"the events reach from 2025-01-01 to 2025-03-01"
         self.refused(table, acts, f"the community is too small to train on: {span}, and the older cutoffs hold 5 rows")
 
-    def test_a_week(self, table):
+    def test_a_week_of_events_is_refused(self, table):
         acts = [(k / 100, f"u{k % 300}", "like", f"u{k % 299}") for k in range(700)]
         self.refused(table, acts, r"training with a horizon of 7 days needs two and a half horizons, 17.5 days")
 
-    def test_one_actor(self, table):
+    def test_one_actor_is_refused(self, table):
         acts = [(k / 10, "a", "like", f"u{k % 300}") for k in range(600)]
         self.refused(table, acts, "the median active user and the 95th percentile have the same|nothing to learn")
 
-    def test_all_silent(self, table):
+    def test_events_without_engagement_are_refused(self, table):
         acts = [(k / 10, f"u{k % 300}", "post", None) for k in range(600)]
         self.refused(table, acts, r"hold 300 rows of a user at an instant, 0 of them with an audience")
 
-    def test_silent_of_late(self, table):
+    def test_a_recently_silent_community_is_refused(self, table):
         acts = [(k / 10, f"u{k % 300}", "like" if k < 500 else "post", f"u{k % 299}") for k in range(600)]
         self.refused(table, acts, r"nobody drew an audience in the 7 days from 2025-0\d-\d\d or before")
 
-    def test_nothing(self, table):
+    def test_no_events_are_refused(self, table):
         self.refused(table, [], "the event table is empty", EventsError)
 
 
 class TestAsOf:
-    def test_long_after_the_last_event(self, simulated, config):
+    def test_an_instant_long_after_the_last_event_is_refused(self, simulated, config):
         with pytest.raises(AsOfError, match=r"the outcome is not known yet\. Take an instant"):
             train(
                 load_encoded_events(simulated.events),
@@ -279,7 +279,7 @@ class TestAsOf:
                 options=TrainOptions(simulated.as_of + timedelta(days=30)),
             )
 
-    def test_before_the_first_event(self, simulated, config):
+    def test_an_instant_before_the_first_event_is_refused(self, simulated, config):
         with pytest.raises(AsOfError, match="is not after the first event"):
             train(
                 load_encoded_events(simulated.events),

@@ -32,12 +32,12 @@ class TestSplit:
             (95, 2, [75, 85]),
         ],
     )
-    def test_by_hand(self, days, most, cutoffs):
+    def test_cutoffs_by_hand(self, days, most, cutoffs):
         split = split_cutoffs(FIRST, day(days), 10, most)
         assert split.cutoffs == tuple(day(cutoff) for cutoff in cutoffs)
         assert (*split.older, split.newest) == split.cutoffs
 
-    def test_too_short_says_what_is_needed(self):
+    def test_a_short_history_is_refused_with_the_length_needed(self):
         with pytest.raises(
             TooSmallError,
             match=r"the events before 2025-01-25 span 24 days; training with a horizon of 10 days needs two and a half "
@@ -51,7 +51,7 @@ class TestSplit:
         history=st.floats(2.5, 40),
         most=st.integers(2, 120),
     )
-    def test_no_outcome_reaches_past_the_next_cutoff(self, horizon, history, most):
+    def test_no_outcome_extends_past_the_next_cutoff(self, horizon, history, most):
         length = timedelta(days=horizon)
         as_of = FIRST + max(length * history, length * 2.5)
         split = split_cutoffs(FIRST, as_of, horizon, most)
@@ -61,14 +61,14 @@ class TestSplit:
         assert 2 <= len(split.cutoffs) <= most
         assert len(split.cutoffs) == most or split.cutoffs[0] - FIRST < 2 * length
 
-    def test_earlier_frees_the_newest_cutoff(self):
+    def test_an_earlier_split_leaves_out_the_newest_cutoff(self):
         split = split_cutoffs(FIRST, day(60), 10, 12)
         assert split.earlier() == Split((day(10), day(20), day(30), day(40)))
         assert split.earlier().newest + timedelta(days=10) == split.newest
 
 
 def small_community(users=60, days=60):
-    """Everybody is liked by the neighbour every other day."""
+    """Every user is liked by a neighbour every other day."""
     return [(d + u / 1000, f"u{u}", "like", f"u{(u + d) % users}") for d in range(days) for u in range(users)]
 
 
@@ -82,11 +82,11 @@ class TestRows:
         assert rows["audience"].dtype == "int64"
         assert set(rows["as_of"]) == {pd.Timestamp(day(10))}
 
-    def test_users_without_events_yet_have_no_row(self, table):
+    def test_users_without_earlier_events_have_no_row(self, table):
         events = load_encoded_events(table([(1, "a", "like", "u"), (15, "b", "like", "new")]))
         assert "new" not in set(panel_rows(events, day(10), 10)["user"])
 
-    def test_panel_stacks_cutoffs_and_tells_its_progress(self, table):
+    def test_panel_stacks_cutoffs_and_reports_progress(self, table):
         split = split_cutoffs(FIRST, day(60), 12, 3)
         shares_done = []
         panel = build_panel(load_encoded_events(table(small_community(users=210))), split, 12, shares_done.append)
@@ -97,7 +97,7 @@ class TestRows:
         assert list(chosen.index) == list(range(420))
         assert not chosen[CATALOGUE.names].isna().all(axis=None)
 
-    def test_too_few_rows(self, table):
+    def test_too_few_rows_are_refused(self, table):
         events = load_encoded_events(table(small_community(users=50)))
         with pytest.raises(
             TooSmallError,
@@ -106,13 +106,13 @@ class TestRows:
         ):
             build_panel(events, split_cutoffs(FIRST, day(60), 12, 3), 12)
 
-    def test_too_few_rows_with_an_audience(self, table):
+    def test_too_few_rows_with_an_audience_are_refused(self, table):
         acts = [(d + u / 1000, f"u{u}", "like", f"u{u % 14}") for d in range(60) for u in range(220)]
         with pytest.raises(TooSmallError, match=r"hold 440 rows of a user at an instant, 28 of them with an audience"):
             build_panel(load_encoded_events(table(acts)), split_cutoffs(FIRST, day(60), 12, 3), 12)
 
 
-def test_some_of_many_rows_are_sampled():
+def test_many_rows_are_sampled():
     panel = pd.DataFrame({"as_of": [pd.Timestamp(day(k % 4)) for k in range(400)], "row": range(400)})
     assert rows_at(panel, *map(day, range(4))) is panel
     assert rows_at(panel, day(1), day(2))["row"].tolist() == [k for k in range(400) if k % 4 in (1, 2)]

@@ -1,4 +1,4 @@
-"""Samples of a panel: deterministic, the same on every engine, with all heavy users and unbiased totals."""
+"""Samples of a panel: deterministic, equal on every engine, complete for heavy users, with unbiased totals."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ CUTOFFS = tuple(AS_OF - timedelta(days=days) for days in (84, 56, 28))
 
 @pytest.fixture(scope="module")
 def table():
-    """Two thousand users, of whom few draw most engagements."""
+    """Two thousand users, a few of whom receive most engagements."""
     rng = np.random.default_rng(5)
     count, users = 20_000, np.array([f"u{k:04}" for k in range(2_000)], dtype=object)
     popular = (2_000 * rng.random(count) ** 4).astype(int)
@@ -52,7 +52,7 @@ def sampled(events, most, seed=0):
         return plan, users.order_by("user").to_pandas()
 
 
-def test_enough_room_samples_nothing(events):
+def test_a_panel_that_fits_is_not_sampled(events):
     sizes = count_rows(events, CUTOFFS)
     total = int(sizes["rows"].sum())
     assert plan_sample(sizes, total, 0) is None
@@ -60,7 +60,7 @@ def test_enough_room_samples_nothing(events):
     assert plan_sample(sizes, total - 1, 0).of_rows == total
 
 
-def test_rows_are_those_of_the_panel(events):
+def test_sampled_rows_equal_those_of_the_panel(events):
     panel = build_panel(events, Split(CUTOFFS), 28, features=["acts_365d"])
     counted = user_sizes(events, CUTOFFS).to_pandas().set_index("user")["rows"]
     real = panel.groupby("user").size().reindex(counted.index, fill_value=0)
@@ -68,7 +68,7 @@ def test_rows_are_those_of_the_panel(events):
     assert counted.sum() <= 1.01 * real.sum()
 
 
-def test_the_memory_is_compared_with_what_is_free(monkeypatch):
+def test_the_required_memory_is_compared_with_free_memory(monkeypatch):
     monkeypatch.setattr(sampling, "available_memory", lambda: 3_000_000_000)
     fits = "Training on 1,000,000 rows: about 1.1 GB beside the engine; 3.0 GB are free."
     assert memory_note(1_000_000, None, ["acts_365d"] * 10) == (fits, True)
@@ -79,7 +79,7 @@ def test_the_memory_is_compared_with_what_is_free(monkeypatch):
     assert memory_note(sample, None, None)[1]
 
 
-def test_heavy_users_are_all_there_and_others_weigh_more(events):
+def test_all_heavy_users_are_included_and_others_have_weights(events):
     plan, users = sampled(events, 2_000)
     sizes = user_sizes(events, CUTOFFS).to_pandas().set_index("user")
     heavy = sizes.index[sizes["engagements"] >= plan.heavy_from]
@@ -93,7 +93,7 @@ def test_heavy_users_are_all_there_and_others_weigh_more(events):
 
 
 def test_weighted_totals_are_unbiased(events):
-    """Over seeds, the means of weighted totals lie within three standard errors of the real ones."""
+    """The means over seeds of weighted totals are within three standard errors of the real totals."""
     real = user_sizes(events, CUTOFFS).to_pandas().set_index("user")
     totals, by_hash = [], []
     for seed in range(30):
@@ -106,7 +106,7 @@ def test_weighted_totals_are_unbiased(events):
         assert (error < 3).all()
 
 
-def test_the_same_seed_draws_the_same_users(table, events):
+def test_the_same_seed_samples_the_same_users(table, events):
     _, one = sampled(events, 1_000)
     _, again = sampled(load_encoded_events(table.sample(frac=1.0, random_state=1)), 1_000)
     _, other = sampled(events, 1_000, seed=1)
@@ -114,7 +114,7 @@ def test_the_same_seed_draws_the_same_users(table, events):
     assert set(one["user"]) != set(other["user"])
 
 
-def test_the_panel_holds_every_row_of_the_sampled_users(events):
+def test_the_panel_has_all_rows_of_sampled_users(events):
     everybody = build_panel(events, Split(CUTOFFS), 28, features=["acts_365d"])
     plan, users = sampled(events, 2_000)
     panel = build_panel(events, Split(CUTOFFS), 28, features=["acts_365d"], sample=plan)
@@ -125,9 +125,9 @@ def test_the_panel_holds_every_row_of_the_sampled_users(events):
     assert representative(everybody) is everybody
 
 
-@pytest.mark.filterwarnings("ignore")  # Spark's own
+@pytest.mark.filterwarnings("ignore")  # a warning of Spark
 @pytest.mark.parametrize("name", ["spark", "postgres"])
-def test_engines_draw_the_same_users(table, events, name, request):
+def test_engines_sample_the_same_users(table, events, name, request):
     engine = request.getfixturevalue(name)
     other = load_encoded_events(table, engine=engine if name == "spark" else open_engine(engine))
     (plan, ours), (other_plan, theirs) = (sampled(part, 1_000) for part in (events, other))

@@ -8,7 +8,7 @@ from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.evaluation.baselines import BASELINES, baselines, best_baseline, pagerank, tweepcred
 
-AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the tables
+AS_OF = datetime(2025, 1, 11, tzinfo=UTC)  # day 10 of the event tables
 
 
 def edges(*rows):
@@ -16,7 +16,7 @@ def edges(*rows):
 
 
 def dense(flow: np.ndarray, damping: float) -> np.ndarray:
-    """Solve PageRank's equation for acts[from, to]; users without acts spread their rank over all."""
+    """Solve the equation of PageRank for acts[from, to]; users without acts spread their rank over all users."""
     n = len(flow)
     outgoing = flow.sum(axis=1, keepdims=True)
     steps = np.where(outgoing > 0, flow / np.maximum(outgoing, 1e-300), 1 / n)
@@ -38,8 +38,9 @@ class TestPagerank:
         ranks = pagerank(edges(("a", "b", 3, 0), ("b", "a", 1, 0)))
         assert ranks.to_dict() == pytest.approx({"a": 1.0, "b": 1.0})
 
-    def test_by_hand_on_three(self):
-        # a -> c, b -> c, c -> nobody: a = b = (0.15 + 0.85 c / 3), c = a + 0.85 (a + b) up to what c spreads
+    def test_pagerank_of_three_users_by_hand(self):
+        # a -> c, b -> c, c -> nobody: a = b = (0.15 + 0.85 c / 3), c = a + 0.85 (a + b), in units of the share that c
+        # spreads
         ranks = pagerank(edges(("a", "c", 1, 0), ("b", "c", 1, 0)))
         x = 3 / (2 + 2.7)
         assert ranks.to_dict() == pytest.approx({"a": x, "b": x, "c": 2.7 * x}, rel=1e-6)
@@ -70,7 +71,7 @@ class TestTweepcred:
         rows = [("hub", f"x{k}", 1, 1) for k in range(following)]
         return edges(*rows, *((f"y{k}", "hub", 1, 1) for k in range(followers)))
 
-    def test_following_many_more_than_follow_costs(self):
+    def test_following_many_more_than_followers_lowers_the_rank(self):
         assert tweepcred(self.hub(501, 1))["hub"] == 0.0
         assert tweepcred(self.hub(500, 1))["hub"] > 50
 
@@ -82,11 +83,11 @@ class TestTweepcred:
         assert 0 < expected < 100
         assert tweepcred(follows)["hub"] == pytest.approx(expected)
 
-    def test_one_follow_counts_once_however_often(self):
+    def test_repeated_follows_count_once(self):
         one, often = edges(("a", "b", 1, 1), ("a", "c", 1, 1)), edges(("a", "b", 9, 9), ("a", "c", 1, 1))
         pd.testing.assert_series_equal(tweepcred(one), tweepcred(often))
 
-    def test_stays_within_0_and_100(self):
+    def test_ranks_are_between_0_and_100(self):
         assert tweepcred(edges(("a", "b", 1, 1))).to_dict() == {"a": 100.0, "b": 100.0}
 
     def test_more_followers_rank_higher(self):
@@ -113,7 +114,7 @@ class TestSignals:
         assert result.loc["v", ["followers", "engagers"]].tolist() == [0, 4]
         assert result.loc["v", "pagerank"] > result.loc["u", "pagerank"] > result.loc["a", "pagerank"]
         assert result.loc["u", "tweepcred"] > 0
-        assert result.loc["v", "tweepcred"] == 0  # follows alone count
+        assert result.loc["v", "tweepcred"] == 0  # only follows count
         assert result.notna().all(axis=None)
 
     def test_later_events_are_ignored(self, signals):
@@ -131,7 +132,7 @@ class TestSignals:
         result = signals([(day, who, "reply", target) for day, who, _, target in self.ACTS[:6]])
         assert (result["tweepcred"] > 0).all()
 
-    def test_nobody_engages(self, signals):
+    def test_without_engagements_all_signals_are_zero(self, signals):
         result = signals([(1, "a", "post", None), (2, "b", "post", None)])
         assert result[["pagerank", "tweepcred", "followers"]].eq(0).all(axis=None)
 
@@ -142,15 +143,15 @@ HEARD = [(15, f"f{k}", "like", f"u{day}") for day in range(1, 4) for k in range(
 
 
 class TestBest:
-    """One signal predicts the audience of days 10 to 20: earlier engagement, earlier followers or earlier activity."""
+    """One signal predicts the audience of days 10 to 20: earlier engagers, earlier followers or earlier activity."""
 
     def best(self, table, acts):
         return best_baseline(load_encoded_events(table(acts)), datetime(2025, 1, 21, tzinfo=UTC), 10)
 
-    def test_engagers_where_engagers_predict(self, table):
+    def test_engagers_are_best_if_they_predict_the_audience(self, table):
         assert self.best(table, FANS + BUSY + HEARD) == "engagers"
 
-    def test_activity_where_activity_predicts(self, table):
+    def test_activity_is_best_if_it_predicts_the_audience(self, table):
         audience = [(15, f"f{k}", "like", f"x{4 - day}") for day in range(1, 5) for k in range(day - 1)]
         assert self.best(table, FANS + BUSY + audience) == "activity"
 

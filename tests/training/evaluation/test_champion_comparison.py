@@ -1,4 +1,4 @@
-"""A challenger against the champion, on the same users."""
+"""Compare a challenger with the champion on the same users."""
 
 import dataclasses
 
@@ -16,14 +16,14 @@ CONFIG = Config(evaluation=Evaluation(resamples=40))
 
 @pytest.fixture
 def test_rows(rows, trained):
-    """Rows of a cutoff at the end of the model's training, with an audience that its score predicts in part."""
+    """Rows of a cutoff at the end of the model's training, with an audience that its score partly predicts."""
     expected = trained.bundle.predict(rows)["expected_audience"]
     audience = np.random.default_rng(0).poisson(expected)
     return rows.assign(as_of=pd.Timestamp(trained.bundle.facts["as_of"]), audience=audience)
 
 
 def predict(test_rows, shuffled=0.0):
-    """Predict the true audience, with that of a share of users shuffled."""
+    """Predict the true audience, shuffled for a share of the users."""
     audience = test_rows["audience"].to_numpy(float)
     rng = np.random.default_rng(1)
     mixed = np.where(rng.random(len(audience)) < shuffled, rng.permutation(audience), audience)
@@ -53,7 +53,7 @@ class TestComparison:
             assert [getattr(comparison.margins[metric], key) for key in ("margin", "low", "high")] == [0, 0, 0]
 
     def test_a_champion_trained_on_the_horizon_is_in_sample(self, bundle, test_rows):
-        """Its training ends at the cutoff: the champion was not trained on what follows; a second later it was."""
+        """Its training ended at the cutoff, so it did not see the horizon; with an end one second later it did."""
         for earlier, in_sample in [(pd.Timedelta(0), False), (pd.Timedelta(seconds=1), True)]:
             rows = test_rows.assign(as_of=test_rows["as_of"] - earlier)
             assert compare_with_champion((bundle, "3"), rows, predict(rows), CONFIG).in_sample is in_sample
@@ -65,14 +65,14 @@ class TestNotComparable:
         assert comparison == NotMeasured(incomparable_reason(champion, config.outcome.horizon_days))
         return comparison.reason
 
-    def test_no_champion(self, test_rows):
+    def test_without_a_champion_there_is_no_comparison(self, test_rows):
         assert self.reason(None, test_rows) == "there is no champion yet"
 
-    def test_another_catalogue(self, bundle, test_rows):
+    def test_a_champion_of_another_catalogue_is_not_comparable(self, bundle, test_rows):
         other = dataclasses.replace(bundle, features={"klout": "0" * 12})
         reason = self.reason((other, "3"), test_rows)
         assert reason == "the champion, version 3, was trained on another catalogue of features and cannot be run here"
 
-    def test_another_horizon(self, bundle, test_rows):
+    def test_a_champion_of_another_horizon_is_not_comparable(self, bundle, test_rows):
         reason = self.reason((bundle, "3"), test_rows, CONFIG.model_copy(update={"outcome": Outcome(horizon_days=7)}))
         assert reason == "the champion, version 3, predicts 28 days, the challenger 7"

@@ -7,7 +7,7 @@ AUDIENCE = np.array([0.0, 0.0, 1.0, 3.0])
 
 
 def test_auc_by_hand():
-    signal = np.array([0.1, 0.4, 0.35, 0.8])  # one of four pairs is the wrong way round
+    signal = np.array([0.1, 0.4, 0.35, 0.8])  # one of four pairs is in the wrong order
     assert auc(AUDIENCE, signal, signal) == pytest.approx(3 / 4)
 
 
@@ -30,16 +30,16 @@ def test_r2_by_hand():
 
 
 @pytest.mark.parametrize("metric", RANKING)
-def test_perfect(metric):
+def test_metrics_of_a_perfect_signal(metric):
     assert METRICS[metric](AUDIENCE, AUDIENCE, AUDIENCE) == pytest.approx(1.0)
 
 
-def test_reversed():
+def test_metrics_of_a_reversed_signal():
     assert auc(AUDIENCE, -AUDIENCE, AUDIENCE) == 0.0
     assert ndcg_100(AUDIENCE, -AUDIENCE, AUDIENCE) < 0.75
 
 
-def test_constant_signal():
+def test_metrics_of_a_constant_signal():
     constant = np.ones(4)
     assert auc(AUDIENCE, constant, constant) == 0.5
     assert r2_log(AUDIENCE, constant, constant) == 0.0
@@ -48,7 +48,7 @@ def test_constant_signal():
 
 
 @pytest.mark.parametrize("audience", [np.zeros(3), np.ones(3)])
-def test_all_or_none_with_an_audience(audience):
+def test_auc_is_undefined_if_all_or_none_have_an_audience(audience):
     signal = np.arange(3.0)
     assert auc(audience, signal, signal) == 0.5
     assert r2_log(audience, signal, signal) == 0.0

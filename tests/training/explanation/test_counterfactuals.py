@@ -1,4 +1,4 @@
-"""What would change a score: outcomes add up, nothing is proposed that nobody shows, smallest changes come first."""
+"""Counterfactuals: predicted outcomes add up, proposals stay within values of peers, smallest changes come first."""
 
 import math
 from dataclasses import replace
@@ -23,19 +23,19 @@ from training.model.bundle import feature_row
 OWN = {"days_of_absence", "repetitions_beyond_10_90d"}
 
 
-def of_all(rows):
+def peers_of_all(rows):
     columns = {name: rows[name].dropna().to_numpy(float) for name in CATALOGUE.names}
     return PeerValues(len(rows), {name: percentiles(values) for name, values in columns.items() if len(values)}, 56.0)
 
 
 @pytest.fixture(scope="module")
 def peers(rows):
-    """Everybody, with some who are away and some who repeat themselves."""
-    return of_all(worse(rows))
+    """Percentiles of all users, some of whom are absent or repeat themselves."""
+    return peers_of_all(with_absence_and_repetition(rows))
 
 
-def worse(rows, seed=4):
-    """Let everybody be away, and repeat themselves, to some degree."""
+def with_absence_and_repetition(rows, seed=4):
+    """Make all users absent and repetitive to random degrees."""
     random = np.random.default_rng(seed)
     away, repeated = random.uniform(0, 90, len(rows)).round(), random.choice([0.0, 2.0, 4.0, 6.0], len(rows))
     repeating = {"repetitions_beyond_10_90d": repeated, "created_90d": 18.0}
@@ -44,23 +44,23 @@ def worse(rows, seed=4):
 
 @pytest.fixture(scope="module")
 def top_rows(bundle, rows):
-    """The rows of the fifty with the highest scores, who have something to lose, away and repeating themselves."""
+    """Rows of the fifty users with the highest scores, made absent and repetitive so that they can gain."""
     highest = bundle.predict(rows)["score"].nlargest(50).index
-    return worse(rows.loc[highest])
+    return with_absence_and_repetition(rows.loc[highest])
 
 
 def one(rows, k):
     return rows.iloc[[k]]
 
 
-def by_the_model(bundle, row, changes):
+def predicted_score(bundle, row, changes):
     return bundle.predict(row.assign(**changes))["score"].iloc[0]
 
 
 def test_outcome_is_the_models_prediction(bundle, top_rows, peers):
     row = one(top_rows, 0).assign(days_of_absence=30.0, days_since_last_act=86.0)
     (outcome,) = what_if(bundle, feature_row(row), [Scenario({"days_of_absence": 10.0}, {})], peers)
-    assert outcome.score == pytest.approx(by_the_model(bundle, row, {"days_of_absence": 10.0}))
+    assert outcome.score == pytest.approx(predicted_score(bundle, row, {"days_of_absence": 10.0}))
     assert outcome.gain == pytest.approx(outcome.score - bundle.predict(row)["score"].iloc[0])
     changes = {
         change.feature: (change.before, change.after, change.asked, change.actionable) for change in outcome.changes
@@ -117,11 +117,11 @@ def test_less_absence_or_repetition_never_lowers_the_score(bundle, top_rows, pee
 
 @pytest.fixture(scope="module")
 def simple_model(rows):
-    """A model of a community in which absence and repetition are all that matters."""
+    """A model of a community in which only absence and repetition affect the audience."""
     cutoffs = [pd.Timestamp("2025-01-01", tz="UTC") + pd.Timedelta(days=28 * k) for k in range(3)]
     frames = []
     for seed, cutoff in enumerate(cutoffs):
-        sample = worse(rows, seed)
+        sample = with_absence_and_repetition(rows, seed)
         pull = 30 * np.exp(-sample["days_of_absence"] / 40) * (1 - sample["repetitions_beyond_10_90d"] / 8)
         frames.append(sample.assign(as_of=cutoff, audience=np.random.default_rng(seed).poisson(pull)))
     return fit(pd.concat(frames, ignore_index=True), Split(tuple(cutoffs)), Config(model=Model(trees=60, depth=3)))
@@ -167,7 +167,7 @@ class TestRecourse:
         away = top_rows[top_rows["days_of_absence"] > 40].assign(repetitions_beyond_10_90d=4.0)
         assert len(away) > 5
         for k in range(len(away)):
-            assert actionable_recourse(simple_model, feature_row(one(away, k)), of_all(away)) == ()
+            assert actionable_recourse(simple_model, feature_row(one(away, k)), peers_of_all(away)) == ()
 
     def test_active_users_without_repetitions_get_no_recourse(self, simple_model, top_rows, peers):
         best = top_rows.assign(days_of_absence=0.0, repetitions_beyond_10_90d=0.0, days_since_last_act=1.0)
@@ -189,7 +189,7 @@ class TestRecourse:
 
 
 class TestWhatIf:
-    def test_none(self, bundle, top_rows, peers):
+    def test_no_change(self, bundle, top_rows, peers):
         assert what_if(bundle, feature_row(one(top_rows, 0)), [], peers) == []
 
     def test_the_present_value_changes_nothing(self, bundle, top_rows, peers):
@@ -207,14 +207,14 @@ class TestWhatIf:
         assert {"credible_engagers_decayed_28d", "responder_rate_365d"} <= outside
         assert not outcome.in_own_hands
 
-    def test_consequences_may_become_unknown(self, bundle, top_rows, peers):
+    def test_dependent_features_may_become_unknown(self, bundle, top_rows, peers):
         name = "credible_after_a_day_share_90d"
         row = one(top_rows, 0).assign(**{name: 0.5})
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({}, {name: math.nan})], peers)
         (change,) = outcome.changes
         assert (change.after, change.outside) == (None, False)
         assert change.sentence == "No engagement with a post in the last 90 days counts."
-        assert outcome.score == pytest.approx(by_the_model(bundle, row, {name: math.nan}))
+        assert outcome.score == pytest.approx(predicted_score(bundle, row, {name: math.nan}))
 
     @pytest.mark.parametrize(
         ("requested", "message"),
@@ -238,7 +238,7 @@ class TestWhatIf:
             ({"most_repeated_90d": 2.0}, "most_repeated_90d cannot change a score: the model does not use it"),
         ],
     )
-    def test_impossible_values(self, bundle, top_rows, peers, requested, message):
+    def test_impossible_values_are_refused(self, bundle, top_rows, peers, requested, message):
         with pytest.raises(WhatIfError, match=message) as error:
             what_if(bundle, feature_row(one(top_rows, 0)), [Scenario(requested, {})], peers)
         assert len(str(error.value)) <= 160
@@ -250,19 +250,19 @@ class TestWhatIf:
             what_if(older, feature_row(one(top_rows, 0)), [Scenario({name: 1.5})], peers)
 
     @pytest.mark.parametrize("created", [0.0, 1.0, 11.0])
-    def test_users_with_few_pieces_have_no_excess(self, bundle, top_rows, peers, created):
+    def test_users_with_few_posts_have_no_excess_repetitions(self, bundle, top_rows, peers, created):
         row = one(top_rows, 0).assign(created_90d=created, repetitions_beyond_10_90d=0.0)
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_beyond_10_90d": 0.0}, {})], peers)
         assert outcome.changes == ()
         with pytest.raises(WhatIfError, match=f"cannot be 1 with {created:g} pieces created: .* expected at most 0"):
             what_if(bundle, feature_row(row), [Scenario({"repetitions_beyond_10_90d": 1.0}, {})], peers)
 
-    def test_more_repetitions_than_pieces_allow_can_become_fewer(self, bundle, top_rows, peers):
+    def test_repetitions_above_the_possible_number_can_decrease(self, bundle, top_rows, peers):
         row = one(top_rows, 0).assign(created_90d=16.0, repetitions_beyond_10_90d=9.0)
         (outcome,) = what_if(bundle, feature_row(row), [Scenario({"repetitions_beyond_10_90d": 6.0}, {})], peers)
         assert (outcome.changes[0].before, outcome.changes[0].after) == (9.0, 6.0)
 
-    def test_repetitions_are_limited_by_the_pieces_after_the_change(self, bundle, top_rows, peers):
+    def test_repetitions_are_limited_by_the_posts_after_the_change(self, bundle, top_rows, peers):
         fewer = Scenario({"repetitions_beyond_10_90d": 5.0}, {"created_90d": 3.0})
         with pytest.raises(WhatIfError, match="cannot be 5 with 3 pieces created"):
             what_if(bundle, feature_row(one(top_rows, 0)), [fewer], peers)

@@ -1,4 +1,4 @@
-"""Discounts: what would have added half a point or more, or takes half a person or more off."""
+"""Discounts are reported if they cost at least half a point or half a person."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_no_discounts_without_uncounted_engagement(bundle, ordinary):
 
 
 @pytest.mark.parametrize(("kind", "change"), [("new", MANY_NEW), ("exchange", EXCHANGED)])
-def test_uncounted_people(bundle, ordinary, kind, change):
+def test_uncounted_people_by_reason(bundle, ordinary, kind, change):
     (discount,) = discounts(bundle, feature_row(ordinary.assign(**change)))
     assert discount.kind == kind
     assert discount.value == change[f"uncounted_{kind}_365d"]
@@ -41,7 +41,7 @@ def test_uncounted_people(bundle, ordinary, kind, change):
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
-def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
+def test_the_points_are_the_gain_predicted_if_they_counted(bundle, ordinary):
     grown = ordinary.assign(**MANY_NEW)
     year, age = grown["credible_engagers_365d"] + 50, grown["account_age_days"]
     few = year.clip(upper=5)
@@ -68,7 +68,7 @@ def test_the_points_are_what_the_model_gives_when_they_count(bundle, ordinary):
         (1.5, 0.5, "1.5"),
     ],
 )
-def test_what_changes_little_is_reported_if_it_takes_half_a_person_off(fewer, counted, reported):
+def test_a_discount_of_half_a_person_is_reported_even_without_points(fewer, counted, reported):
     row = {"credible_engagers_365d": counted, **NOTHING, "uncounted_new_365d": fewer}
     result = _discounts(row, {"new": 0.2})
     assert [discount.sentence for discount in result] == bool(reported) * [
@@ -77,7 +77,7 @@ def test_what_changes_little_is_reported_if_it_takes_half_a_person_off(fewer, co
     ]
 
 
-def test_two_reasons_name_the_people_once_and_add_up():
+def test_two_reasons_state_the_people_once_and_add_up():
     row = {"credible_engagers_365d": 299.3, "uncounted_new_365d": 240.6, "uncounted_exchange_365d": 66.1}
     result = _discounts(row | {"responders_365d": 606.0}, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
@@ -88,7 +88,7 @@ def test_two_reasons_name_the_people_once_and_add_up():
 
 
 @pytest.mark.parametrize(("counted", "how"), [(0.2, "does not count in full"), (0.0, "does not count")])
-def test_a_single_person(counted, how):
+def test_the_sentence_for_a_single_person(counted, how):
     row = {"credible_engagers_365d": counted, "uncounted_new_365d": 1 - counted, "uncounted_exchange_365d": 0.0}
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (

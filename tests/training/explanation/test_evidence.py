@@ -21,12 +21,12 @@ from training.explanation.reasons import describe_evidence, evidence
         (np.nan, 3, np.nan, "some"),
     ],
 )
-def test_grade(acts, engagements, people, grade):
+def test_grades_by_hand(acts, engagements, people, grade):
     rows = pd.DataFrame({"acts_365d": [acts], "engagements_365d": [engagements], "engagers_365d": [people]})
     assert evidence(rows).tolist() == [grade]
 
 
-def test_nobody():
+def test_no_rows():
     assert evidence(pd.DataFrame({"acts_365d": [], "engagements_365d": [], "engagers_365d": []})).shape == (0,)
 
 
@@ -64,7 +64,7 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
         ),
     ],
 )
-def test_a_score_rests_on_what_others_did(grade, row, sentence):
+def test_the_sentence_states_the_engagement_behind_a_score(grade, row, sentence):
     assert describe_evidence(grade, row) == f"The score rests on {sentence}"
 
 
@@ -85,5 +85,5 @@ def test_a_score_rests_on_what_others_did(grade, row, sentence):
         ),
     ],
 )
-def test_sentence_of_too_little_evidence(grade, row, sentence):
+def test_the_sentence_for_too_little_evidence(grade, row, sentence):
     assert describe_evidence(grade, row) == sentence

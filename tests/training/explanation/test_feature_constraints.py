@@ -1,4 +1,4 @@
-"""Constraints between features and values of peers, by hand."""
+"""Constraints between features, and ranges of peers, computed by hand."""
 
 import math
 from itertools import pairwise
@@ -45,7 +45,7 @@ def test_an_unknown_absence_moves_nothing_without_a_request():
     assert propagate_constraints(ENGAGED | {"days_of_absence": math.nan}, {"credible_engagers_28d": 4.0}, 56.0) == {}
 
 
-def test_a_shorter_allowance():
+def test_absence_with_a_shorter_allowance():
     person = NOBODY | {"days_since_last_act": 30.0, "days_of_absence": 2.0}
     assert propagate_constraints(person, {"days_of_absence": 1.0}, 28.0)["days_since_last_act"] == 29
 
@@ -56,7 +56,7 @@ def test_users_without_events_end_an_absence_with_one(changes, then):
     assert propagate_constraints(person, {"days_of_absence": changes}, 56.0) == then
 
 
-def test_users_without_events_and_absence_need_none():
+def test_users_without_events_and_absence_are_unchanged():
     person = NOBODY | {"days_since_last_act": math.nan}
     assert propagate_constraints(person, {"days_of_absence": 0.0}, 56.0) == {}
 
@@ -82,7 +82,7 @@ def test_windows_stay_nested(name, value):
     assert all(after[inner] <= after[outer] for chain in NESTED for inner, outer in pairwise(chain))
 
 
-def test_windows_that_a_row_does_not_hold_are_skipped():
+def test_windows_absent_from_a_row_are_skipped():
     row = {name: value for name, value in ENGAGED.items() if name in snapshot_features(SCORED.names)}
     assert "credible_engagers_7d" not in row
     raised = propagate_constraints(row, {"credible_engagers_decayed_28d": 500.0}, 56.0)
@@ -101,7 +101,7 @@ def test_windows_that_a_row_does_not_hold_are_skipped():
         ),
     ],
 )
-def test_contradictions(changes, message):
+def test_contradictory_requests_are_refused(changes, message):
     with pytest.raises(WhatIfError, match=message):
         propagate_constraints(ENGAGED, changes, 56.0)
 
@@ -116,7 +116,7 @@ def peers():
     return PeerValues(4, {"posts": percentiles(np.array([0.0, 0.0, 0.0, 8.0]))}, 56.0)
 
 
-def test_percentiles_are_values_that_occur():
+def test_percentiles_are_observed_values():
     values = np.random.default_rng(0).normal(size=37)
     result = percentiles(values)
     assert len(result) == 101

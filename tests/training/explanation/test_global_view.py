@@ -1,4 +1,4 @@
-"""The global view: its figures by hand, its samples and scopes, and its file names."""
+"""The global view of a model: figures by hand, samples, scopes and file names."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def small(bundle):
 
 
 class TestFigures:
-    def test_by_hand(self, small):
+    def test_figures_by_hand(self, small):
         assert small.strength.to_dict() == {"a": 4.0, "b": 1.0}
         assert small.pair_strength.to_numpy().tolist() == [[3, 2, 0], [2, 1, 0], [0, 0, 0]]
         assert small.strongest_pairs == [("a", "b", 2.0)]
@@ -47,7 +47,7 @@ class TestFigures:
         assert small.halves("a", "b").tolist() == [2.0, -2.0]
         assert small.gap == 0.0
 
-    def test_as_json(self, small):
+    def test_the_view_as_json(self, small):
         assert json.loads(json.dumps(small.as_json())) == {
             "scope": "all",
             "users": 9,
@@ -62,7 +62,7 @@ class TestFigures:
             "gap": 0.0,
         }
 
-    def test_of_a_model(self, view, bundle, rows):
+    def test_the_view_of_a_model(self, view, bundle, rows):
         assert view.users == len(view.rows) == len(rows)
         mean = contributions(bundle, rows).abs().mean()
         assert view.strength.to_dict() == pytest.approx(mean[mean > 0].to_dict())
@@ -81,7 +81,7 @@ class TestFigures:
         other.__dict__["points"] = view.points.iloc[:3] + 0.25
         assert other.gap == pytest.approx(0.25)
 
-    def test_nobody_moves(self, bundle, rows):
+    def test_equal_points_have_no_direction(self, bundle, rows):
         none = look(bundle, rows[:0])
         assert none.strength.empty
         assert none.strongest_pairs == []
@@ -136,7 +136,7 @@ class TestFileName:
         assert len(result) <= 55
         assert file_name(scope + "!") != result
 
-    def test_names_that_differ_only_by_case(self):
+    def test_names_that_differ_only_by_case_get_different_files(self):
         assert (
             len(
                 {

@@ -1,4 +1,4 @@
-"""Inactivity: the user's side by hand, the others' from the events."""
+"""Inactivity: effects on the user's own features by hand, and on responses of others from the events."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,8 +24,8 @@ NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
         (0.5, 56.0, 14, 0.0),
         (50.0, 56.0, 14, 8.0),
         (70.0, 56.0, 14, 28.0),
-        (20.0, 28.0, 18, 38 - 30.8),  # 180 days of history become 198, and 56/360 of that is allowed
-        (50.0, 55.0, 30, 24.0),  # the allowance ends at 56
+        (20.0, 28.0, 18, 38 - 30.8),  # 180 days of history become 198, of which 56/360 is the allowance
+        (50.0, 55.0, 30, 24.0),  # the allowance is 56 days at most
     ],
 )
 def test_absence_by_hand(since, allowance, days, absent):
@@ -35,7 +35,7 @@ def test_absence_by_hand(since, allowance, days, absent):
 
 
 @pytest.mark.parametrize("days", [-1, 0, 366])
-def test_days_out_of_bounds(days):
+def test_days_out_of_range_are_refused(days):
     with pytest.raises(WhatIfError, match=rf"{days} days of inactivity cannot be simulated; expected 1 to 365"):
         inactivity_scenario(NOBODY, days, 56.0)
     with pytest.raises(WhatIfError, match="expected 1 to 365"):
@@ -62,7 +62,7 @@ def test_absence_without_events_matches_later_features(table):
 
 
 def test_absence_matches_later_features(simulated):
-    """A community that goes on, in which one person does nothing for days: the row then has the predicted absence."""
+    """In a community that continues while one user is inactive, the later row has the predicted absence."""
     events = open_events(simulated.events)
     now = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=60)).set_index(
         "user", drop=False
@@ -83,7 +83,7 @@ def test_absence_matches_later_features(simulated):
 
 @pytest.fixture(scope="module")
 def active_row(rows):
-    """The row of the user who created most recently."""
+    """The row of the user who posted most recently."""
     return rows.loc[[rows["created_28d"].idxmax()]]
 
 
@@ -115,7 +115,7 @@ class TestLostResponses:
                 open_events(simulated.events), "stranger", "all", simulated.as_of, 14, feature_row(active_row), []
             )
 
-    def test_no_events_remain(self, table):
+    def test_events_without_any_remaining_are_refused(self, table):
         acts = table([(29, "me", "post", None, "p"), (29, "fan", "post", None, "q"), (3, "fan", "post", None, "r")])
         as_of = pd.Timestamp("2025-01-31", tz="UTC").to_pydatetime()
         row = feature_rows(load_encoded_events(acts), as_of).query("user == 'me'")
@@ -126,9 +126,9 @@ class TestLostResponses:
 AS_OF = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=30)
 REMAINING = [
     (5, "me", "post", None, "old"),
-    (21, "fan", "like", "me", "old"),  # about an older piece
+    (21, "fan", "like", "me", "old"),  # a response to an older post
     (22, "fan", "follow", "me", None),
-    (23, "fan", "mention", "me", "new"),  # a mention stays, whatever it is in
+    (23, "fan", "mention", "me", "new"),  # mentions remain, in any post
     (24, "fan", "post", None, "theirs"),
     (25, None, "like", "me", None),
 ]
@@ -145,7 +145,7 @@ def event_rows(events):
 
 
 class TestRemoveRecentActivity:
-    def test_by_hand(self, table):
+    def test_recent_activity_is_removed_by_hand(self, table):
         events = open_events(table(REMAINING + REMOVED))
         assert event_rows(remove_recent_activity(events, ["me"], AS_OF, 10)) == event_rows(
             open_events(table(REMAINING))

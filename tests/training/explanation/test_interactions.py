@@ -1,4 +1,4 @@
-"""Interactions add up to the points of a ledger, and are what a small tree gives by hand."""
+"""Interactions add up to the points of a ledger, and equal those of a small tree computed by hand."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ from training.model.scale import Scale
 
 
 @pytest.fixture
-def by_hand(plain):
-    """Make a bundle of one tree of two features: 1 nat where both are above 0, a quarter of the rows, else 0."""
+def small_tree(plain):
+    """Return a function that fits a tree of two features: 1 nat if both are positive (a quarter of rows), else 0."""
 
     def make(unknown=False):
         matrix = np.array([(a, b) for a in (-1.0, 1.0) for b in (-1.0, 1.0)] * 100)
@@ -31,53 +31,54 @@ def by_hand(plain):
     return make
 
 
-def added(points):
+def sum_over_partners(points):
     return points.sum(axis=2)
 
 
-def test_they_add_up_to_the_points_and_are_symmetric(bundle, rows):
+def test_interactions_are_symmetric_and_add_up_to_the_points(bundle, rows):
     sample = rows.sample(200, random_state=0)
     points = interactions(bundle, sample)
     assert points.shape == (200, len(bundle.features), len(bundle.features))
-    assert np.abs(added(points) - contributions(bundle, sample).to_numpy()).max() < 1e-6
+    assert np.abs(sum_over_partners(points) - contributions(bundle, sample).to_numpy()).max() < 1e-6
     assert np.abs(points - points.transpose(0, 2, 1)).max() < 1e-9
     assert np.abs(points).max() > 1
 
 
-def test_of_two_features_by_hand(by_hand):
-    """Worth 1 where both hold, 1/2 where one does and the other is not known, 1/4 where neither is known.
+def test_interactions_of_two_features_by_hand(small_tree):
+    """The expected value is 1 if both are positive, 1/2 if one is and the other is unknown, and 1/4 if both are
+    unknown.
 
-    Of what both give, 3/4 nat, the second difference 1 - 1/2 - 1/2 + 1/4 is given only together, half on each side.
+    Of the total of 3/4 nat, the second difference 1 - 1/2 - 1/2 + 1/4 is the interaction, half of it per feature.
     """
     rows = pd.DataFrame({"a": [1.0, -1.0], "b": [1.0, 1.0]})
-    both, one = interactions(by_hand(), rows)
+    both, one = interactions(small_tree(), rows)
     assert both == pytest.approx(np.array([[2.5, 1.25], [1.25, 2.5]]), abs=1e-5)
     assert one == pytest.approx(np.array([[-2.5, -1.25], [-1.25, 2.5]]), abs=1e-5)
 
 
-def test_the_unit_is_points(bundle, rows):
+def test_interactions_are_in_points(bundle, rows):
     sample = rows.iloc[:5]
     twice = dataclasses.replace(bundle, scale=Scale(0.0, 2 * bundle.scale.points_per_nat))
     assert interactions(twice, sample) == pytest.approx(2 * interactions(bundle, sample))
 
 
 @pytest.mark.parametrize("has_unknown", [True, False])
-def test_unknown_values_go_where_lightgbm_takes_them(by_hand, has_unknown):
-    """Also where training saw none: then they are read as 0."""
-    booster = by_hand(unknown=has_unknown)
+def test_unknown_values_are_treated_as_by_lightgbm(small_tree, has_unknown):
+    """Also for features without unknown values in the training, where LightGBM treats unknown as 0."""
+    booster = small_tree(unknown=has_unknown)
     rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, np.nan, np.nan]})
-    assert np.abs(added(interactions(booster, rows)) - contributions(booster, rows).to_numpy()).max() < 1e-6
+    assert np.abs(sum_over_partners(interactions(booster, rows)) - contributions(booster, rows).to_numpy()).max() < 1e-6
 
 
-def test_rows_are_not_modified(by_hand):
+def test_rows_are_not_modified(small_tree):
     rows = pd.DataFrame({"a": [np.nan, 1.0], "b": [np.nan, 1.0]})
     before = rows.copy()
-    interactions(by_hand(), rows)
+    interactions(small_tree(), rows)
     pd.testing.assert_frame_equal(rows, before)
 
 
-def test_nobody_and_a_model_without_a_split(bundle, by_hand, rows):
+def test_no_rows_and_a_model_without_splits(bundle, small_tree, rows):
     assert interactions(bundle, rows[:0]).shape == (0, len(bundle.features), len(bundle.features))
     flat = lgb.train({"objective": "regression", "verbose": -1}, lgb.Dataset(np.ones((30, 2)), np.ones(30)), 1)
-    blunt = dataclasses.replace(by_hand(), booster_text=flat.model_to_string())
+    blunt = dataclasses.replace(small_tree(), booster_text=flat.model_to_string())
     assert not interactions(blunt, pd.DataFrame({"a": [1.0], "b": [2.0]})).any()

@@ -14,7 +14,7 @@ from training.model.bundle import feature_row
 from training.model.scale import Scale
 
 
-def test_every_row_adds_up(bundle, rows):
+def test_points_of_every_row_add_up(bundle, rows):
     added = base_points(bundle) + contributions(bundle, rows).sum(axis=1)
     assert np.abs(added - bundle.predict(rows)["unclipped"]).max() < 1e-6
 
@@ -42,7 +42,7 @@ def test_equal_rows_have_equal_ledgers(bundle, rows):
     assert both.iloc[0].tolist() == both.iloc[1].tolist()
 
 
-def test_agrees_with_the_shap_library(plain, rows):
+def test_points_equal_those_of_the_shap_library(plain, rows):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import shap
@@ -65,10 +65,10 @@ def test_a_feature_that_the_model_does_not_use_has_no_line(plain, rows):
 
 
 def test_base_of_a_model_without_a_baseline_is_the_average_of_the_training_rows(plain):
-    """A tree's expected value weighs its leaves by the training rows in them."""
+    """The expected value of a tree is the mean of its leaves, weighted by training rows."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import shap  # it imports matplotlib, which warns where nobody has before
+        import shap  # shap imports matplotlib, which warns on its first import
 
         expected = shap.TreeExplainer(plain.booster).expected_value
     assert base_points(plain) == pytest.approx(plain.scale.unclipped(np.ravel(expected)[0]), abs=1e-6)
@@ -84,7 +84,7 @@ def test_clipping_is_reported(bundle, rows, anchor, score):
     assert result.base + sum(line.points for line in result.lines) == pytest.approx(result.unclipped, abs=1e-6)
 
 
-def test_nobody(bundle, rows):
+def test_no_rows(bundle, rows):
     assert contributions(bundle, rows[:0]).shape == (0, len(INPUTS))
 
 
@@ -94,13 +94,13 @@ def test_feature_row_needs_one_row(rows):
             feature_row(many)
 
 
-def test_a_feature_that_is_missing_is_named(bundle, rows):
+def test_a_missing_feature_is_named(bundle, rows):
     name = list(bundle.features)[2]
     with pytest.raises(CatalogueError, match=f"the rows lack 1 of the model's {len(INPUTS)} features: {name}"):
         ledger(bundle, feature_row(rows.iloc[[0]].drop(columns=name)))
 
 
-def test_families_add_up_as_the_lines_do(bundle, rows):
+def test_families_add_up_to_the_same_total_as_lines(bundle, rows):
     for k in range(0, len(rows), 40):
         result = ledger(bundle, feature_row(rows.iloc[[k]]))
         assert result.base + sum(result.families.values()) == pytest.approx(result.unclipped, abs=1e-6)
@@ -111,7 +111,7 @@ def test_families_add_up_as_the_lines_do(bundle, rows):
 
 
 def test_typical_values_explain_the_sign_of_the_points(plain, rows):
-    """They are shown where they do, for a feature that moves a score one way."""
+    """For monotone features, the typical value is shown if it explains the sign."""
     shown = hidden = 0
     for factor in (0.0, 0.98, 3.0):
         row = feature_row(rows.iloc[[0]])
@@ -133,13 +133,13 @@ def test_typical_values_explain_the_sign_of_the_points(plain, rows):
 
 
 class TestManyRows:
-    """What is looked up in tables is what LightGBM computes."""
+    """Points from precomputed tables equal those of LightGBM."""
 
     @pytest.fixture(autouse=True)
     def _many(self, monkeypatch):
         monkeypatch.setattr(module, "MANY_ROWS", 2)
 
-    def test_agrees_with_few(self, plain, rows):
+    def test_many_rows_get_the_points_of_few(self, plain, rows):
         bundle = dataclasses.replace(plain)
         points = contributions(bundle, rows)
         theirs = bundle.booster.predict(bundle.matrix(rows), pred_contrib=True)[:, :-1] * bundle.scale.points_per_nat
@@ -149,7 +149,7 @@ class TestManyRows:
         one = contributions(bundle, rows.iloc[[7]])
         assert np.abs(one.iloc[0] - points.iloc[7]).max() < 1e-9
 
-    def test_adds_up(self, bundle, rows):
+    def test_points_of_many_rows_add_up(self, bundle, rows):
         added = base_points(bundle) + contributions(bundle, rows).sum(axis=1)
         assert np.abs(added - bundle.predict(rows)["unclipped"]).max() < 1e-9
 
@@ -165,11 +165,11 @@ class TestManyRows:
         assert np.abs(contributions(other, rows) - contributions(bundle, rows)).max(axis=None) < 1e-9
 
 
-def test_replacing_a_feature_moves_the_score_as_its_line_says(bundle, rows):
-    """To be without it: to have, in its place, what others have, drawn at random, on average.
+def test_replacing_a_feature_moves_the_score_against_its_points(bundle, rows):
+    """Replace a feature by values of random other users, and average the scores.
 
-    That is what points are measured against. In at least 95 % of lines of half a point the score then moves against the
-    line's sign.
+    Points are relative to such a replacement. For at least 95 % of the lines of half a point or more, the mean score
+    then moves against the sign of the line.
     """
     rng = np.random.default_rng(0)
     active = rows[rows["acts_365d"].fillna(0) + rows["engagements_365d"].fillna(0) >= 3]

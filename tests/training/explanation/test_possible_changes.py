@@ -1,4 +1,4 @@
-"""What would raise a score: the model's own figures, and never an empty answer."""
+"""Changes that would raise a score: gains come from the model, and the answer is never empty."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ AWAY = (
 
 
 def gains(**points):
-    """Return the gain of each count: 0 below the first of `from_N=points`, then its points."""
+    """Return the gain for each number of members: 0 before the first `from_N=points`, then its points."""
     result = np.zeros(len(COUNTS))
     for name, gain in points.items():
         result[int(name.removeprefix("from_")) <= COUNTS] = gain
@@ -51,7 +51,7 @@ def summary(changes):
         (97.0, {}, gains(from_4=3.0), [("responses", None, 3.0)]),
     ],
 )
-def test_selection(score, own, responses, expected):
+def test_selected_changes(score, own, responses, expected):
     assert summary(possible_changes(score, own, responses)) == expected
 
 
@@ -124,7 +124,7 @@ def test_selection(score, own, responses, expected):
         ),
     ],
 )
-def test_sentences(score, own, responses, sentences):
+def test_sentences_of_changes(score, own, responses, sentences):
     changes = possible_changes(score, own, responses, (84.0, 8.2))
     assert [change.sentence for change in changes] == sentences
     assert [change.points for change in changes if change.kind == "absence"] == [-8.2] * (AWAY in sentences)
@@ -139,18 +139,18 @@ def test_sentences(score, own, responses, sentences):
         (0.0, 18.4, "about 18 instead of 0"),
     ],
 )
-def test_what_the_user_can_do_is_said_as_the_score_before_and_after(score, gain, stated):
+def test_changes_by_the_user_are_stated_as_the_new_score(score, gain, stated):
     change, *_ = possible_changes(score, {"repetition": gain}, NOTHING)
     assert change.sentence == f"If the repeats stop, the score would be {stated} within 90 days."
 
 
 @pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])
-def test_more_members_are_more_than_some(someone, who):
+def test_the_sentence_says_more_if_members_responded_before(someone, who):
     (change,) = possible_changes(20.0, {}, gains(from_1=12.0), someone=someone)
     assert f"if {who} responded within four weeks" in change.sentence
 
 
-def test_two_more_members_by_hand():
+def test_features_after_two_more_members_by_hand():
     more = effects_of_members(dict.fromkeys(CATALOGUE.names, 1.0), np.array([2.0]))
     expected = {
         "credible_engagers_7d": 1.5,
@@ -165,8 +165,8 @@ def test_two_more_members_by_hand():
     assert {name: float(more[name][0]) for name in expected} == pytest.approx(expected)
 
 
-def test_members_of_a_row_without_the_newer_features():
-    """Snapshots of before lack some: the others rise all the same."""
+def test_rows_of_old_snapshots_lack_newer_features():
+    """Old snapshots lack some features; the others still rise."""
     more = effects_of_members(
         {"credible_engagers_28d": 1.0, "credible_engagers_365d": 2.0, "account_age_days": 30.0}, COUNTS
     )
@@ -176,7 +176,7 @@ def test_members_of_a_row_without_the_newer_features():
     }
 
 
-def test_the_points_are_those_of_the_model(bundle, rows):
+def test_gains_are_predicted_by_the_model(bundle, rows):
     kinds = set()
     for k in range(0, len(rows), 25):
         row = rows.iloc[[k]]

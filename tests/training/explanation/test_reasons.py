@@ -5,7 +5,7 @@ from training.explanation.reasons import LEAST_POINTS, MOST_OF_A_FAMILY, MOST_RE
 
 
 def lines(*rows):
-    """Make lines of (feature, family, points)."""
+    """Return lines made from (feature, family, points)."""
     return [Line(feature, family, 1.0, points, f"{feature} {points}.") for feature, family, points in rows]
 
 
@@ -13,26 +13,26 @@ def sentences(items):
     return [reason.sentence for reason in items]
 
 
-def test_for_and_against_strongest_first():
+def test_reasons_on_both_sides_strongest_first():
     items = lines(("a", "reach", 1.0), ("b", "reach", -3.0), ("c", "network", 2.0), ("d", "cadence", -4.0))
     pro, contra = reasons(items)
     assert (sentences(pro), sentences(contra)) == (["c 2.0.", "a 1.0."], ["d -4.0.", "b -3.0."])
 
 
-def test_at_most_three():
+def test_at_most_three_reasons():
     items = lines(*[(f"f{k}", f"family {k}", float(k)) for k in range(1, 9)])
     assert [reason.points for reason in reasons(items)[0]] == [8, 7, 6]
     assert MOST_REASONS == 3
 
 
-def test_at_least_half_a_point():
+def test_reasons_have_at_least_half_a_point():
     items = lines(("a", "reach", 0.5), ("b", "reach", 0.49), ("c", "network", -0.5), ("d", "network", -0.49))
     pro, contra = reasons(items)
     assert (sentences(pro), sentences(contra)) == (["a 0.5."], ["c -0.5."])
     assert LEAST_POINTS == 0.5
 
 
-def test_at_most_three_of_a_family():
+def test_at_most_three_reasons_of_a_family():
     items = lines(*((name, "reach", 9.0 - k) for k, name in enumerate("abcd")), ("e", "cadence", 1.0))
     assert sentences(reasons(items, most=5)[0]) == ["a 9.0.", "b 8.0.", "c 7.0.", "e 1.0."]
     assert MOST_OF_A_FAMILY == 3
@@ -44,10 +44,10 @@ RATE, LATELY = "responder_rate_365d", "credible_engagers_decayed_28d"
 @pytest.mark.parametrize(
     ("rows", "stated"),
     [
-        # the same people, on one side: one reason with both sentences
+        # the same people, both lines positive: one reason with both sentences
         ([(LATELY, "B.", 5.0), (RATE, "A.", 2.0)], {+1: [("A. B.", 7.0, (RATE, LATELY))], -1: []}),
         ([(LATELY, "B.", -5.0), (RATE, "A.", -0.2)], {+1: [], -1: [("A. B.", -5.2, (RATE, LATELY))]}),
-        # the same people, on both sides: two reasons
+        # the same people, lines of opposite sign: two reasons
         ([(LATELY, "B.", -5.0), (RATE, "A.", 2.0)], {+1: [("A.", 2.0, (RATE,))], -1: [("B.", -5.0, (LATELY,))]}),
         # the same sentence: one reason
         (
@@ -79,7 +79,7 @@ def test_windows_of_a_subject_make_one_reason_with_the_strongest_sentence():
     assert second.sentence == "followers 2.5."
 
 
-def test_the_same_thing_is_never_a_reason_on_both_sides():
+def test_a_subject_is_a_reason_on_one_side_only():
     items = lines(("engagers_7d", "reach", 2.0), ("engagers_365d", "reach", -5.0))
     pro, (against,) = reasons(items)
     assert pro == []
@@ -109,11 +109,11 @@ def test_a_reason_needs_a_line_of_half_a_point():
         ("account_age_days", "account_age_days"),
     ],
 )
-def test_subject(feature, name):
+def test_subjects_of_features(feature, name):
     assert subject(feature) == name
 
 
-def test_no_sentence_of_the_catalogue_is_a_features_name():
+def test_no_sentence_of_the_catalogue_is_a_feature_name():
     for feature in CATALOGUE:
         for value in (None, 0.0, 0.5, 3.0, 12_345.6):
             assert "_" not in feature.describe(value), feature.name

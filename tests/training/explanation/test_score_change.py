@@ -1,4 +1,4 @@
-"""A change of score, split exactly: by hand on one tree, and for everybody between two really different models."""
+"""The exact decomposition of a score change: by hand on one tree, and for all users between two different models."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ from training.model.scale import Scale
 
 @pytest.fixture(scope="module")
 def earlier(simulated, rows):
-    """The same people's features 40 days before."""
+    """The same users' features 40 days before."""
     features = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=40)).set_index(
         "user"
     )
@@ -46,7 +46,7 @@ def later(earlier, rows):
 
 @pytest.fixture(scope="module")
 def other(simulated):
-    """A really different model: other settings, another seed, other rows, and a scale of its own."""
+    """A very different model: other settings, seed, rows and scale."""
     settings = Config(model=Model(trees=40, depth=3, seed=9, learning_rate=0.1))
     acts, until = load_encoded_events(simulated.events), simulated.as_of - timedelta(days=28)
     split = split_cutoffs(datetime(2025, 1, 1, tzinfo=UTC), until, 28, 3)
@@ -61,7 +61,7 @@ def user_changes(bundle, other, earlier, later):
 
 
 def tiny(plain, rows, outcome, features, anchor=10.0, per_nat=20.0):
-    """Return a bundle around one tree of two levels, grown on few rows."""
+    """Return a bundle around one tree of two levels, fitted on few rows."""
     settings = {"objective": "regression", "min_data_in_leaf": 1, "min_data_in_bin": 1, "verbose": -1, "max_depth": 2}
     settings |= {"min_sum_hessian_in_leaf": 0, "learning_rate": 1.0, "boost_from_average": False}
     booster = lgb.train(settings, lgb.Dataset(np.array(rows * 10, float), outcome * 10), 1)
@@ -76,11 +76,13 @@ TWO = ["days_of_absence", "credible_engagers_28d"]
 
 
 def test_by_hand(plain):
-    """One nat where both are 1, later two; 20 points a nat and 10, later 30 and 5: 30 becomes 65, no more than that.
+    """The old model adds one nat if both features are 1, the new one two nats; scales are 20 x nats + 10 and 30 x nats
+    + 5.
 
-    Somebody goes from (0, 0) to (1, 1): 10 + 20 * 0 to 5 + 30 * 2. Of the 20 points under the old model each feature
-    has half. The new model gives a nat more, 20 old points, of which the average row has a quarter. At two nats the
-    scales say 50 and 65.
+    A user goes from (0, 0) to (1, 1), so the score goes from 10 + 20 * 0 = 10 to 5 + 30 * 2 = 65. Of the 20 points
+    under the old model, each feature has half. The new model adds a nat, 20 points on the old scale, a quarter of which
+    goes to the base, because a quarter of the rows have both. The new scale adds the remaining 15 points: at two nats
+    the scales give 50 and 65.
     """
     old, new = pd.DataFrame([[0.0, 0.0]], columns=TWO), pd.DataFrame([[1.0, 1.0]], columns=TWO)
     before = tiny(plain, CORNERS, [0, 0, 0, 1], TWO)
@@ -101,8 +103,8 @@ def test_by_hand(plain):
     )
 
 
-def test_repetition_is_an_own_part(plain):
-    """Fewer than two repetitions make a nat of 20 points: from none to three, all of it goes."""
+def test_repetition_belongs_to_the_part_own(plain):
+    """Fewer than two repetitions add a nat, 20 points; going from none to three loses all of it."""
     model = tiny(plain, [[0], [1], [2], [3]], [1, 1, 0, 0], ["repetitions_beyond_10_90d"])
     old, new = (
         pd.DataFrame({"repetitions_beyond_10_90d": [value], "created_90d": [9 * value]}) for value in (0.0, 3.0)
@@ -118,8 +120,8 @@ def test_repetition_is_an_own_part(plain):
     )
 
 
-def test_an_older_account_is_a_part_of_time(plain):
-    """From two years in the community on, a nat of 20 points."""
+def test_account_age_belongs_to_the_part_time(plain):
+    """Two or more years in the community add a nat, 20 points."""
     model = tiny(plain, [[0], [365], [730], [1_095]], [0, 0, 1, 1], ["tenure_days"])
     old, new = (pd.DataFrame({"tenure_days": [days]}) for days in (500.0, 900.0))
     split = changes(model, model, old, new)
@@ -131,7 +133,7 @@ def test_an_older_account_is_a_part_of_time(plain):
     )
 
 
-def test_everybodys_parts_add_up(user_changes):
+def test_parts_of_all_users_add_up(user_changes):
     figures = user_changes.figures
     assert len(figures) > 500
     added = figures[list(PARTS)].sum(axis=1)
@@ -149,7 +151,7 @@ def test_lines_add_up_to_their_parts(user_changes):
     assert (user_changes.model.sum(axis=1) - user_changes.figures["model"]).abs().max() < 1e-9
 
 
-def test_every_step_is_a_figure_that_can_be_checked(user_changes, bundle, other, earlier, later):
+def test_every_step_equals_a_prediction(user_changes, bundle, other, earlier, later):
     figures = user_changes.figures
     for side, model, rows in (("from", bundle, earlier), ("to", other, later)):
         predicted = model.predict(rows)
@@ -162,7 +164,7 @@ def test_every_step_is_a_figure_that_can_be_checked(user_changes, bundle, other,
     assert (rows_alone + figures["model"] - on_old_scale).abs().max() < 1e-9
 
 
-def test_the_models_lines_are_those_of_two_explanations(user_changes, bundle, other, later):
+def test_lines_of_the_model_are_the_difference_of_two_explanations(user_changes, bundle, other, later):
     then = contributions(dataclasses.replace(other, scale=bundle.scale), later)
     now = contributions(bundle, later)
     for name in now:
@@ -172,7 +174,7 @@ def test_the_models_lines_are_those_of_two_explanations(user_changes, bundle, ot
     assert user_changes.model["base"].iloc[0] == pytest.approx(start, abs=1e-9)
 
 
-def test_more_of_what_may_only_raise_a_score_never_lowers_it(user_changes, bundle, earlier, later):
+def test_monotone_features_have_parts_of_the_right_sign(user_changes, bundle, earlier, later):
     checked = 0
     for name in bundle.features:
         sign = {"up": 1, "down": -1}.get(CATALOGUE[name].direction)
@@ -184,7 +186,7 @@ def test_more_of_what_may_only_raise_a_score_never_lowers_it(user_changes, bundl
     assert checked > 1000
 
 
-def test_exchanging_rows_reverses_every_sign(bundle, earlier, later):
+def test_swapping_rows_reverses_every_sign(bundle, earlier, later):
     there, back = changes(bundle, bundle, earlier, later), changes(bundle, bundle, later, earlier)
     assert there.moved.to_numpy() == pytest.approx(-back.moved.to_numpy(), abs=1e-9)
 
@@ -197,7 +199,7 @@ def test_the_same_model_has_no_part(bundle, earlier, later):
     assert (nobody[list(PARTS)] == 0).all(axis=None)
 
 
-def test_only_a_new_scale(bundle, earlier):
+def test_a_change_of_scale_only(bundle, earlier):
     scale = Scale(bundle.scale.anchor - 30.0, bundle.scale.points_per_nat)
     figures = changes(bundle, dataclasses.replace(bundle, scale=scale), earlier, earlier).figures
     assert figures["scale"].to_numpy() == pytest.approx(-30.0)
@@ -206,7 +208,7 @@ def test_only_a_new_scale(bundle, earlier):
     assert (figures["clipping"] > 0.1).any()
 
 
-def test_a_feature_that_one_model_lacks_counts_nothing_in_it(plain):
+def test_a_feature_absent_from_a_model_has_no_part_in_it(plain):
     one = tiny(plain, [[0], [1], [0], [1]], [0, 1, 0, 1], ["days_of_absence"])
     both = tiny(plain, CORNERS, [0, 0, 0, 2], TWO)
     row = pd.DataFrame([[1.0, 1.0]], columns=TWO)
@@ -228,7 +230,7 @@ def test_rows_of_another_catalogue_are_refused(bundle, earlier, later):
         changes(bundle, bundle, earlier.head(3), later)
 
 
-def test_nobody(bundle, other, earlier, later):
+def test_no_rows(bundle, other, earlier, later):
     split = changes(bundle, other, earlier.head(0), later.head(0))
     assert (len(split.figures), len(split.moved), len(split.model)) == (0, 0, 0)
     assert set(PARTS) < set(split.figures)
@@ -282,7 +284,7 @@ def test_sentences(plain):
     assert sentences["scale", None] == "The new scale gives the same expected audience 125.0 points; it was 90.0."
 
 
-def test_words_that_both_sentences_end_with_are_said_once(plain):
+def test_the_common_end_of_both_sentences_is_not_repeated(plain):
     name = "days_of_absence"
     model = tiny(plain, [[0], [1], [2], [3]], [3, 2, 1, 0], [name])
     old, new = (pd.DataFrame({name: [absent], "days_since_last_act": [56.0 + absent]}) for absent in (1.0, 3.0))
@@ -310,7 +312,7 @@ def test_words_that_both_sentences_end_with_are_said_once(plain):
         ("Nobody came.", "About 2 came.", "Nobody came. Before: About 2 came."),
     ],
 )
-def test_what_it_was_before_is_a_number_where_nothing_else_differs(now, before, sentence):
+def test_the_earlier_value_is_a_number_if_only_that_differs(now, before, sentence):
     assert compared_with(now, before) == sentence
 
 

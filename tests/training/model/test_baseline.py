@@ -1,4 +1,4 @@
-"""The average active user of a scope, against whom scores are explained."""
+"""Baselines: the average active user of a scope, to which explanations compare scores."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -13,26 +13,26 @@ from training.model.baseline import Baseline, average_row, is_active, measure_ba
 from training.model.bundle import feature_row
 
 AS_OF = datetime(2025, 9, 1, tzinfo=UTC)
-NOTICED = 0.1  # points
+NOTICEABLE = 0.1  # points
 
 
 @pytest.fixture(scope="module")
-def scoped(rows):
-    """Everybody in `all`, and 90 of them in a topic where they do a tenth of what they do."""
+def rows_with_topic(rows):
+    """All users in scope `all`, and 90 of them in a topic with a tenth of their activity."""
     numbers = rows.select_dtypes("number")
     part = (numbers.iloc[::9] / 10).assign(user=rows["user"], scope="topic:a", acts_365d=rows["acts_365d"])
     return pd.concat([rows, part[list(rows)]], ignore_index=True)
 
 
 @pytest.fixture(scope="module")
-def baselines(bundle, scoped):
-    return measure_baselines(bundle, scoped[is_active(scoped)], AS_OF)
+def baselines(bundle, rows_with_topic):
+    return measure_baselines(bundle, rows_with_topic[is_active(rows_with_topic)], AS_OF)
 
 
-def test_lines_of_the_active_users_of_a_scope_average_zero_and_every_sum_is_the_score(bundle, scoped, baselines):
+def test_points_average_zero_over_active_users_and_add_up_to_the_score(bundle, rows_with_topic, baselines):
     assert list(baselines) == ["all", "topic:a"]
     bases = []
-    for scope, rows in scoped.groupby("scope"):
+    for scope, rows in rows_with_topic.groupby("scope"):
         points, bases = contributions(bundle, rows, baselines[scope]), [*bases, base_points(bundle, baselines[scope])]
         unclipped = bundle.predict(rows)["unclipped"]
         assert np.abs(bases[-1] + points.sum(axis=1) - unclipped).max() < 1e-6
@@ -43,8 +43,8 @@ def test_lines_of_the_active_users_of_a_scope_average_zero_and_every_sum_is_the_
         for name in SCORED.names:
             values = rows.loc[active, name]
             if (values != values.iloc[0]).any() and values.notna().all():
-                if points.loc[active, name].abs().mean() < NOTICED:
-                    continue  # too little to be a reason, and mostly due to other features
+                if points.loc[active, name].abs().mean() < NOTICEABLE:
+                    continue  # too few points for a reason, and mostly due to other features
                 better = (values - baselines[scope].typical[name]) * (1 if SCORED[name].direction == "up" else -1)
                 assert ((better > 0) == (points.loc[active, name] > 0)).mean() >= 0.5
     assert abs(bases[0] - bases[1]) > 1
@@ -72,13 +72,13 @@ def test_a_sample_is_stated(bundle, rows):
     [
         ("up", [0, 0, 1, 5], [-2, -1, 1, 2], 0.5),
         ("down", [0, 0, 1, 5], [1, 1, -1, -1], 0.5),
-        ("up", [0, 2, 4, np.nan], [-1, 1, 1, -9], 0.0),  # all above the average, which the unknown one lowers
+        ("up", [0, 2, 4, np.nan], [-1, 1, 1, -9], 0.0),  # all are above the mean, which the unknown value lowers
         ("up", [3, 3, 3], [-1, 0, 1], 3.0),
         ("free", [0, 1, 7], [5, 5, 5], 1.0),
         ("up", [np.nan], [1], None),
     ],
 )
-def test_the_typical_value_divides_those_above_the_average_from_those_below(direction, values, nats, typical):
+def test_the_typical_value_separates_positive_from_negative_points(direction, values, nats, typical):
     assert typical_value(direction, np.array(values, float), np.array(nats, float)) == typical
 
 
@@ -86,7 +86,7 @@ def test_the_typical_value_divides_those_above_the_average_from_those_below(dire
     ("days", "words"),
     [(56.0, "the last eight weeks"), (41.3, "the last 41 days"), (None, None)],
 )
-def test_who_is_active_and_how_many_have_less(days, words):
+def test_population_and_share_below_of_a_baseline(days, words):
     baseline = Baseline(20, {}, None, {}, AS_OF.isoformat(), "topic:a", active_days=days, scores=(1.0, 2.0, 2.0, 3.0))
     assert baseline.population == f"20 users of topic:a {f'active in {words}' if words else 'who are active'}"
     assert [baseline.share_below(score) for score in (0.5, 1.0, 1.5, 2.0, 2.5, 9.0)] == [
@@ -100,11 +100,11 @@ def test_who_is_active_and_how_many_have_less(days, words):
     assert average_row(5).share_below(1.0) is None
 
 
-def test_nobody_has_no_baseline(bundle, rows):
+def test_no_rows_have_no_baseline(bundle, rows):
     assert measure_baselines(bundle, rows[:0], AS_OF) == {}
 
 
-def test_that_of_a_bundle_is_of_the_newest_cutoff_and_reads_those_of_before(bundle):
+def test_a_bundle_has_the_baseline_of_its_newest_cutoff_and_reads_older_ones(bundle):
     facts = bundle.facts["baseline"]
     assert bundle.baseline == Baseline(**facts)
     assert facts["as_of"] == bundle.facts["calibration_cutoff"]

@@ -15,7 +15,7 @@ SHOWN = [name for name in CATALOGUE.names if name not in SCORED]
 
 @pytest.fixture(scope="module")
 def panel():
-    """Rows in which every feature, wanted or not, pulls the audience one way or the other at random."""
+    """Rows whose audience depends on every feature, in a random direction for features without one."""
     rng = np.random.default_rng(0)
     size = 4_000
     values = {name: rng.lognormal(0, 1.5, size).round(2) for name in CATALOGUE.names}
@@ -34,7 +34,7 @@ def booster(panel):
 
 
 @pytest.mark.parametrize("feature", STATED, ids=[feature.name for feature in STATED])
-def test_the_stated_direction_holds_for_everybody(booster, panel, feature):
+def test_monotone_directions_hold_for_all_rows(booster, panel, feature):
     sign = DIRECTIONS[feature.direction]
     rows = panel[:500].copy()
     before = None
@@ -47,7 +47,7 @@ def test_the_stated_direction_holds_for_everybody(booster, panel, feature):
 
 @settings(max_examples=20)
 @given(data=st.data(), row=st.integers(0, 3_999))
-def test_better_in_every_way_is_never_scored_lower(booster, panel, data, row):
+def test_a_row_better_in_all_features_never_scores_lower(booster, panel, data, row):
     lower = panel.iloc[[row]][CATALOGUE.names].fillna(0.0)
     higher = lower.copy()
     for feature in STATED:
@@ -60,14 +60,14 @@ def test_better_in_every_way_is_never_scored_lower(booster, panel, data, row):
 
 
 def _range(path, feature):
-    """Return the values of a feature with which a row takes a path: above the first, up to the second."""
+    """Return the range of a feature on a path of a tree: above the first value, up to the second."""
     steps = [step for step in path if step.node["split_feature"] == feature]
     low = max((step.node["threshold"] for step in steps if not step.goes_left), default=-np.inf)
     return low, min((step.node["threshold"] for step in steps if step.goes_left), default=np.inf)
 
 
 def _falls(one, other, feature):
-    """Return by how much a tree falls from one leaf to another where only a feature is higher."""
+    """Return how much a tree falls from one leaf to another that differs only by a higher value of a feature."""
     (before, path), (after, higher) = one, other
     others = set(range(len(SCORED))) - {feature}
     ranges = [(_range(path, of), _range(higher, of)) for of in others]
@@ -75,7 +75,7 @@ def _falls(one, other, feature):
     return before - after if meet and _range(path, feature)[1] <= _range(higher, feature)[0] else 0.0
 
 
-def test_no_tree_falls_where_a_feature_improves(panel):
+def test_no_tree_decreases_if_a_feature_improves(panel):
     booster = fit_booster(panel, Model(trees=15, learning_rate=0.1, min_users_per_leaf=10))
     for tree in booster.dump_model()["tree_info"]:
         ends = list(leaves(tree["tree_structure"]))
@@ -85,7 +85,7 @@ def test_no_tree_falls_where_a_feature_improves(panel):
             assert max(falls, default=0.0) <= 1e-12 or sign == 0
 
 
-def test_a_leaf_needs_the_information_of_average_rows():
+def test_the_minimum_information_of_a_leaf():
     as_of = pd.to_datetime(["2025-01-01", "2025-01-01", "2025-01-29", "2025-01-29"], utc=True)
     four = pd.DataFrame({"audience": [0, 16, 1, 81], "as_of": as_of})
     config = Model(min_users_per_leaf=10, variance_power=1.75, half_life=1.0)
@@ -95,7 +95,7 @@ def test_a_leaf_needs_the_information_of_average_rows():
 
 
 def test_a_panel_of_few_users_is_split():
-    """A thousand users of whom the more active half has an audience of one, in leaves of a hundred average ones."""
+    """Of a thousand users the more active half has an audience of one; a leaf needs a hundred average rows."""
     rng = np.random.default_rng(3)
     engagers = rng.permutation(1_000)
     audience = np.where(engagers >= 500, 1, 0) + np.where(engagers >= 990, 100, 0)
@@ -105,8 +105,8 @@ def test_a_panel_of_few_users_is_split():
     assert expected[(engagers >= 600) & (engagers < 900)].mean() > 5 * expected[engagers < 400].mean()
 
 
-def test_users_with_the_largest_audiences_share_no_leaf_with_many_others():
-    """Of 4,000 users thirty have an audience of 20 to 600 people, the others of one at most."""
+def test_users_with_the_largest_audiences_have_small_leaves():
+    """Of 4,000 users, thirty have an audience of 20 to 600 people, the others of one at most."""
     rng = np.random.default_rng(2)
     audience = np.concatenate([rng.random(3_970) < 0.1, 20 * np.arange(1, 31)])
     values = dict.fromkeys(SCORED.names, 0.0) | {"credible_engagers_decayed_28d": audience + rng.random(4_000)}
@@ -120,7 +120,7 @@ def test_users_with_the_largest_audiences_share_no_leaf_with_many_others():
     assert max(rows_of_leaves) > 3_000
 
 
-def test_what_is_only_shown_moves_nothing_unless_the_model_is_to_see_it(booster, panel):
+def test_features_outside_the_model_have_no_effect_unless_they_are_added(booster, panel):
     sold = panel.assign(**dict.fromkeys(SHOWN, 1e6))
     assert len(SHOWN) == len(CATALOGUE) - len(SCORED) > 0
     assert np.array_equal(margins(booster, sold), margins(booster, panel))
@@ -128,11 +128,11 @@ def test_what_is_only_shown_moves_nothing_unless_the_model_is_to_see_it(booster,
     assert not np.array_equal(margins(deceived, sold), margins(deceived, panel))
 
 
-def test_directions():
+def test_directions_of_features():
     assert DIRECTIONS == {"up": 1, "down": -1, "free": 0, "none": 0}
 
 
-def test_the_same_seed_gives_the_same_text_and_another_seed_another(panel):
+def test_the_seed_determines_the_text_of_the_model(panel):
     texts = [fit_booster(panel, Model(trees=5, seed=seed)).model_to_string() for seed in (0, 0, 1)]
     assert texts[0] == texts[1]
     assert texts[0].replace("[seed: 0]", "[seed: 1]") != texts[2]
@@ -153,7 +153,7 @@ def test_row_weights_halve_per_half_life():
     assert _recency(cutoffs, 2.0).tolist() == pytest.approx([1.0, 2**-0.5, 1.0, 0.5])
 
 
-def test_the_newest_rows_weigh_most(panel):
+def test_the_newest_rows_have_the_largest_weights(panel):
     doubled = panel["as_of"] == panel["as_of"].max()
     rows = panel.assign(audience=panel["audience"].where(~doubled, 3 * panel["audience"]))
     level = {
@@ -175,8 +175,8 @@ def test_without_constraints_directions_are_free(panel):
     assert np.any(falls)
 
 
-def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
-    """A fiftieth of the users repeats itself, and has four tenths of the audience due to the rest of its features."""
+def test_the_effect_of_repetition_is_learnt_from_few_users(panel):
+    """A fiftieth of the users repeat themselves, which reduces their audience to four tenths."""
     rng = np.random.default_rng(1)
     few = rng.random(len(panel)) < 0.02
     pull = (
@@ -192,7 +192,7 @@ def test_what_repeating_costs_is_learnt_though_few_repeat(panel):
         assert expected[users].sum() == pytest.approx(rows["audience"][users].sum(), rel=0.15)
 
 
-def test_a_large_audience_of_whom_few_established_people_respond_to_is_learnt_in_part():
+def test_large_audiences_with_few_established_responders_are_limited():
     rows = pd.DataFrame({"credible_engagers_decayed_28d": [0.0, 1.0, 1.0, 5.0, 5.1], "audience": [90, 90, 3, 90, 90]})
     limited = np.array([90, 6, 3, 18, 90])
     assert learnt_audience(rows).tolist() == pytest.approx(limited * 363 / 207)

@@ -23,7 +23,7 @@ VALUES = st.none() | st.floats(0, 1e9) | st.sampled_from([0.0, 1.0, 5.0, 300.0])
 
 @pytest.fixture(scope="module")
 def tight(bundle):
-    """A bundle whose limit binds for most users."""
+    """A bundle whose bounded term is at its limit for most users."""
     return replace(bundle, bounded=replace(bundle.bounded, limit=0.01))
 
 
@@ -42,13 +42,13 @@ def test_responses_from_anybody_move_a_score_within_the_band(bundle, rows, row, 
     assert abs(other - one) <= bundle.most_from_anybody + 1e-9
 
 
-def test_points_of_the_band(bundle):
+def test_points_of_the_bounded_term_are_within_its_band(bundle):
     assert bundle.most_from_anybody == pytest.approx(2 * 0.1 * bundle.scale.points_per_nat)
     assert replace(bundle, bounded=None).most_from_anybody == 0
 
 
 @pytest.mark.parametrize("which", ["bundle", "tight"])
-def test_points_add_up_where_the_limit_binds(request, rows, which):
+def test_points_add_up_at_the_limit(request, rows, which):
     model = request.getfixturevalue(which)
     points, predicted = contributions(model, rows), model.predict(rows)
     total = base_points(model) + points.sum(axis=1)
@@ -57,7 +57,7 @@ def test_points_add_up_where_the_limit_binds(request, rows, which):
     assert np.allclose(contributions(model, few), points[:10], rtol=0, atol=1e-9)
 
 
-def test_some_limits_bind(tight, rows):
+def test_the_limit_is_reached_by_some_users(tight, rows):
     sums = tight.bounded_sums(tight.matrix(rows))
     assert 0.2 < (np.abs(sums) > tight.bounded.limit).mean() < 1
 
@@ -76,7 +76,7 @@ def test_the_ledger_has_one_line_that_opens_into_features(bundle, rows):
     )
 
 
-def test_a_change_adds_up_where_the_limit_binds(tight, rows):
+def test_a_change_adds_up_at_the_limit(tight, rows):
     old, new = rows[:60], rows[60:120]
     change = changes(tight, tight, old, new)
     figures = change.figures
@@ -88,7 +88,7 @@ def test_a_change_adds_up_where_the_limit_binds(tight, rows):
     assert (bounded_change.moved.sum(axis=1).abs() <= tight.most_from_anybody + 1e-9).all()
 
 
-def test_files_hold_the_term(bundle, rows, tmp_path):
+def test_the_term_is_saved_and_loaded(bundle, rows, tmp_path):
     save_bundle(bundle, tmp_path)
     assert (tmp_path / BOUNDED_FILE).is_file()
     loaded = load_bundle(tmp_path)
@@ -96,7 +96,7 @@ def test_files_hold_the_term(bundle, rows, tmp_path):
     pd.testing.assert_frame_equal(loaded.predict(rows), bundle.predict(rows))
 
 
-def test_a_bundle_without_the_term_or_baseline_still_explains(plain, rows, tmp_path):
+def test_a_bundle_without_the_term_or_a_baseline_can_explain(plain, rows, tmp_path):
     save_bundle(plain, tmp_path)
     assert not (tmp_path / BOUNDED_FILE).exists()
     older = load_bundle(tmp_path)
@@ -107,68 +107,68 @@ def test_a_bundle_without_the_term_or_baseline_still_explains(plain, rows, tmp_p
     assert {line.typical for line in parts.lines} == {None}
 
 
-def test_fill_up_shares_out_what_is_missing_by_size():
+def test_fill_up_distributes_the_difference_in_proportion():
     parts = np.array([[1.0, -1.0, 2.0], [0.0, 0.0, 0.0]])
     assert fill_up(parts, np.array([4.0, 3.0])).tolist() == [[1.5, -0.5, 3.0], [1.0, 1.0, 1.0]]
 
 
-def test_a_bound_of_zero_leaves_the_term_out(panel_of_numbers):
-    boosters = fit_boosters(panel_of_numbers, Model(trees=5, bound=0))
+def test_a_bound_of_zero_omits_the_term(random_panel):
+    boosters = fit_boosters(random_panel, Model(trees=5, bound=0))
     assert boosters.bounded is boosters.term is None
-    assert fit_boosters(panel_of_numbers, Model(trees=5)).term.limit == 0.1
+    assert fit_boosters(random_panel, Model(trees=5)).term.limit == 0.1
 
 
 @pytest.fixture(scope="module")
-def panel_of_numbers():
+def random_panel():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.lognormal(0, 1, (500, len(INPUTS))), columns=INPUTS.names)
     return frame.assign(audience=rng.poisson(frame["responders_365d"]), as_of=pd.Timestamp("2025-01-01", tz="UTC"))
 
 
 @pytest.fixture(scope="module")
-def raised(panel_of_numbers):
-    boosters = fit_boosters(panel_of_numbers, Model(trees=20))
-    before = boosters.margins(panel_of_numbers)
+def boosters_with_raised_level(random_panel):
+    boosters = fit_boosters(random_panel, Model(trees=20))
+    before = boosters.margins(random_panel)
     people = 1.5 * np.exp(before).sum()
-    set_level(boosters, panel_of_numbers, people)
+    set_level(boosters, random_panel, people)
     return boosters, before, people
 
 
-def test_expected_audiences_add_up_to_the_level(raised, panel_of_numbers):
-    boosters, before, people = raised
-    after = boosters.margins(panel_of_numbers)
+def test_expected_audiences_add_up_to_the_level(boosters_with_raised_level, random_panel):
+    boosters, before, people = boosters_with_raised_level
+    after = boosters.margins(random_panel)
     assert np.exp(after).sum() == pytest.approx(people, rel=1e-9)
     assert np.ptp(after - before) < 1e-9
 
 
-def test_the_level_is_in_the_text_in_the_tables_and_in_shap_values(raised, panel_of_numbers):
-    boosters, *_ = raised
+def test_the_level_is_in_text_tables_and_shap_values(boosters_with_raised_level, random_panel):
+    boosters, *_ = boosters_with_raised_level
     first = lgb.Booster(model_str=boosters.first.model_to_string())
-    rows = panel_of_numbers[SCORED.names].to_numpy(float)
-    margin = margins(boosters.first, panel_of_numbers)
+    rows = random_panel[SCORED.names].to_numpy(float)
+    margin = margins(boosters.first, random_panel)
     assert first.predict(rows, raw_score=True) == pytest.approx(margin, abs=1e-12)
     assert first.predict(rows, pred_contrib=True).sum(axis=1) == pytest.approx(margin, abs=1e-6)
     assert shap_tables(first).values(rows).sum(axis=1) == pytest.approx(margin, abs=1e-6)
     assert build_forest([first]).sums(rows)[0] == pytest.approx(margin, abs=1e-6)
 
 
-def test_few_people_do_not_show_the_level_which_moves_by_a_nat_at_most(panel_of_numbers):
-    boosters = fit_boosters(panel_of_numbers, Model(trees=20))
-    before = boosters.margins(panel_of_numbers)
-    set_level(boosters, panel_of_numbers, 299.0)
-    assert (boosters.margins(panel_of_numbers) == before).all()
-    set_level(boosters, panel_of_numbers, 1e9)
-    assert boosters.margins(panel_of_numbers) - before == pytest.approx(1.0, abs=1e-9)
+def test_the_level_needs_300_people_and_moves_by_at_most_one_nat(random_panel):
+    boosters = fit_boosters(random_panel, Model(trees=20))
+    before = boosters.margins(random_panel)
+    set_level(boosters, random_panel, 299.0)
+    assert (boosters.margins(random_panel) == before).all()
+    set_level(boosters, random_panel, 1e9)
+    assert boosters.margins(random_panel) - before == pytest.approx(1.0, abs=1e-9)
 
 
-def test_a_sample_shows_the_level_of_everybody(panel_of_numbers):
-    """Everybody with a large audience is in it, and of the others every fourth, by themselves too few for a level."""
-    boosters = fit_boosters(panel_of_numbers, Model(trees=20))
-    before, heavy = boosters.margins(panel_of_numbers), panel_of_numbers["audience"] >= 6
-    sample = panel_of_numbers.assign(sample_weight=np.where(heavy, 1.0, 4.0))[heavy | (np.arange(500) % 4 == 0)]
-    everybody, people = panel_of_numbers["audience"].sum(), total_audience(sample)
+def test_the_level_of_a_sample_is_that_of_all_rows(random_panel):
+    """The sample has all users with a large audience, and a fourth of the others, who alone are too few for a level."""
+    boosters = fit_boosters(random_panel, Model(trees=20))
+    before, heavy = boosters.margins(random_panel), random_panel["audience"] >= 6
+    sample = random_panel.assign(sample_weight=np.where(heavy, 1.0, 4.0))[heavy | (np.arange(500) % 4 == 0)]
+    everybody, people = random_panel["audience"].sum(), total_audience(sample)
     assert sample["audience"][~heavy].sum() < 300 < people
     assert people == pytest.approx(everybody, rel=0.1)
     expected = (np.exp(boosters.margins(sample)) * sample["sample_weight"]).sum()
     set_level(boosters, sample, people)
-    assert boosters.margins(panel_of_numbers) - before == pytest.approx(np.log(people / expected), abs=1e-9)
+    assert boosters.margins(random_panel) - before == pytest.approx(np.log(people / expected), abs=1e-9)

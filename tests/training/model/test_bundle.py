@@ -41,7 +41,7 @@ class TestPredict:
         same = integers.astype(dict.fromkeys(CATALOGUE.names, "float64"))
         pd.testing.assert_frame_equal(bundle.predict(integers), bundle.predict(same))
 
-    def test_no_rows(self, bundle, rows):
+    def test_no_rows_get_no_predictions(self, bundle, rows):
         predicted = bundle.predict(rows[:0])
         assert (list(predicted), len(predicted)) == (PREDICTED, 0)
 
@@ -52,7 +52,7 @@ class TestPredict:
             bundle.predict(rows.drop(columns=["followers", "early_responders", "responder_rate_365d"]))
 
     @pytest.mark.parametrize("value", ["many", "", [1], {}])
-    def test_a_value_that_is_not_a_number(self, bundle, rows, value):
+    def test_a_value_that_is_not_a_number_is_refused(self, bundle, rows, value):
         frame = rows.iloc[[0]].astype({"early_responders": object})
         frame["early_responders"] = [value]
         with pytest.raises(CatalogueError, match="the rows contain a value that is not a number: "):

@@ -1,4 +1,4 @@
-"""Saving and loading bundles: the same bytes back, and damaged files refused."""
+"""Saving and loading bundles: files are reproducible, and damaged ones are refused."""
 
 import dataclasses
 import gc
@@ -23,7 +23,7 @@ def folder(bundle, tmp_path):
     return tmp_path / "a bundle"
 
 
-def altered(folder, change):
+def alter(folder, change):
     facts = json.loads((folder / FACTS_FILE).read_text())
     change(facts)
     (folder / FACTS_FILE).write_text(json.dumps(facts))
@@ -45,7 +45,7 @@ class TestRoundTrip:
         shutil.copytree(folder, tmp_path / "a copy")
         first = load_bundle(folder)
         assert load_bundle(tmp_path / "a copy") is first
-        altered(tmp_path / "a copy", lambda facts: facts.update(horizon_days=29))
+        alter(tmp_path / "a copy", lambda facts: facts.update(horizon_days=29))
         assert load_bundle(tmp_path / "a copy").horizon_days == 29
         reference = weakref.ref(first)
         del first
@@ -60,8 +60,8 @@ class TestRoundTrip:
                 list(pickletools.genops(path.read_bytes()))
 
 
-class TestEarlierIntervals:
-    """Ends by two boosters, which are files of their own."""
+class TestIntervalsOfEarlierVersions:
+    """Intervals predicted by two boosters, which are stored in separate files."""
 
     knots = (Knot(0.1, -0.2, 0.1), Knot(3.0, 0.2, -0.2))
 
@@ -70,7 +70,7 @@ class TestEarlierIntervals:
         ends = bundle.booster_text, bundle.booster_text
         return dataclasses.replace(bundle, intervals=EarlierIntervals(0.8, (), self.knots, *ends, relative=True))
 
-    def test_are_the_same_after_saving(self, earlier, rows, tmp_path):
+    def test_intervals_are_the_same_after_saving(self, earlier, rows, tmp_path):
         save_bundle(earlier, tmp_path)
         assert {*END_FILES} <= {path.name for path in tmp_path.iterdir()}
         back = load_bundle(tmp_path)
@@ -80,7 +80,7 @@ class TestEarlierIntervals:
     def test_bands_become_knots(self, earlier, tmp_path):
         bands = [{"edge": 0.0, "margin": 0.1}, {"edge": 3.0, "margin": -0.2}]
         save_bundle(earlier, tmp_path)
-        back = load_bundle(altered(tmp_path, lambda facts: facts.update(intervals={"level": 0.8, "bands": bands})))
+        back = load_bundle(alter(tmp_path, lambda facts: facts.update(intervals={"level": 0.8, "bands": bands})))
         assert back.intervals.knots == (Knot(0.0, -0.1, 0.1), Knot(3.0, 0.2, -0.2))
         assert not back.intervals.relative
 
@@ -92,7 +92,7 @@ class TestEarlierIntervals:
 
 
 class TestOtherCatalogue:
-    def test_a_feature_absent_from_the_catalogue(self, bundle, tmp_path):
+    def test_a_feature_absent_from_the_catalogue_is_refused(self, bundle, tmp_path):
         features = {"klout": "000000000000", **dict(list(bundle.features.items())[1:])}
         save_bundle(dataclasses.replace(bundle, features=features), tmp_path)
         with pytest.raises(
@@ -101,7 +101,7 @@ class TestOtherCatalogue:
         ):
             load_bundle(tmp_path)
 
-    def test_a_feature_defined_differently(self, bundle, tmp_path):
+    def test_a_feature_with_another_definition_is_refused(self, bundle, tmp_path):
         features = {**bundle.features, "early_engagers": "000000000000"}
         save_bundle(dataclasses.replace(bundle, features=features), tmp_path)
         with pytest.raises(
@@ -111,7 +111,7 @@ class TestOtherCatalogue:
 
 
 class TestDamage:
-    def test_absent_folder(self, tmp_path):
+    def test_an_absent_folder_is_refused(self, tmp_path):
         with pytest.raises(
             RegistryError,
             match=r"no complete .*FileNotFoundError.*expected booster\.txt and",
@@ -119,36 +119,36 @@ class TestDamage:
             load_bundle(tmp_path / "gone")
 
     @pytest.mark.parametrize("name", [*BOOSTER_FILES, FACTS_FILE])
-    def test_absent_file(self, folder, name):
+    def test_an_absent_file_is_refused(self, folder, name):
         (folder / name).unlink()
         with pytest.raises(RegistryError, match="no complete bundle at"):
             load_bundle(folder)
 
     @pytest.mark.parametrize("name", [*BOOSTER_FILES, FACTS_FILE])
     @pytest.mark.parametrize("share", [0, 0.5, 0.99])
-    def test_truncated_file(self, folder, name, share):
+    def test_a_truncated_file_is_refused(self, folder, name, share):
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: int(share * len(content))])
         with pytest.raises(RegistryError, match="no complete bundle at"):
             load_bundle(folder)
 
     @pytest.mark.parametrize("content", [b"null", b"3", b"[]", b"{}", b'"x"', b"\xff\xfe"])
-    def test_invalid_facts_file(self, folder, content):
+    def test_an_invalid_facts_file_is_refused(self, folder, content):
         (folder / FACTS_FILE).write_bytes(content)
         with pytest.raises(RegistryError, match="no complete bundle at"):
             load_bundle(folder)
 
     @pytest.mark.parametrize("key", ["features", "scale", "intervals", "horizon_days", "facts", "sha256"])
-    def test_absent_field(self, folder, key):
+    def test_an_absent_field_is_refused(self, folder, key):
         with pytest.raises(RegistryError, match="no complete bundle at"):
-            load_bundle(altered(folder, lambda facts: facts.pop(key)))
+            load_bundle(alter(folder, lambda facts: facts.pop(key)))
 
-    def test_unknown_field(self, folder):
+    def test_an_unknown_field_is_refused(self, folder):
         with pytest.raises(RegistryError, match="no complete bundle at"):
-            load_bundle(altered(folder, lambda facts: facts.update(klout=1)))
+            load_bundle(alter(folder, lambda facts: facts.update(klout=1)))
 
     @pytest.mark.parametrize("name", BOOSTER_FILES)
-    def test_changed_booster(self, folder, name):
+    def test_a_changed_booster_is_refused(self, folder, name):
         text = (folder / name).read_text()
         (folder / name).write_text(text.replace("leaf_value=", "leaf_value= ", 1))
         with pytest.raises(RegistryError, match="was changed or cut off"):

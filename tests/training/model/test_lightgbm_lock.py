@@ -24,7 +24,7 @@ def matrix(bundle):
 
 @pytest.fixture
 def most_at_once(monkeypatch):
-    """Count how many calls of LightGBM run at a time, at most."""
+    """Return the maximum number of concurrent LightGBM calls."""
     predict, count, results, running = lgb.Booster.predict, threading.Lock(), [0], [0]
 
     def counted(self, *args, **more):
@@ -43,7 +43,7 @@ def most_at_once(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["margin", "shap_values"])
-def test_few_and_many_rows_never_at_once(bundle, matrix, most_at_once, method):
+def test_predictions_of_few_and_many_rows_do_not_run_concurrently(bundle, matrix, most_at_once, method):
     ask = getattr(bundle, method)
     expected = [ask(matrix[:1]), ask(matrix)]
     with ThreadPoolExecutor(4) as pool:

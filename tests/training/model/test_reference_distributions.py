@@ -29,7 +29,7 @@ class TestShares:
 
 
 class TestCut:
-    def test_ten_bins_of_as_many(self):
+    def test_ten_bins_of_equal_size(self):
         edges = cut(np.random.default_rng(0).permutation(100).astype(float))
         assert edges.tolist() == [9, 19, 29, 39, 49, 59, 69, 79, 89]
 
@@ -43,7 +43,7 @@ class TestCut:
         edges = cut(np.full(20, 5.0))
         assert shares(values(4, 5, 5, 6), edges).tolist() == [1 / 4, 2 / 4, 1 / 4, 0]
 
-    def test_the_unknown_and_the_infinite_set_no_edge(self):
+    def test_unknown_and_infinite_values_do_not_set_edges(self):
         assert cut(values(NAN, NAN)).tolist() == []
         assert cut(values(INF, INF, -INF)).tolist() == []
         assert cut(values(NAN, 1, 2, INF)).tolist() == cut(values(1, 2, INF)).tolist() == [1, 1 + 1e-9, 2, 2 + 2e-9]
@@ -57,7 +57,7 @@ class TestCut:
         assert (np.diff(edges) > 0).all()
 
 
-def test_spread_is_compact_and_adds_up():
+def test_reference_shares_are_rounded_and_add_up():
     result = spread(values(*range(7), NAN))
     assert sum(result["shares"]) == pytest.approx(1, abs=1e-5)
     assert result["shares"][-1] == 0.125
@@ -65,15 +65,15 @@ def test_spread_is_compact_and_adds_up():
     assert len(result["shares"]) == len(result["edges"]) + 2
 
 
-def test_all_unknown():
+def test_only_unknown_values():
     assert spread(values(NAN, NAN)) == {"edges": [], "shares": [0.0, 1.0]}
 
 
-def test_level_by_hand():
+def test_reference_level_by_hand():
     assert level(np.arange(101.0)) == {"mean": 50.0, "p5": 5.0, "p50": 50.0, "p95": 95.0}
 
 
-def test_a_reference_by_hand():
+def test_reference_distribution_by_hand():
     rows = pd.DataFrame({name: [0.0, 0.0, NAN, INF] for name in CATALOGUE.names})
     predicted = pd.DataFrame({"score": [0.0, 0.0, 50.0, 100.0], "expected_audience": [0.5, 0.5, 1.0, 6.0]})
     result = make_reference(rows, predicted)

@@ -5,7 +5,7 @@ from features.errors import ConfigError, TooSmallError
 from training.model.scale import Scale, frozen_scale, make_scale
 
 
-def test_by_hand():
+def test_scale_by_hand():
     scale = make_scale(np.arange(101.0))
     assert scale.points_per_nat == pytest.approx(30 / 45)
     assert scale.anchor == pytest.approx(20 - 50 * 30 / 45)
@@ -21,7 +21,7 @@ def test_anchor_is_the_points_of_an_expected_audience_of_one():
     assert Scale(12.5, 7.0).points(np.log([1.0, np.e])) == pytest.approx([12.5, 19.5])
 
 
-def test_points_stay_within_0_and_100_and_unclipped_do_not():
+def test_only_unclipped_points_exceed_0_and_100():
     scale = Scale(20.0, 10.0)
     margin = np.array([-9.0, -2.0, 0.0, 8.0, 99.0])
     assert list(scale.points(margin)) == [0.0, 0.0, 20.0, 100.0, 100.0]
@@ -29,25 +29,25 @@ def test_points_stay_within_0_and_100_and_unclipped_do_not():
 
 
 @pytest.mark.parametrize("margins", [np.zeros(50), np.r_[np.zeros(99), 5.0]])
-def test_margins_that_do_not_differ(margins):
+def test_equal_margins_are_refused(margins):
     with pytest.raises(TooSmallError, match="the median active user and the 95th percentile have the same expected"):
         make_scale(margins)
 
 
-def test_what_points_mean_in_people():
+def test_points_in_people():
     scale = Scale(anchor=20.0, points_per_nat=10.0)
     assert scale.people(20.0) == pytest.approx(1.0)
     assert scale.people(30.0) == pytest.approx(np.e) == pytest.approx(scale.factor_per_10_points)
 
 
-def test_points_of_another_scale():
+def test_conversion_of_points_between_scales():
     here, there = Scale(20.0, 10.0), Scale(30.0, 5.0)
     assert here.from_other(there, 30.0) == pytest.approx(20.0)
     assert here.from_other(there, 35.0) == pytest.approx(30.0)
     assert here.from_other(here, 47.0) == pytest.approx(47.0)
 
 
-def test_a_scale_is_frozen_for_one_horizon():
+def test_a_scale_is_only_for_one_horizon():
     scale = Scale(20.0, 10.0)
     assert frozen_scale(None, 28) is None
     assert frozen_scale((scale, 28), 28) == scale

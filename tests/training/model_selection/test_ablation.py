@@ -71,7 +71,7 @@ def test_relative_counts_by_hand():
 
 
 def test_only_one_variant_uses_features_that_can_be_bought():
-    """Here the audience depends on a raw count, and on nothing that credible people do."""
+    """Here the audience depends on a raw count only, not on responses of credible people."""
     frames = [rows(cutoff) for cutoff in CUTOFFS]
     changed = [frame.assign(engagers_28d=frame["credible_pace_28d"], credible_pace_28d=1.0) for frame in frames]
     older, ahead = pd.concat(changed[:-1], ignore_index=True).assign(credible_engagers_decayed_28d=1.0), changed[-1]
@@ -80,6 +80,6 @@ def test_only_one_variant_uses_features_that_can_be_bought():
     assert informed == {"raw counts and own activity too"}
 
 
-def test_too_few_cutoffs(panel):
+def test_too_few_cutoffs_are_refused(panel):
     with pytest.raises(TooSmallError, match=r"with two older ones, and there are 2 cutoffs: bring more history"):
         ablate(panel, CUTOFFS[:2], CONFIG)

@@ -37,7 +37,7 @@ from training.model_selection.tuning import (
 CUTOFFS = tuple(datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=28 * k) for k in range(6))
 USED = CUTOFFS[:-1]
 BASE = Model(trees=12, depth=3, learning_rate=0.1, min_users_per_leaf=20, half_life=5.0)
-QUICK = {
+SMALL_SPACE = {
     **SPACE,
     "trees": {"low": 2, "high": 12, "step": 2},
     "depth": {"low": 1, "high": 3},
@@ -46,12 +46,12 @@ QUICK = {
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr("training.model_selection.tuning.SPACE", QUICK)
+def small_space(monkeypatch):
+    monkeypatch.setattr("training.model_selection.tuning.SPACE", SMALL_SPACE)
 
 
 def rows(users, cutoff, seed):
-    """Draw users whose audience follows two features; all other features are zero."""
+    """Return users whose audience depends on two features; all other features are zero."""
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(0.0, index=range(users), columns=CATALOGUE.names)
     frame["credible_engagers_decayed_28d"] = rng.poisson(2, users).astype(float)
@@ -73,14 +73,14 @@ def shares():
 
 @pytest.fixture(scope="module")
 def tuned(panel, shares):
-    """Sixteen trials at once."""
+    """The result of sixteen trials in one run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.model_selection.tuning.SPACE", QUICK)
+        patch.setattr("training.model_selection.tuning.SPACE", SMALL_SPACE)
         return tune(panel, USED, BASE, 16, progress=shares.append)
 
 
-def poisoned(panel, rows):
-    """Make absurd rows of some: features upside down, the audience of others, and a thousandfold of it."""
+def with_absurd_values(panel, rows):
+    """Make the given rows absurd: features reversed, audiences permuted and multiplied by 1,000."""
     worse = panel.copy()
     worse.loc[rows, CATALOGUE.names] = 1e6 - worse.loc[rows, CATALOGUE.names]
     worse.loc[rows, "audience"] = 1_000 * worse.loc[rows, "audience"].to_numpy()[::-1]
@@ -88,7 +88,7 @@ def poisoned(panel, rows):
 
 
 class TestFolds:
-    def test_a_fold_learns_from_every_older_cutoff(self, panel):
+    def test_a_fold_is_fitted_on_every_older_cutoff(self, panel):
         assert [(fold.older, fold.test) for fold in walk_forward(panel, USED)] == [
             (CUTOFFS[:k], CUTOFFS[k]) for k in (1, 2, 3, 4)
         ]
@@ -103,9 +103,9 @@ class TestFolds:
         for fold in walk_forward(panel, CUTOFFS):
             cutoff = pd.Timestamp(fold.test)
             value = fold_value(panel, fold, BASE)
-            assert fold_value(poisoned(panel, panel["as_of"] > cutoff), fold, BASE) == value
+            assert fold_value(with_absurd_values(panel, panel["as_of"] > cutoff), fold, BASE) == value
             for worse in (panel["as_of"] == cutoff, panel["as_of"] < cutoff):
-                assert fold_value(poisoned(panel, worse), fold, BASE) != value
+                assert fold_value(with_absurd_values(panel, worse), fold, BASE) != value
 
     def test_training_rows_are_older_than_the_test_cutoff(self, panel, monkeypatch):
         from training.model_selection import tuning
@@ -135,29 +135,29 @@ class TestFolds:
             tune(panel, cutoffs, BASE, 3, tmp_path / "home" / TRIALS)
         assert not (tmp_path / "home").exists()
 
-    def test_silence(self, panel):
+    def test_a_panel_without_audience_is_refused(self, panel):
         with pytest.raises(TooSmallError, match="0 of 5 have one"):
             tune(panel.assign(audience=0), USED, BASE, 3)
 
 
 class TestTrials:
-    def test_the_base_is_first_and_to_the_last_digit(self, panel):
+    def test_the_first_trial_is_exactly_the_base(self, panel):
         base = BASE.model_copy(update={"learning_rate": 0.1 + 1e-12, "seed": 7})
         (row,) = tune(panel, USED[:2], base, 1).table
         assert row.parameters == base.model_dump(include=set(SPACE))
         assert tune(panel, USED[:2], base, 1).model == base
         assert row.folds == [fold_value(panel, walk_forward(panel, USED[:2])[0], base)]
 
-    def test_the_others_are_in_the_space_and_can_be_written_down(self, tuned):
+    def test_other_trials_are_in_the_space_and_can_be_configured(self, tuned):
         assert tuned.table[0].parameters == BASE.model_dump(include=set(SPACE))
         for row in tuned.table[1:]:
             assert set(row.parameters) == set(SPACE)
             for name, value in row.parameters.items():
-                assert QUICK[name]["low"] <= value <= QUICK[name]["high"]
+                assert SMALL_SPACE[name]["low"] <= value <= SMALL_SPACE[name]["high"]
                 assert value == float(f"{value:.4g}")
         assert len({json.dumps(row.parameters) for row in tuned.table}) == 16
 
-    def test_settings_outside_the_space_stay(self):
+    def test_settings_outside_the_space_do_not_change(self):
         tried = []
         base = BASE.model_copy(update={"seed": 3})
         with open_study(None, "watched") as study:
@@ -175,7 +175,7 @@ class TestTrials:
                 assert len(row.folds) == 4
         assert json.loads(json.dumps(to_json(tuned.table), allow_nan=False)) == to_json(tuned.table)
 
-    def test_what_falls_behind_the_median_is_pruned_after_its_second_fold(self, tuned):
+    def test_a_trial_below_the_median_is_pruned_after_its_second_fold(self, tuned):
         assert 0 < tuned.pruned == 16 - tuned.finished
         first = tuned.table[0]
         for k, row in enumerate(tuned.table):
@@ -187,7 +187,7 @@ class TestTrials:
             if behind:
                 assert (row.value, len(row.folds)) == (None, behind[0])
 
-    def test_the_choice_is_one_of_them_and_does_not_lose_to_the_base(self, tuned):
+    def test_the_choice_is_a_trial_not_worse_than_the_base(self, tuned):
         (row,) = [row for row in tuned.table if row.chosen]
         assert tuned.model == BASE.model_copy(update=row.parameters)
         assert tuned.model.model_dump(exclude=set(SPACE)) == {"half_life": 5.0, "bound": 0.1, "seed": 0}
@@ -207,8 +207,8 @@ class TestTrials:
 
     def test_the_newest_outcome_is_ignored(self, panel, tuned):
         newest = panel["as_of"] == pd.Timestamp(CUTOFFS[-1])
-        for other in (poisoned(panel, newest), panel[~newest]):
-            assert tune(other, USED, BASE, 6).table == as_far_as(tuned.table, 6)
+        for other in (with_absurd_values(panel, newest), panel[~newest]):
+            assert tune(other, USED, BASE, 6).table == first_rows(tuned.table, 6)
 
 
 def leads(row, first):
@@ -216,31 +216,33 @@ def leads(row, first):
     return np.cumsum(leads) / np.arange(1, len(leads) + 1)
 
 
-def as_far_as(table, trials):
+def first_rows(table, trials):
     pick = cheapest_within_one_error(table[:trials])
     return tuple(replace(row, chosen=row.trial == pick.trial) for row in table[:trials])
 
 
 class TestResuming:
     def test_resumed_trials_equal_trials_at_once(self, panel, tuned, tmp_path):
-        """Broken off in the first trial and in the third, once by a kill that leaves the trial open; then again."""
+        """Interrupted in the first and in the third trial, with a trial left open as by a kill; then resumed
+        repeatedly.
+        """
         file = tmp_path / "a home" / "not there yet" / TRIALS
         shares = []
         for done in (0, 2):
             with pytest.raises(KeyboardInterrupt):
-                tune(panel, USED, BASE, 6, file, self.broken_off_after(done))
+                tune(panel, USED, BASE, 6, file, self.interrupt_after(done))
             with open_study(file, study_name(panel, USED, BASE)) as study:
                 assert [trial.state.name for trial in study.trials].count("COMPLETE") == done
                 _suggest_model(study.ask(), BASE)
-        assert tune(panel, USED, BASE, 3, file).table == as_far_as(tuned.table, 3)
-        assert tune(panel, USED, BASE, 6, file, shares.append).table == as_far_as(tuned.table, 6)
+        assert tune(panel, USED, BASE, 3, file).table == first_rows(tuned.table, 3)
+        assert tune(panel, USED, BASE, 6, file, shares.append).table == first_rows(tuned.table, 6)
         assert shares[0] == 0.5
         for trials in (6, 2):
             shares.clear()
-            assert tune(panel, USED, BASE, trials, file, shares.append).table == as_far_as(tuned.table, 6)
+            assert tune(panel, USED, BASE, trials, file, shares.append).table == first_rows(tuned.table, 6)
             assert shares == [1.0]
 
-    def broken_off_after(self, trials):
+    def interrupt_after(self, trials):
         def progress(share):
             if share * 6 > trials:
                 raise KeyboardInterrupt
@@ -248,7 +250,7 @@ class TestResuming:
         return progress
 
     def test_open_trials_do_not_influence_later_ones(self):
-        """Beyond the ten random trials, with a value that needs no fitting."""
+        """More than the ten random trials, with values that need no fitting."""
         parameters = []
         for left_open in (0, 3):
             with open_study(None, "by hand") as study:
@@ -274,12 +276,12 @@ class TestResuming:
         assert len(set(others)) == len(others)
         assert study_name(panel.copy(), USED, BASE) == others[0]
 
-    def test_a_damaged_file(self, panel, tmp_path):
+    def test_a_damaged_file_is_reported(self, panel, tmp_path):
         (tmp_path / TRIALS).write_text("these are not trials, whatever the name of the file says" * 100)
         with pytest.raises(OutputError, match=r"trials cannot be stored in .*tuning\.db: .*\. Move that file away"):
             tune(panel, USED, BASE, 1, tmp_path / TRIALS)
 
-    def test_a_folder_that_cannot_be_created(self, panel, tmp_path):
+    def test_a_folder_that_cannot_be_created_is_reported(self, panel, tmp_path):
         (tmp_path / "home").write_text("")
         with pytest.raises(OutputError, match=r"trials cannot be stored in .*home"):
             tune(panel, USED, BASE, 1, tmp_path / "home" / TRIALS)
@@ -296,7 +298,7 @@ class TestChoice:
         assert cost({"trees": 150, "depth": 4}) == 150 * 16 * 16
         assert cost({"trees": 100, "depth": 2}) == 100 * 4 * 4
 
-    def test_within_one_standard_error_the_shallow_one_wins(self):
+    def test_within_one_standard_error_the_shallower_trial_is_chosen(self):
         best = trial(1, [0.52, 0.50, 0.54, 0.52], 300, 6)
         tied = trial(2, [0.50, 0.51, 0.53, 0.51], 100, 3)  # differences 2, -1, 1, 1 %: 0.0075 +- 0.0063
         assert cheapest_within_one_error([best, tied]).trial == 1
@@ -304,10 +306,10 @@ class TestChoice:
         assert cheapest_within_one_error([best, tied]).trial == 2
         assert cheapest_within_one_error([tied, best]).trial == 2
 
-    def test_a_steady_lead_is_no_tie(self):
+    def test_a_consistent_lead_is_no_tie(self):
         assert cheapest_within_one_error([trial(1, [0.52, 0.53], 300, 6), trial(2, [0.519, 0.529], 50, 2)]).trial == 1
 
-    def test_one_fold_takes_the_stated_tolerance(self):
+    def test_with_one_fold_the_stated_tolerance_is_used(self):
         best = trial(1, [0.5], 300, 6)
         assert cheapest_within_one_error([best, trial(2, [0.4981], 50, 2)]).trial == 2
         assert cheapest_within_one_error([best, trial(2, [0.4979], 50, 2)]).trial == 1
@@ -315,11 +317,11 @@ class TestChoice:
     def test_few_deep_trees_may_cost_more_than_many_shallow_ones(self):
         assert cheapest_within_one_error([trial(1, [0.5], 50, 6), trial(2, [0.499], 400, 2)]).trial == 2
 
-    def test_of_equal_costs_the_higher_value_then_the_earlier(self):
+    def test_equal_costs_are_decided_by_value_then_by_order(self):
         table = [trial(1, [0.499], 50, 2), trial(2, [0.4995], 50, 2), trial(3, [0.4995], 50, 2), trial(4, [0.5], 90, 2)]
         assert cheapest_within_one_error(table).trial == 2
 
-    def test_pruned_ones_are_not_chosen(self):
+    def test_pruned_trials_are_not_chosen(self):
         assert cheapest_within_one_error([trial(1, [0.5, 0.5], 90, 4), trial(2, [0.9], 50, 2, value=None)]).trial == 1
 
 
@@ -333,14 +335,16 @@ def test_the_steps_of_a_widened_range_include_the_base(value):
     assert limits["high"] > 375
 
 
-def test_the_default_lies_in_the_space():
+def test_the_default_is_in_the_space():
     for name, limits in SPACE.items():
         assert _widen(getattr(Model(), name), limits) == limits
 
 
 @pytest.fixture
 def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
-    """Train in two trials, without plots or a registry; return the model, tuning's input, reports and steps."""
+    """Train with two tuning trials, without plots and registry; return the model, the input of tuning, reports and
+    steps.
+    """
     tunings, reports, steps = [], [], []
 
     def recording_tune(*args):
@@ -385,7 +389,7 @@ def test_training_uses_the_chosen_settings(trained_on, tmp_path, capsys):
     assert read_config(tmp_path / "clout.toml").model == version.tuned.model
 
 
-def test_the_command_needs_a_trial():
+def test_the_command_requires_at_least_one_trial():
     app = typer.Typer()
     add_to(app)
     refused = CliRunner().invoke(app, ["train", "events", "--tune", "0"])

@@ -1,4 +1,4 @@
-"""Records: one transaction each, in a file of the home that is made by the first of them."""
+"""Records: each change is one transaction, in a file that the first one creates."""
 
 import socket
 import sqlite3
@@ -43,7 +43,7 @@ def test_reading_missing_records_creates_nothing(tmp_path, notes):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def records_home(request, tmp_path):
-    """A home whose records are in its own file, or in a PostgreSQL."""
+    """A home whose records are in its own file or in PostgreSQL."""
     shared = request.param == "postgresql"
     return Home(tmp_path / "home", database=request.getfixturevalue("database") if shared else None)
 

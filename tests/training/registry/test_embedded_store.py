@@ -1,4 +1,4 @@
-"""The embedded store: made whole by one of several processes, and usable wherever its home is put."""
+"""The embedded store: concurrent processes create it once, and it works after its home was moved."""
 
 import shutil
 import sqlite3
@@ -36,64 +36,64 @@ PROCESSES = 4
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory, bundle):
-    """A home with one champion, in a folder whose name has to be escaped in an address."""
+def original_home(tmp_path_factory, bundle):
+    """A home with one champion, in a folder whose name must be escaped in URLs."""
     home = Home(tmp_path_factory.mktemp("a home") / "50% ü")
     promote(home, register(home, bundle, {}, {}, {}, {}, {"card.md": "# The card\n"}))
     return home
 
 
 @pytest.fixture
-def moved(original, tmp_path):
-    """A copy of the home; the original is elsewhere until the end of the test."""
-    home, away = Home(tmp_path / "new place" / "home"), original.folder.with_name("away")
-    shutil.copytree(original.folder, home.folder)
-    original.folder.rename(away)
+def moved_home(original_home, tmp_path):
+    """A copy of the home; the original is moved away until the end of the test."""
+    home, away = Home(tmp_path / "new place" / "home"), original_home.folder.with_name("away")
+    shutil.copytree(original_home.folder, home.folder)
+    original_home.folder.rename(away)
     yield home
-    away.rename(original.folder)
+    away.rename(original_home.folder)
 
 
 class TestMovedHome:
-    def test_champion_and_card_come_from_the_new_folder(self, moved, bundle):
-        assert load_champion(moved) == (bundle, "1")
-        assert card(moved) == "# The card\n"
+    def test_champion_and_card_come_from_the_new_folder(self, moved_home, bundle):
+        assert load_champion(moved_home) == (bundle, "1")
+        assert card(moved_home) == "# The card\n"
 
-    def test_mlflow_loads_the_model_of_the_new_folder(self, moved):
-        find_champion(moved)
-        with mlflow_session(moved) as mlflow:
+    def test_mlflow_loads_the_model_of_the_new_folder(self, moved_home):
+        find_champion(moved_home)
+        with mlflow_session(moved_home) as mlflow:
             assert mlflow.pyfunc.load_model("models:/clout@champion").metadata.signature is not None
             uri = mlflow.MlflowClient().get_model_version_download_uri("clout", "1")
-        assert uri.startswith(moved.artifacts.resolve().as_uri())
+        assert uri.startswith(moved_home.artifacts.resolve().as_uri())
 
-    def test_the_next_version_goes_to_the_new_folder(self, moved, bundle):
-        register(moved, bundle, {}, {}, {}, {})
-        assert list(versions(moved)) == ["1", "2"]
-        assert len(list(moved.artifacts.glob("models/*"))) == 2
+    def test_the_next_version_goes_to_the_new_folder(self, moved_home, bundle):
+        register(moved_home, bundle, {}, {}, {}, {})
+        assert list(versions(moved_home)) == ["1", "2"]
+        assert len(list(moved_home.artifacts.glob("models/*"))) == 2
 
-    def test_no_recorded_address_names_the_old_folder(self, moved, original):
-        find_champion(moved)
-        with sqlite3.connect(moved.store) as store:
+    def test_no_stored_url_names_the_old_folder(self, moved_home, original_home):
+        find_champion(moved_home)
+        with sqlite3.connect(moved_home.store) as store:
             dump = "\n".join(store.iterdump())
-        assert original.artifacts.resolve().as_uri() not in dump
+        assert original_home.artifacts.resolve().as_uri() not in dump
 
-    def test_a_store_without_its_artifacts_says_what_to_copy(self, moved):
-        shutil.rmtree(moved.artifacts)
+    def test_a_store_without_its_artifacts_says_what_to_copy(self, moved_home):
+        shutil.rmtree(moved_home.artifacts)
         with pytest.raises(RegistryError, match=r"the model of version 1 is missing: .* copy mlartifacts from the"):
-            load_champion(moved)
+            load_champion(moved_home)
         with pytest.raises(RegistryError, match="copy mlartifacts"):
-            card(moved)
+            card(moved_home)
 
 
-def test_a_copy_does_not_read_the_original(original, tmp_path, bundle):
+def test_a_copy_does_not_read_the_original(original_home, tmp_path, bundle):
     copy = Home(tmp_path / "copy")
-    shutil.copytree(original.folder, copy.folder)
+    shutil.copytree(original_home.folder, copy.folder)
     shutil.rmtree(copy.artifacts / "models")
     with pytest.raises(RegistryError, match="copy mlartifacts"):
         load_champion(copy)
-    assert load_champion(original) == (bundle, "1")
+    assert load_champion(original_home) == (bundle, "1")
 
 
-def test_several_processes_make_a_store_at_once(tmp_path):
+def test_several_processes_create_a_store_concurrently(tmp_path):
     home = Home(tmp_path / "new" / "home")
     command = [sys.executable, "-c", LOG, home.folder]
     processes = [preloaded.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
@@ -105,16 +105,16 @@ def test_several_processes_make_a_store_at_once(tmp_path):
     assert not list(home.folder.glob(".clout-aside-*"))
 
 
-def test_the_champion_is_read_without_mlflow(original, tmp_path):
-    assert champion_version(original) == "1"
+def test_the_champion_is_read_without_mlflow(original_home, tmp_path):
+    assert champion_version(original_home) == "1"
     (tmp_path / "mlflow.db").write_text("no database " * 1000)
     with pytest.raises(RegistryError, match=r"did not answer as expected: file is not a database"):
         champion_version(Home(tmp_path))
 
 
-def test_reading_a_model_writes_nothing(original, tmp_path):
-    home = Home(shutil.copytree(original.folder, tmp_path / "copy"))
-    versions(home)  # updates the addresses of a copy
+def test_reading_a_model_writes_nothing(original_home, tmp_path):
+    home = Home(shutil.copytree(original_home.folder, tmp_path / "copy"))
+    versions(home)  # updates the URLs of a copy
     before = {path: path.stat().st_mtime_ns for path in home.folder.rglob("*")}
     assert load_champion(home)[1] == "1"
     assert {path: path.stat().st_mtime_ns for path in home.folder.rglob("*")} == before

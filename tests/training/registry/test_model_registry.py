@@ -39,8 +39,8 @@ def run(client):
 
 
 @pytest.fixture
-def nowhere():
-    """An address on this machine at which nobody answers."""
+def unreachable_server():
+    """An address on this machine on which nothing listens."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -101,7 +101,7 @@ def test_gate_report_is_logged(client, run, home, trained):
 
 
 @pytest.mark.parametrize("sections", [0, 1, 40])
-def test_description_is_cut_after_a_section(sections):
+def test_description_is_truncated_after_a_section(sections):
     text = "# title\n" + "".join(f"words\n\n## section {k}\n" + "x" * 300 + "\n" for k in range(sections))
     description = _description(text)
     assert len(description) <= LONGEST_DESCRIPTION
@@ -111,7 +111,7 @@ def test_description_is_cut_after_a_section(sections):
     assert _description("x" * 9_000).strip() == "The rest is in `card.md` of the run; `clout card` prints it."
 
 
-def test_version_without_documents(bundle, tmp_path):
+def test_documents_of_a_version_may_be_absent(bundle, tmp_path):
     home = Home(tmp_path)
     version = register(home, bundle, {}, {}, {}, {})
     with pytest.raises(RegistryError, match=r"version 1 of the model 'clout' has no gate\.md: .* or train again with"):
@@ -153,7 +153,7 @@ def test_reading_a_missing_home_creates_nothing(tmp_path):
     assert not home.folder.exists()
 
 
-def test_unknown_version(home, trained):
+def test_unknown_version_is_reported(home, trained):
     for act in (promote, load_version, report):
         with pytest.raises(RegistryError, match=r"the registry at sqlite.* did not answer as expected: .*99"):
             act(home, "99")
@@ -174,17 +174,17 @@ def test_versions_are_sorted_and_have_tags(bundle, tmp_path):
     assert [tags["gate"] for tags in tags_by_version.values()] == [f"of {k}" for k in range(11)]
 
 
-def test_damaged_store(tmp_path):
+def test_damaged_store_is_reported(tmp_path):
     home = Home(tmp_path)
     home.store.write_bytes(b"this is no database" * 100)
     with pytest.raises(RegistryError, match="did not answer as expected"):
         find_champion(home)
 
 
-def test_unreachable_server(tmp_path, nowhere):
-    home = Home(tmp_path, nowhere)
+def test_unreachable_server_is_reported(tmp_path, unreachable_server):
+    home = Home(tmp_path, unreachable_server)
     began = time.monotonic()
-    with pytest.raises(RegistryError, match=f"the registry at {nowhere} did not answer as expected"):
+    with pytest.raises(RegistryError, match=f"the registry at {unreachable_server} did not answer as expected"):
         find_champion(home)
     assert time.monotonic() - began < 30
 

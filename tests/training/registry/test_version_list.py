@@ -1,4 +1,4 @@
-"""The list of registered versions, and what each was trained on."""
+"""The list of registered versions, and the data each was trained on."""
 
 import dataclasses
 import json
@@ -40,14 +40,14 @@ def test_versions_are_newest_first_with_dates_figures_and_aliases(two_versions, 
     assert (second.as_of, second.figures, second.trained_on) == (None, {}, {})
 
 
-def test_a_home_without_any(tmp_path):
+def test_a_home_without_versions(tmp_path):
     assert list_versions(Home(tmp_path / "none")) == []
     assert not (tmp_path / "none").exists()
 
 
 @pytest.fixture
 def clout(two_versions, monkeypatch, capsys):
-    """Run a command on the home with both versions."""
+    """Return a function that runs a command on the home with both versions."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def run(*words, home=two_versions.folder):
@@ -69,13 +69,13 @@ class TestCommands:
         assert " ".join(lines[4:]) == expected
         assert max(map(len, lines)) <= 80
 
-    def test_json_has_all(self, clout, two_versions):
+    def test_json_has_all_versions(self, clout, two_versions):
         listed = json.loads(clout("versions", "--json").stdout)
         assert listed == json.loads(
             json.dumps([dataclasses.asdict(version) for version in list_versions(two_versions)])
         )
 
-    def test_no_version_says_what_to_run(self, clout, tmp_path):
+    def test_without_versions_the_next_command_is_printed(self, clout, tmp_path):
         run = clout("versions", home=tmp_path / "none")
         assert (run.returncode, run.stdout) == (0, "")
         assert "No version is registered yet. Next:\n  clout train EVENTS --home " in run.stderr
@@ -94,7 +94,7 @@ class TestCommands:
         assert card["report"] == {"gate": {"passed": True}}
 
 
-def test_a_training_logs_its_events_and_its_source(home, trained, simulated):
+def test_training_logs_its_events_and_commit(home, trained, simulated):
     facts = trained.bundle.facts
     assert facts["events"] == dataclasses.asdict(fingerprint(load_encoded_events(simulated.events), simulated.as_of))
     assert facts["source"] == source_version()

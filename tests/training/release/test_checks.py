@@ -1,4 +1,4 @@
-"""What the gate asks of the model to be released."""
+"""The checks of a candidate before its release: attacks and churn."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from training.robustness.attacks import ATTACKS
 
 
 class TestAttacks:
-    def test_at_the_end_of_the_training(self, simulated, bundle, monkeypatch):
+    def test_checks_are_at_the_end_of_the_training(self, simulated, bundle, monkeypatch):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", ATTACKS[:1])
         shares = []
         result = measure_attacks(open_events(simulated.events), bundle, Config(), shares.append)
@@ -23,15 +23,15 @@ class TestAttacks:
         assert result.alliances
         assert result.most_from_anybody == bundle.most_from_anybody
 
-    def test_switched_off(self, simulated, bundle):
+    def test_attacks_can_be_switched_off(self, simulated, bundle):
         config = Config(gate=Gate(attacks=False))
         result = measure_attacks(open_events(simulated.events), bundle, config)
         assert result == NotMeasured("switched off ([gate] attacks = false)")
 
-    def test_no_events(self, bundle):
+    def test_without_events_attacks_are_not_measured(self, bundle):
         assert "there is none (a store holds encoded events" in measure_attacks(None, bundle, Config()).reason
 
-    def test_too_small(self, simulated, bundle):
+    def test_in_a_small_community_attacks_are_not_measured(self, simulated, bundle):
         few = simulated.events.slice(0, 300)
         reason = measure_attacks(open_events(few), bundle, Config()).reason
         assert "ordinary members acted in the 28 days before and are neither new nor absent; 20 are needed" in reason
@@ -42,24 +42,24 @@ class TestChurn:
     def measured(self, simulated, bundle, champion, rescale=False):
         return measure_churn(load_encoded_events(simulated.events), bundle, champion, Config(), rescale)
 
-    def test_at_the_end_of_the_training(self, simulated, bundle, rows):
+    def test_checks_are_at_the_end_of_the_training(self, simulated, bundle, rows):
         result = self.measured(simulated, bundle, (bundle, "3"))
         assert (result.version, result.share, result.points) == ("3", 0.0, 5.0)
         assert result.users == (rows["acts_365d"] > 0).sum()
 
-    def test_no_champion(self, simulated, bundle):
+    def test_without_a_champion_churn_is_not_measured(self, simulated, bundle):
         assert self.measured(simulated, bundle, None) == NotMeasured("there is no champion yet")
 
-    def test_another_catalogue(self, simulated, bundle):
+    def test_churn_against_another_catalogue_is_not_measured(self, simulated, bundle):
         other = dataclasses.replace(bundle, features={"klout": "0" * 12})
         reason = self.measured(simulated, bundle, (other, "3")).reason
         assert reason.startswith("the champion, version 3, was trained on another catalogue")
 
-    def test_a_new_scale_moves_everybody(self, simulated, bundle):
+    def test_a_new_scale_changes_all_scores(self, simulated, bundle):
         result = self.measured(simulated, bundle, (bundle, "3"), rescale=True)
         assert result == NotMeasured("the challenger has a new scale, on which every score moves")
 
 
 @pytest.mark.parametrize("flag", [True, False])
-def test_the_flag_is_in_the_configuration(flag):
+def test_the_switch_is_in_the_configuration(flag):
     assert Config.model_validate({"gate": {"attacks": flag}}).gate.attacks is flag

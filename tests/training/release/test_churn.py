@@ -1,4 +1,4 @@
-"""Whose score moves from one model to the next."""
+"""Churn: users whose score changes from one model to the next."""
 
 import dataclasses
 import json
@@ -15,20 +15,20 @@ from training.release.checks import churn
 
 
 @pytest.fixture
-def shifted(bundle):
-    """The same model, everybody three points higher."""
+def raised_bundle(bundle):
+    """The same model with all scores three points higher."""
     scale = bundle.scale
     return dataclasses.replace(bundle, scale=Scale(scale.anchor + 3.0, scale.points_per_nat))
 
 
 @pytest.fixture(scope="module")
 def other(bundle):
-    """The model with half its trees, so that features weigh otherwise."""
+    """The model with half its trees, so that features have other effects."""
     text = bundle.booster.model_to_string(num_iteration=20)
     return dataclasses.replace(bundle, booster_text=text)
 
 
-def test_the_same_model_moves_nobody(bundle, rows):
+def test_the_same_model_changes_no_score(bundle, rows):
     result = churn(bundle, "3", bundle, rows, 5.0)
     assert (result.version, result.share, result.median, result.base) == ("3", 0.0, 0.0, 0.0)
     assert result.largest == ()
@@ -40,22 +40,22 @@ def test_only_users_active_within_a_year_count(bundle, rows):
 
 
 @pytest.mark.parametrize(("points", "share"), [(2.999, 1.0), (3.001, 0.0)])
-def test_a_move_is_one_of_more_than_the_points(bundle, shifted, rows, points, share):
+def test_only_changes_above_the_threshold_count(bundle, raised_bundle, rows, points, share):
     middle = bundle.predict(rows)["unclipped"].between(0, 97)
-    result = churn(bundle, "3", shifted, rows[middle], points)
+    result = churn(bundle, "3", raised_bundle, rows[middle], points)
     assert result.share == share
     assert result.median == pytest.approx(3.0)
     assert result.base == pytest.approx(3.0)
 
 
-def test_moves_are_of_clipped_scores(bundle, rows):
-    """Scores below zero are clipped, so they do not move."""
+def test_changes_are_of_clipped_scores(bundle, rows):
+    """Scores below zero are clipped, so they do not change."""
     low, lower = (dataclasses.replace(bundle, scale=Scale(anchor, 10.0)) for anchor in (-200.0, -300.0))
     result = churn(low, "3", lower, rows, 0.0)
     assert (result.share, result.base) == (0.0, pytest.approx(-100.0))
 
 
-def test_the_largest_moves_with_their_reasons(bundle, other, rows):
+def test_the_largest_changes_have_reasons(bundle, other, rows):
     result = churn(bundle, "3", other, rows, 5.0)
     active = rows[rows["acts_365d"] > 0].set_index("user")
     before, after = (model.predict(active)["score"] for model in (bundle, other))
@@ -75,8 +75,8 @@ def test_the_largest_moves_with_their_reasons(bundle, other, rows):
     assert json.loads(json.dumps(result.as_json(), allow_nan=False)) == result.as_json()
 
 
-def test_a_feature_the_champion_lacks_gives_no_points(bundle, other, rows):
-    """A champion of a smaller catalogue still runs; a feature that it lacks gives no points in it."""
+def test_a_feature_absent_from_the_champion_has_no_points(bundle, other, rows):
+    """A champion of a smaller catalogue still predicts; a feature absent from it has no points."""
     index = int(bundle.booster.feature_importance("gain").argmax())
     lacking = list(bundle.features)[index]
     features = {name: print_ for name, print_ in other.features.items() if name != lacking}
@@ -96,6 +96,6 @@ def test_a_feature_the_champion_lacks_gives_no_points(bundle, other, rows):
     assert all(reason.before == 0.0 and reason.after != 0.0 for reason in reasons)
 
 
-def test_nobody_active(bundle, rows):
+def test_without_active_users_there_is_no_churn(bundle, rows):
     result = churn(bundle, "3", bundle, rows.assign(acts_365d=0.0), 5.0)
     assert (result.users, result.share, result.median, result.largest) == (0, 0.0, 0.0, ())

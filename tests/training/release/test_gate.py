@@ -20,7 +20,7 @@ LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
 UNMEASURED = {"churn": NotMeasured("no need"), "attacks": NotMeasured("no time")}
 
 
-def an_evaluation(champion=None, total=1.0, coverage=0.9, **high):
+def make_evaluation(champion=None, total=1.0, coverage=0.9, **high):
     margins = {metric: BaselineLead("followers", -0.012, -0.1, high.get(metric, 0.05)) for metric in RANKING}
     metrics = {"score": {"total": total, "coverage": coverage}}
     return BacktestReport(
@@ -37,16 +37,16 @@ def an_evaluation(champion=None, total=1.0, coverage=0.9, **high):
     )
 
 
-def a_contest(in_sample=False, **high):
+def make_comparison(in_sample=False, **high):
     margins = {metric: ChampionLead(0.8, -0.012, -0.1, high.get(metric, 0.05)) for metric in RANKING}
     return ChampionComparison("3", in_sample, margins)
 
 
-def a_churn(share=0.1):
+def make_churn(share=0.1):
     return Churn("3", points=5.0, users=1_200, share=share, median=0.1, base=0.2, largest=())
 
 
-def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True, low=-1.0):
+def make_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True, low=-1.0):
     return AttackResult(
         name,
         name,
@@ -68,16 +68,16 @@ def an_attack(name="pod", gain=1.0, limit=4.0, end=20.0, within_limit=True, low=
     )
 
 
-def a_report(*attacks, alliances=None):
+def make_report(*attacks, alliances=None):
     return AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "followers", 22.5, attacks, alliances=alliances)
 
 
-def an_alliance(name, gain, low=0.0):
+def make_alliance(name, gain, low=0.0):
     return AllianceResult(name, "they answer", 10, 2, False, 9.0, gain, low, 2.5, gain <= 2.5)
 
 
 def verdict_of(measured=None, limits=LIMITS, **evaluation):
-    return evaluate_gate(GateInput(an_evaluation(**evaluation), **UNMEASURED | (measured or {})), limits)
+    return evaluate_gate(GateInput(make_evaluation(**evaluation), **UNMEASURED | (measured or {})), limits)
 
 
 def finding(verdict, name):
@@ -86,15 +86,15 @@ def finding(verdict, name):
 
 
 class TestBaselines:
-    def test_a_lead_that_may_be_zero_passes(self):
+    def test_a_lead_that_is_not_significant_passes(self):
         verdict = verdict_of(auc=0.0)
         assert verdict.passed
         message = "AUC is -0.012 (-0.100 to +0.000) against the best baseline, followers: no clear difference"
         assert finding(verdict, "baseline_auc") == (True, message)
 
-    def test_a_lead_that_is_certain_is_better(self):
+    def test_a_significant_lead_is_reported_as_better(self):
         lead = BaselineLead("followers", 0.012, 0.002, 0.022)
-        evaluation = replace(an_evaluation(), margins=an_evaluation().margins | {"auc": lead})
+        evaluation = replace(make_evaluation(), margins=make_evaluation().margins | {"auc": lead})
         message = "AUC is +0.012 (+0.002 to +0.022) against the best baseline, followers: better"
         assert finding(evaluate_gate(GateInput(evaluation, **UNMEASURED), LIMITS), "baseline_auc") == (True, message)
 
@@ -106,24 +106,24 @@ class TestBaselines:
 
 
 class TestChampion:
-    def test_none_yet_is_no_failure(self):
+    def test_without_a_champion_the_check_passes(self):
         verdict = verdict_of()
         assert finding(verdict, "champion") == (None, "not compared with the champion: there is no champion")
         assert verdict.passed
 
     @pytest.mark.parametrize("metric", RANKING)
     def test_worse_on_one_metric_fails(self, metric):
-        verdict = verdict_of(champion=a_contest(**{metric: -0.001}))
+        verdict = verdict_of(champion=make_comparison(**{metric: -0.001}))
         assert not verdict.passed
         message = f"{FIGURES[metric]} is -0.012 (-0.100 to -0.001) against the champion, version 3: worse"
         assert finding(verdict, f"champion_{metric}") == (False, message)
 
     @pytest.mark.parametrize("high", [0.0, -0.0004])
-    def test_a_lead_that_may_be_zero_as_printed_passes(self, high):
-        assert verdict_of(champion=a_contest(auc=high)).passed
+    def test_a_lead_whose_rounded_interval_contains_zero_passes(self, high):
+        assert verdict_of(champion=make_comparison(auc=high)).passed
 
     def test_a_loss_to_a_champion_trained_on_the_horizon_does_not_count(self):
-        verdict = verdict_of(champion=a_contest(in_sample=True, auc=-0.001))
+        verdict = verdict_of(champion=make_comparison(in_sample=True, auc=-0.001))
         assert verdict.passed
         passed, message = finding(verdict, "champion_auc")
         assert passed is None
@@ -133,14 +133,14 @@ class TestChampion:
 
 class TestForecast:
     @pytest.mark.parametrize(("total", "passed"), [(0.49, False), (0.5, True), (2.0, True), (2.01, False)])
-    def test_calibrated_in_total(self, total, passed):
+    def test_limits_of_the_total(self, total, passed):
         verdict = verdict_of(total=total)
         assert verdict.passed == passed
         message = f"the model expects {total:.2f} times the real audience (limits 0.5 to 2)"
         assert finding(verdict, "calibration") == (passed, message)
 
     @pytest.mark.parametrize(("coverage", "passed"), [(0.799, False), (0.8, True)])
-    def test_covers(self, coverage, passed):
+    def test_limits_of_the_coverage(self, coverage, passed):
         verdict = verdict_of(coverage=coverage)
         assert verdict.passed == passed
         assert finding(verdict, "coverage") == (
@@ -151,19 +151,19 @@ class TestForecast:
 
 class TestAttacks:
     def of(self, *attacks):
-        return verdict_of({"attacks": a_report(*attacks)})
+        return verdict_of({"attacks": make_report(*attacks)})
 
-    def test_all_within_their_limits(self):
-        verdict = self.of(an_attack(gain=2.0), an_attack("bot", gain=0.4, limit=1.0))
+    def test_attacks_within_their_limits_pass(self):
+        verdict = self.of(make_attack(gain=2.0), make_attack("bot", gain=0.4, limit=1.0))
         message = "all 2 attacks stay within their limits; pod comes nearest, +2.0 points (limit 4)"
         assert finding(verdict, "attacks") == (True, message)
 
     def test_attacks_over_their_limit_are_named(self):
         past = (
-            an_attack(gain=4.3, within_limit=False, low=4.1),
-            an_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
+            make_attack(gain=4.3, within_limit=False, low=4.1),
+            make_attack("bot", gain=0.5, limit=1.0, end=23.4, within_limit=False),
         )
-        verdict = self.of(*past, an_attack("spam"))
+        verdict = self.of(*past, make_attack("spam"))
         assert not verdict.passed
         message = (
             "2 of 3 attacks exceed their limit: pod gains +4.3 points (limit 4); "
@@ -171,19 +171,19 @@ class TestAttacks:
         )
         assert finding(verdict, "attacks") == (False, message)
 
-    def test_a_gain_over_the_limit_may_be_chance(self):
+    def test_a_gain_not_significantly_over_the_limit_passes(self):
         message = (
             "no attack exceeds its limit beyond chance; these exceed it in the median: pod gains +4.1 points (limit 4)"
         )
-        assert finding(self.of(an_attack(gain=4.1, within_limit=False, low=4.0)), "attacks") == (True, message)
+        assert finding(self.of(make_attack(gain=4.1, within_limit=False, low=4.0)), "attacks") == (True, message)
 
-    def test_alliances_that_stay_within_their_limits(self):
-        report = a_report(an_attack(), alliances=(an_alliance("friends", 1.8), an_alliance("stars", 0.4)))
+    def test_alliances_within_their_limits_pass(self):
+        report = make_report(make_attack(), alliances=(make_alliance("friends", 1.8), make_alliance("stars", 0.4)))
         message = "all 2 alliances stay within their limits; friends (+1.80 people expected, limit 2.5) comes nearest"
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
     def test_alliances_over_their_limit_are_named(self):
-        report = a_report(an_attack(), alliances=(an_alliance("friends", 2.7, 2.6), an_alliance("stars", 2.6)))
+        report = make_report(make_attack(), alliances=(make_alliance("friends", 2.7, 2.6), make_alliance("stars", 2.6)))
         verdict = verdict_of({"attacks": report})
         message = "1 of 2 alliances exceed their limit: friends (+2.70 people expected, limit 2.5)"
         assert finding(verdict, "alliances") == (False, message)
@@ -191,33 +191,33 @@ class TestAttacks:
         assert not verdict.passed
 
     @pytest.mark.parametrize(("low", "passed"), [(36.0, False), (35.0, True)])
-    def test_answered_accounts_are_limited_in_points_too(self, low, passed):
+    def test_answered_accounts_have_a_limit_in_points(self, low, passed):
         result = replace(
-            an_alliance("answered", 2.0), gain_median=36.4, gain_low=low, points_limit=35.0, within_limit=False
+            make_alliance("answered", 2.0), gain_median=36.4, gain_low=low, points_limit=35.0, within_limit=False
         )
-        verdict = finding(verdict_of({"attacks": a_report(an_attack(), alliances=(result,))}), "alliances")
+        verdict = finding(verdict_of({"attacks": make_report(make_attack(), alliances=(result,))}), "alliances")
         assert verdict[0] is passed
         assert verdict[1].endswith(": answered (+2.00 people expected, limit 2.5; +36.4 of 35 points)")
 
-    def test_a_median_over_the_limit_may_be_chance(self):
-        report = a_report(an_attack(), alliances=(an_alliance("friends", 2.6, 2.5), an_alliance("stars", 0.4)))
+    def test_a_median_not_significantly_over_the_limit_passes(self):
+        report = make_report(make_attack(), alliances=(make_alliance("friends", 2.6, 2.5), make_alliance("stars", 0.4)))
         message = (
             "no alliance exceeds its limit beyond chance; these exceed it in the median: friends (+2.60 people "
             "expected, limit 2.5)"
         )
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
-    def test_an_attack_is_limited_by_the_best_baseline_too(self):
-        attack = replace(an_attack(gain=3.5, limit=4.0, within_limit=False, low=2.1), allowed=2.0)
+    def test_an_attack_is_limited_by_the_best_baseline(self):
+        attack = replace(make_attack(gain=3.5, limit=4.0, within_limit=False, low=2.1), allowed=2.0)
         limit = "limit 2.0, a third of what the best baseline gives"
         message = f"1 of 1 attacks exceed their limit: pod gains +3.5 points ({limit})"
         assert finding(self.of(attack), "attacks") == (False, message)
 
     def test_without_alliances_there_is_no_finding(self):
-        names = [match.name for match in verdict_of({"attacks": a_report(an_attack())}).findings]
+        names = [match.name for match in verdict_of({"attacks": make_report(make_attack())}).findings]
         assert "alliances" not in names
 
-    def test_not_measured_is_no_failure(self):
+    def test_unmeasured_checks_pass(self):
         verdict = verdict_of()
         assert finding(verdict, "attacks") == (None, "attacks were not measured: no time")
         assert verdict.passed
@@ -225,13 +225,13 @@ class TestAttacks:
 
 class TestChurn:
     @pytest.mark.parametrize(("share", "passed"), [(0.2, True), (0.21, False), (0.0, True)])
-    def test_the_share_that_moves(self, share, passed):
-        verdict = verdict_of({"churn": a_churn(share)})
+    def test_the_limit_of_churn(self, share, passed):
+        verdict = verdict_of({"churn": make_churn(share)})
         assert verdict.passed == passed
         message = f"{share:.1%} of 1,200 active users move by more than 5 points from version 3 (limit 20%)"
         assert finding(verdict, "churn") == (passed, message)
 
-    def test_not_measured_is_no_failure(self):
+    def test_unmeasured_checks_pass(self):
         assert finding(verdict_of(), "churn") == (None, "how far users move was not measured: no need")
 
 
@@ -259,7 +259,7 @@ class TestForce:
         assert Verdict(()).as_json() == {"passed": True, "forced": None, "findings": []}
 
     @pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
-    def test_a_reason_says_something(self, blank):
+    def test_a_blank_reason_is_refused(self, blank):
         with pytest.raises(GateError, match="--force has a blank reason; say why"):
             normalize_override_reason(blank)
 

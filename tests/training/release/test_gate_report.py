@@ -1,4 +1,4 @@
-"""The gate's report, in Markdown."""
+"""The gate report in Markdown."""
 
 import dataclasses
 from datetime import UTC, datetime

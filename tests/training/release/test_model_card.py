@@ -25,7 +25,7 @@ def text(trained):
 
 @pytest.fixture
 def one_group(trained):
-    """Write the card of a model that was judged in one group of users alone."""
+    """Return a function that writes the card of a model evaluated in one group of users only."""
 
     def write(**figures):
         group = dataclasses.replace(trained.evaluation.slices[-1], **{"total": 1.0, "users": 900, "auc": 0.9} | figures)
@@ -56,7 +56,7 @@ def test_figures_of_signals(text, trained):
         assert f"| {lead.margin:+.3f} | {lead.low:+.3f} to {lead.high:+.3f} |" in text
 
 
-def test_coverage_of_large_audiences_is_said_in_words(trained):
+def test_coverage_of_large_audiences_is_stated(trained):
     band = dataclasses.replace(trained.evaluation.bands[-1], upper=10.0)
     bands = tuple(
         dataclasses.replace(band, lower=lower, users=users, coverage=coverage)
@@ -72,7 +72,7 @@ def test_coverage_of_large_audiences_is_said_in_words(trained):
         assert ("3 people or more" in lines) == bool(words)
 
 
-def test_says_how_many_instants_intervals_are_fitted_to(text, trained):
+def test_the_number_of_instants_for_intervals_is_stated(text, trained):
     assert trained.bundle.facts["interval_cutoffs"] == 2
     assert "by how far predictions for the newest 2 of them, by models of earlier ones, lay from" in section(
         text, "Data"
@@ -90,7 +90,7 @@ def test_says_how_many_instants_intervals_are_fitted_to(text, trained):
         ),
     ],
 )
-def test_limits_say_what_ten_points_cost(trained, gains, sentence):
+def test_limits_state_the_cost_of_ten_points(trained, gains, sentence):
     one, two, many = gains
     alliances = tuple(
         AllianceResult(name, name, 20, people, False, gain, 1.0, 0.5, 2.5, True)
@@ -106,7 +106,7 @@ def test_limits_say_what_ten_points_cost(trained, gains, sentence):
     assert "really answered" not in limits
 
 
-def test_limits_say_what_answered_accounts_cost(trained):
+def test_limits_state_the_cost_of_answered_accounts(trained):
     result = AllianceResult("answered", "they like", 20, 12, False, 22.1, 8.4, 5.0, 15.0, True, 3, 376, 20.0, 35.0)
     report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "engagers", 20.0, (), alliances=(result,))
     assert (
@@ -115,7 +115,7 @@ def test_limits_say_what_answered_accounts_cost(trained):
     ) in section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
 
 
-def test_uses(text):
+def test_allowed_and_prohibited_uses(text):
     assert section(text, "Intended use").strip().splitlines() == [f"- {use}" for use in INTENDED]
     for use in PROHIBITED:
         assert f"- {use}\n" in section(text, "Prohibited uses")
@@ -131,7 +131,7 @@ def test_points_in_people(trained):
     assert "1 person at 20 points, 8 people at 50 points, 64 people at 80 points" in part
 
 
-def test_data(text, trained):
+def test_training_data(text, trained):
     facts = trained.bundle.facts
     part = section(text, "Data")
     for stamp in (facts["as_of"], facts["training_cutoffs"][0], facts["training_cutoffs"][-1]):

@@ -1,4 +1,4 @@
-"""Rolling back: another version becomes the champion, and everything made before still works."""
+"""Rollback: an earlier version becomes champion again, and existing snapshots stay usable."""
 
 import dataclasses
 import json
@@ -33,97 +33,100 @@ def template(tmp_path_factory, bundle):
 
 
 @pytest.fixture
-def four(template, tmp_path):
-    """Versions 1 (passed, the champion), 2 (failed), 3 (passed, on another scale) and 4 (never judged)."""
+def four_versions(template, tmp_path):
+    """Versions 1 (passed, champion), 2 (failed), 3 (passed, on another scale) and 4 (without a gate)."""
     home = Home(tmp_path / "four")
     home.folder.mkdir()
     shutil.copy(template.store, home.store)
     return home
 
 
-def typed(*words):
+def run_command(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
 class TestPromote:
-    def test_promotion_reports_both_versions(self, four, bundle):
-        promotion = promote(four, "3")
+    def test_promotion_reports_both_versions(self, four_versions, bundle):
+        promotion = promote(four_versions, "3")
         assert (promotion.version, promotion.before, promotion.forced) == ("3", (bundle, "1"), None)
-        assert load_champion(four) == (promotion.bundle, "3")
-        assert versions(four)["3"]["promoted"].endswith(" UTC, from version 1")
-        back = promote(four, "1")
+        assert load_champion(four_versions) == (promotion.bundle, "3")
+        assert versions(four_versions)["3"]["promoted"].endswith(" UTC, from version 1")
+        back = promote(four_versions, "1")
         assert (back.version, back.before[1]) == ("1", "3")
-        assert versions(four)["1"]["promoted"].endswith(" UTC, from version 3")
+        assert versions(four_versions)["1"]["promoted"].endswith(" UTC, from version 3")
 
     @pytest.mark.parametrize("version", ["99", "", "v1", "01", "champion"])
-    def test_a_missing_version_is_refused(self, four, version):
+    def test_a_missing_version_is_refused(self, four_versions, version):
         with pytest.raises(RegistryError, match=f"has no version {version} of the model; there are 1, 2, 3, 4"):
-            promote(four, version)
-        assert load_champion(four)[1] == "1"
+            promote(four_versions, version)
+        assert load_champion(four_versions)[1] == "1"
 
-    def test_a_home_without_any(self, tmp_path):
+    def test_a_home_without_versions_is_refused(self, tmp_path):
         with pytest.raises(RegistryError, match="has no version 1 of the model; there are none yet"):
             promote(Home(tmp_path / "none"), "1")
         assert not (tmp_path / "none").exists()
 
-    def test_the_champion_already(self, four):
+    def test_the_current_champion_is_refused(self, four_versions):
         with pytest.raises(RegistryError, match=r"version 1 is the champion already; there are 1, 2, 3, 4\."):
-            promote(four, "1", "to be sure")
-        assert "forced" not in versions(four)["1"]
+            promote(four_versions, "1", "to be sure")
+        assert "forced" not in versions(four_versions)["1"]
 
-    def test_another_catalogue(self, four, bundle):
-        other = register(four, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {})
+    def test_another_catalogue_is_refused(self, four_versions, bundle):
+        other = register(four_versions, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {})
         with pytest.raises(CatalogueError, match="trained on another catalogue of features: absent here: klout"):
-            promote(four, other, "why not")
-        assert load_champion(four)[1] == "1"
+            promote(four_versions, other, "why not")
+        assert load_champion(four_versions)[1] == "1"
 
-    def test_away_from_a_champion_of_another_catalogue(self, four, bundle):
-        crown(four, register(four, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {}))
-        assert promote(four, "1").before[1] == "5"
-        assert load_champion(four)[1] == "1"
+    def test_a_champion_of_another_catalogue_can_be_replaced(self, four_versions, bundle):
+        crown(
+            four_versions,
+            register(four_versions, dataclasses.replace(bundle, features={"klout": "0" * 12}), {}, {}, {}, {}),
+        )
+        assert promote(four_versions, "1").before[1] == "5"
+        assert load_champion(four_versions)[1] == "1"
 
     @pytest.mark.parametrize("version", ["2", "4"])
-    def test_a_failed_version_needs_a_reason(self, four, version):
+    def test_a_failed_version_needs_a_reason(self, four_versions, version):
         with pytest.raises(
             GateError, match=f"version {version} has not passed its gate: 'clout gate --version {version}'"
         ):
-            promote(four, version)
+            promote(four_versions, version)
         with pytest.raises(GateError, match="blank reason"):
-            promote(four, version, " ")
-        assert load_champion(four)[1] == "1"
-        assert promote(four, version, " the new one\nis broken ").forced == "the new one is broken"
-        assert load_champion(four)[1] == version
-        assert versions(four)[version]["forced"] == "the new one is broken"
+            promote(four_versions, version, " ")
+        assert load_champion(four_versions)[1] == "1"
+        assert promote(four_versions, version, " the new one\nis broken ").forced == "the new one is broken"
+        assert load_champion(four_versions)[1] == version
+        assert versions(four_versions)[version]["forced"] == "the new one is broken"
 
-    def test_a_passed_version_needs_no_reason(self, four):
-        assert promote(four, "3", "to be sure").forced is None
-        assert "forced" not in versions(four)["3"]
+    def test_a_passed_version_needs_no_reason(self, four_versions):
+        assert promote(four_versions, "3", "to be sure").forced is None
+        assert "forced" not in versions(four_versions)["3"]
 
 
 class TestCommand:
-    def test_the_command_reports_the_promotion(self, four, monkeypatch):
+    def test_the_command_reports_the_promotion(self, four_versions, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run = typed("promote", 2, "--home", four.folder, "--force", "a try")
+        run = run_command("promote", 2, "--home", four_versions.folder, "--force", "a try")
         assert run.exit_code == 0, run.output
         assert "Champion of the model 'clout': from version 1 to version 2" in run.stderr
         assert "it has not passed its gate; promoted by --force: a try." in run.stderr
         assert "another scale" not in run.stderr
 
-    def test_another_scale_is_reported(self, four, bundle, monkeypatch):
+    def test_another_scale_is_reported(self, four_versions, bundle, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run = typed("promote", 3, "--home", four.folder)
+        run = run_command("promote", 3, "--home", four_versions.folder)
         fifty = Scale(10.0, 12.5).from_other(bundle.scale, 50)
         assert f"50 become {fifty:.1f}" in run.stderr.replace("\n", " ")
         assert "Earlier scores are not comparable" in run.stderr
 
-    def test_a_refusal_is_an_error(self, four, monkeypatch):
+    def test_a_refusal_is_an_error(self, four_versions, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert isinstance(typed("promote", 2, "--home", four.folder).exception, CloutError)
+        assert isinstance(run_command("promote", 2, "--home", four_versions.folder).exception, CloutError)
 
 
 @pytest.fixture(scope="module")
 def rolled_back(simulated, tmp_path_factory, train_and_release):
-    """Two models on two scales, a snapshot of each, the first one champion again, a snapshot by it, a third model."""
+    """Two models on two scales with a snapshot each; the first is champion again and scores; a third is trained."""
     folder = tmp_path_factory.mktemp("rolled back")
     home, events = Home(folder / "home"), folder / "events.parquet"
     pq.write_table(simulated.events, events)
@@ -134,7 +137,7 @@ def rolled_back(simulated, tmp_path_factory, train_and_release):
         return train_and_release(events, Config(model=Model(trees=20), **config), home, at, force="a test", **options)
 
     def scored(at):
-        run = typed("score", events, "--as-of", at.isoformat(), "--home", home.folder)
+        run = run_command("score", events, "--as-of", at.isoformat(), "--home", home.folder)
         assert run.exit_code == 0, run.output
 
     releases = [trained(as_of[0])]
@@ -159,7 +162,7 @@ class TestRolledBack:
         for at, bundle in zip(as_of, (releases[0].bundle, releases[1].bundle, releases[0].bundle), strict=True):
             snapshot = open_snapshot(home, at)
             user = snapshot.scores.column("user")[0].as_py()
-            run = typed("explain", user, "--as-of", at.isoformat(), "--home", home.folder, "--json")
+            run = run_command("explain", user, "--as-of", at.isoformat(), "--home", home.folder, "--json")
             assert run.exit_code == 0, run.output
             explanation = json.loads(run.stdout)
             points = sum(line["points"] for line in explanation["lines"])

@@ -1,4 +1,4 @@
-"""What a failed model fell short in, in people, and what to try."""
+"""Shortfalls of a model that failed its gate, in people, and suggestions."""
 
 import dataclasses
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from training.release.shortfalls import shortfalls, suggestions
 
 @pytest.fixture
 def evaluation(trained):
-    """600 users, of whom the score knows less than engagers do."""
+    """600 users; the score predicts less well than engagers."""
     figures = {"auc": 0.79, "ndcg_100": 0.61, "r2_log": 0.2, "total": 0.5, "coverage": 0.784}
     metrics = {"score": figures, "engagers": {"auc": 0.842, "ndcg_100": 0.7, "r2_log": 0.31}}
     margins = {name: BaselineLead("engagers", -0.05, -0.09, -0.01) for name in ("auc", "ndcg_100", "r2_log")}
@@ -61,11 +61,11 @@ def failed(*names):
         ("attacks", "The limit of attacks is passed."),
     ],
 )
-def test_a_shortfall_is_said_in_users_and_people(evaluation, name, sentence):
+def test_a_shortfall_is_stated_in_users_and_people(evaluation, name, sentence):
     assert shortfalls(GateInput(evaluation, None, None), failed(name)) == [sentence]
 
 
-def test_what_passed_falls_short_in_nothing(evaluation, bundle):
+def test_a_passed_check_has_no_shortfall(evaluation, bundle):
     verdict = Verdict((Finding("coverage", "it covers", True), Finding("churn", "unknown", None)))
     assert shortfalls(GateInput(evaluation, None, None), verdict) == []
     assert suggestions(bundle, verdict) == []
@@ -95,11 +95,11 @@ def test_more_history_and_other_horizons_are_suggested(bundle):
         ("calibration", "grew or shrank"),
     ],
 )
-def test_failures_have_their_suggestions(bundle, name, words):
+def test_failures_have_suggestions(bundle, name, words):
     assert any(words in suggestion for suggestion in suggestions(bundle, failed(name)))
 
 
-def test_the_report_of_a_failed_gate_has_both(bundle, evaluation):
+def test_the_report_of_a_failed_gate_has_shortfalls_and_suggestions(bundle, evaluation):
     measured = GateInput(evaluation, *[NotMeasured("no need")] * 2)
     report = gate_report(bundle, measured, failed("coverage"))
     assert "## What fell short\n- Of 100 users, 78 had an audience within their interval.\n" in report

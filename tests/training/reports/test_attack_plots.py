@@ -1,4 +1,4 @@
-"""The plot of an attack report shows the report's figures."""
+"""The plot of an attack report shows the figures of the report."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -12,18 +12,18 @@ from training.reports.plots import against_audience, coverage, retention, slices
 
 
 def render(figure):
-    """Draw a figure to the end, so that whatever would warn does; return its axes."""
+    """Render a figure completely, so that all warnings appear; return its axes."""
     figure.savefig(io.BytesIO())
     return figure.axes
 
 
-def a_band(share=0.95, **fields):
+def make_band(share=0.95, **fields):
     return replace(
         Band(0.0, 0.1, users=7, expected=0.05, audience=0.0, coverage=share, width=1.0, interval_score=1.0), **fields
     )
 
 
-def a_slice(**fields):
+def make_slice(**fields):
     group = Slice("evidence", "some", 9, 0.5, 1.0, 1.0, total=1.0, auc=0.8, r2_log=0.5, coverage=0.9, width=2.0)
     return replace(group, **fields)
 
@@ -70,14 +70,14 @@ class TestAgainstAudience:
 class TestCoverage:
     @pytest.mark.parametrize("count", [1, 2, 6])
     def test_coverage_has_a_dot_and_a_bar_per_band(self, count):
-        covered, wide = render(coverage([a_band()] * (count - 1) + [a_band(upper=None)], 0.9))
+        covered, wide = render(coverage([make_band()] * (count - 1) + [make_band(upper=None)], 0.9))
         level, dots = covered.lines
         assert level.get_xdata() == [0.9, 0.9]
         assert len(dots.get_xdata()) == len(wide.patches) == count
         assert covered.get_yticklabels()[-1].get_text() == "0 and more\n7 users"
 
     def test_low_coverage_is_inside_the_axis(self):
-        covered, wide = render(coverage([a_band(0.0, width=0.0)], 0.9))
+        covered, wide = render(coverage([make_band(0.0, width=0.0)], 0.9))
         assert covered.get_xlim()[0] == 0
         assert wide.get_xlim()[1] > 0
 
@@ -108,7 +108,11 @@ class TestRetention:
 
 class TestSlices:
     def test_slices_are_named_under_their_grouping(self):
-        groups = [a_slice(), a_slice(group="strong", users=4_000), a_slice(grouping="scope", group="all", auc=None)]
+        groups = [
+            make_slice(),
+            make_slice(group="strong", users=4_000),
+            make_slice(grouping="scope", group="all", auc=None),
+        ]
         total, ranked = render(slices(groups))
         for axes in (total, ranked):
             (dots,) = axes.collections
@@ -118,10 +122,10 @@ class TestSlices:
         assert total.get_yticks().tolist() == [1, 2, 4, 0, 3]
 
     def test_slices_without_audience_or_outside_the_axis(self):
-        total, ranked = render(slices([a_slice(auc=None, total=0.0), a_slice(group="x", auc=None, total=99.0)]))
+        total, ranked = render(slices([make_slice(auc=None, total=0.0), make_slice(group="x", auc=None, total=99.0)]))
         assert total.collections[0].get_offsets()[:, 0].tolist() == [0.25, 4]
         assert ranked.get_xlim() == (0.4, 1)
 
     def test_auc_below_chance_is_inside_the_axis(self):
-        _, ranked = render(slices([a_slice(auc=0.1)]))
+        _, ranked = render(slices([make_slice(auc=0.1)]))
         assert ranked.get_xlim()[0] <= 0.1

@@ -1,4 +1,4 @@
-"""Plots of the global view show the view's figures, with labels in words."""
+"""Plots of the global view show its figures, labelled in words."""
 
 import io
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ def panels(figure):
 
 
 def dots(axes):
-    """Return where the dots are, coloured and grey, without those of unknown value, sorted."""
+    """Return the positions of dots, coloured and grey, sorted, without those of unknown value."""
     coloured, _, grey, _ = (dots.get_offsets().tolist() for dots in axes.collections)
     return np.array(sorted([dot for dot in coloured if None not in dot] + grey))
 
@@ -131,7 +131,7 @@ class TestViewPlots:
         ticks = [text.get_text() for text in figure.axes[0].get_yticklabels()]
         assert any(label(report.lines[0].feature) in text for text in ticks)
         assert f"{len(report.lines) - 4} other features" in ticks
-        shown = f"{report.unclipped:.3f}".rstrip("0")  # as shap writes numbers
+        shown = f"{report.unclipped:.3f}".rstrip("0")  # in the number format of shap
         assert any(shown in text.get_text() for axes in figure.axes for text in axes.get_xticklabels())
         assert plt.get_fignums() == before
 

@@ -1,4 +1,4 @@
-"""Alliances: who responds to whom, for how long, and the limits in people."""
+"""Alliances: their events, duration, and limits in people."""
 
 from datetime import UTC, datetime
 
@@ -60,7 +60,7 @@ def test_members_of_a_pod_answer_all_others():
     assert set(answers["actor"]) == set(answers["target"]) == set(USERS[:5])
 
 
-def test_a_ring_answers_itself_before_it_answers_the_member():
+def test_members_of_a_ring_answer_each_other_before_the_member():
     events = events_of("slow_ring")
     to_member = events["target"] == "u0"
     ring = set(events.loc[to_member, "actor"])
@@ -83,7 +83,7 @@ def test_new_accounts_are_answered_before_they_answer_the_member():
     assert not BY_NAME["answered_12_28d"].exchanged
 
 
-def test_a_new_account_is_compared_with_one_that_nobody_answers():
+def test_a_new_account_is_compared_with_an_unanswered_one():
     alliance = BY_NAME["new_with_2_for_7d"]
     groups = dict(_assign(USERS))
     account = groups[alliance][0]
@@ -101,7 +101,7 @@ def test_a_new_account_is_compared_with_one_that_nobody_answers():
     assert _unanswered(events_of("friends_3_for_28d"), account).empty
 
 
-def test_every_alliance_gets_members_of_its_own():
+def test_every_alliance_gets_its_own_members():
     groups = _assign(USERS)
     members = np.concatenate([np.concatenate(several) for _, several in groups])
     assert len(set(members)) == len(members)
@@ -113,7 +113,7 @@ def test_every_alliance_gets_members_of_its_own():
 
 @pytest.mark.parametrize(("members", "lowest"), [(1, 0), (5, 0), (8, 0), (9, 1), (20, 5)])
 def test_the_median_of_members_has_an_interval(members, lowest):
-    """By the table of the sign test: of 9 values the median lies from the second on, of 20 from the sixth."""
+    """By the table of the sign test: for 9 values from the second value on, for 20 from the sixth."""
     assert low_median(np.random.default_rng(0).permutation(members)) == lowest
 
 
@@ -130,7 +130,7 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     one, answered = by_name["friends_1_for_28d"], by_name["answered_12_28d"]
     assert one.people == 1
     assert (one.acts, one.answers) == (2 * 28, 0)
-    assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions
+    assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions of the members
     assert answered.cost in AttackReport(simulated.as_of, "", 20.0, (), alliances=results).answered_accounts
     new = by_name["new_with_1_for_7d"]
     assert (new.acts, new.members) == (2 * 7, one.members)

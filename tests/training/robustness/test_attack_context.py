@@ -1,4 +1,4 @@
-"""What attackers know about a community at an instant, by hand."""
+"""What attackers know about a community at an instant, computed by hand."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -46,7 +46,7 @@ def test_make_attack_context_excludes_attackers(events):
     context = make_attack_context(events, describe_users(events, AS_OF), AS_OF, ["new"], np.random.default_rng(0))
     assert list(context.users) == ["fan", "gone", "old", "star"]
     assert list(context.dormant) == ["old"]  # gone is not older than half a year
-    assert list(context.established) == ["star"]  # the median of fan and star lies between them
+    assert list(context.established) == ["star"]  # the median is between fan and star
     assert context.top_pieces.to_dict("list") == {"actor": ["star"], "object": ["s2"]}
 
 

@@ -27,7 +27,7 @@ from training.robustness.attack_suite import (
 )
 from training.robustness.attacks import ATTACKS, Attack, event_rows
 
-# A tenth of the bought followers; one test below attacks with all 10,000 per member.
+# A tenth of the bought followers; one test below uses all 10,000 per member.
 FEWER = (replace(ATTACKS[0], accounts=1_000), *ATTACKS[1:])
 CHEAP = tuple(attack for attack in ATTACKS if attack.name in ("repost", "old_accounts"))
 
@@ -43,7 +43,7 @@ def setting(simulated, bundle):
 
 @pytest.fixture
 def run_attacks(setting, monkeypatch):
-    """Run these attacks by 20 members."""
+    """Return a function that runs the given attacks for 20 members."""
 
     def run(*attacks, seed=0):
         monkeypatch.setattr("training.robustness.attack_suite.ATTACKS", attacks)
@@ -104,8 +104,8 @@ class TestReport:
         past = {result.attack for result in report.attacks if result.gain_median > result.limit}
         assert past <= {"old_accounts"}
 
-    def test_old_accounts_gain_a_third_of_the_best_baseline_at_most(self, report):
-        """They were credible once; they gain at most a third of what they gain under the best baseline."""
+    def test_old_accounts_gain_at_most_a_third_of_the_best_baseline(self, report):
+        """They were credible once."""
         (result,) = (result for result in report.attacks if result.attack == "old_accounts")
         assert result.of_best_baseline <= 1 / 3
 
@@ -122,7 +122,7 @@ class TestReport:
 
 
 class TestBot:
-    """A bot's end score is that of a new account; its gain is that of members."""
+    """The final score of a bot is that of a new account; gains are those of members."""
 
     @staticmethod
     def post(members, context):
@@ -167,10 +167,10 @@ class TestPoints:
         scale = np.array([0.0, 10.0, 20.0, 30.0])
         signal = pd.Series([5.0, 1.0, 9.0, 99.0, 0.0])
         among = np.array([1.0, 5.0, 5.0, 9.0])
-        # ranks 2, 0.5, 3.5, 4 and 0 of 4: in the middle of the scale, at its first and last value, and beyond both
+        # ranks 2, 0.5, 3.5, 4 and 0 of 4: in the middle, at the first and last value, and beyond both
         assert points_at_rank(signal, among, scale).tolist() == [15.0, 0.0, 30.0, 30.0, 0.0]
 
-    def test_choose_members_draws_active_users_of_the_middle_half_who_were_present(self):
+    def test_choose_members_samples_present_active_users_of_the_middle_half(self):
         score, active, present = np.arange(200.0), np.arange(200) % 2 == 0, np.arange(200) < 120
         chosen = choose_members(score, active, present, 30, np.random.default_rng(0))
         assert len(set(chosen)) == 30
@@ -179,7 +179,7 @@ class TestPoints:
         assert score[chosen].max() < 120
 
     @pytest.mark.parametrize(("users", "members"), [(80, 20), (100, 24), (200, 30)])
-    def test_choose_members_takes_all_where_there_are_fewer(self, users, members):
+    def test_choose_members_takes_all_if_there_are_fewer(self, users, members):
         score, everybody = np.arange(users / 2), np.full(users // 2, True)
         assert len(choose_members(score, everybody, everybody, 30, np.random.default_rng(0))) == members
 
@@ -191,18 +191,18 @@ class TestPoints:
 
 
 class TestVerdict:
-    """Gain, the best baseline's gain and the limit, by hand."""
+    """Gain of the score, gain of the best baseline, and limit, by hand."""
 
     @pytest.mark.parametrize(
         ("gain", "baseline_gain", "mode", "allowed", "within_limit"),
         [
-            (2.9, 30.0, "scoring", 3, True),  # the limit is below a third
+            (2.9, 30.0, "scoring", 3, True),  # the limit is below a third of the baseline's gain
             (3.1, 30.0, "scoring", 3, False),
-            (1.9, 6.0, "scoring", 2, True),  # a third is below the limit
+            (1.9, 6.0, "scoring", 2, True),  # a third of the baseline's gain is below the limit
             (2.1, 6.0, "scoring", 2, False),
-            (2.9, 0.9, "scoring", 3, True),  # a baseline that gives nothing sets no bound
+            (2.9, 0.9, "scoring", 3, True),  # a baseline without gain sets no limit
             (2.9, -20.0, "scoring", 3, True),
-            (5.9, 30.0, "training", 6, True),  # the limit is twice as high, the third is not
+            (5.9, 30.0, "training", 6, True),  # the limit is doubled, the third is not
             (2.1, 6.0, "training", 2, False),
         ],
     )

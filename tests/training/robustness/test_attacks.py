@@ -1,4 +1,4 @@
-"""The events of each attack: what is done, by whom, when, and how often."""
+"""The events of each attack: actors, verbs, targets, times and counts."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

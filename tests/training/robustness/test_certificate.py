@@ -1,4 +1,4 @@
-"""Accounts to whom nobody established responds move no score by more than the bounded term's band."""
+"""Accounts without responses by established users change no score by more than the band of the bounded term."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ FAKES = [f"fake {k}" for k in range(12)]
 
 @pytest.fixture(scope="module")
 def community(simulated):
-    """The encoded events, the rows of users who acted before the fake accounts begin, and pieces to respond to."""
+    """The encoded events, rows of users who acted before the fake accounts exist, and posts to respond to."""
     events = open_events(simulated.events)
     with cached(encode_events(events)) as encoded:
         rows = feature_rows(encoded, simulated.as_of, features=INPUTS.names).set_index("user")
@@ -32,9 +32,9 @@ ACTS = st.lists(
         st.floats(0.01, DAYS - 0.01),
         st.sampled_from(FAKES),
         st.sampled_from(VERBS),
-        st.integers(0, 40),  # a piece, or its author; from 30 on another fake account
+        st.integers(0, 40),  # a post or its author; from 30 on, another fake account
         st.booleans(),
-        st.integers(1, 40),  # how often
+        st.integers(1, 40),  # number of repetitions
     ),
     min_size=1,
     max_size=60,
@@ -43,7 +43,7 @@ ACTS = st.lists(
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS)
-def test_no_score_moves_by_more_than_the_band(bundle, simulated, community, acts):
+def test_no_score_changes_by_more_than_the_band(bundle, simulated, community, acts):
     encoded, events, there, pieces = community
     rows = []
     for age, actor, verb, number, about_piece, often in acts:

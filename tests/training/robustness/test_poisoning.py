@@ -1,4 +1,4 @@
-"""Poisoning: who the attackers are, their events before each cutoff, and what is measured."""
+"""Poisoning of the training data: choice of attackers, their events before each cutoff, and the measurements."""
 
 import json
 from collections import Counter
@@ -53,7 +53,7 @@ class TestGangs:
         assert set(sizes) == {attack.name for attack in ATTACKS}
         assert max(sizes.values()) - min(sizes.values()) <= 1
 
-    def test_recruit_gangs_draws_acting_members_and_dormant_accounts(self, events, simulated):
+    def test_recruit_gangs_samples_active_members_and_dormant_accounts(self, events, simulated):
         users = describe_users(events, simulated.as_of)
         for gang in recruit_gangs(events, simulated.as_of, 0.05, np.random.default_rng(0)):
             assert np.isfinite(users.loc[list(gang.members), "silent_days"]).all()
@@ -112,7 +112,7 @@ class TestHonestAuc:
     CONFIG = Config(model=Model(trees=20), panel=Panel(cutoffs=2))
 
     def panels(self, rows, simulated):
-        """Two cutoffs of one table, with labels that a feature predicts, and the same with reversed labels."""
+        """Two cutoffs of one table with labels that a feature predicts, and the same table with reversed labels."""
         split = Split((simulated.as_of - timedelta(days=56), simulated.as_of - timedelta(days=28)))
         audience = (rows["credible_engagers_28d"] > rows["credible_engagers_28d"].median()).astype(int)
         clean = pd.concat([rows.assign(as_of=pd.Timestamp(at), audience=audience) for at in split.cutoffs])

@@ -22,7 +22,7 @@ def random_pairs(seed):
 
 
 def past_horizon(seed, calibration):
-    """What is known of users whose expectations are the same within each of four leaves, and a truth that corrects."""
+    """A past horizon in which users of each of four leaves have equal expectations, and the true correction."""
     rng = np.random.default_rng(seed)
     pairs, expected = random_pairs(seed), rng.choice([0.2, 1.0, 5.0, 20.0], USERS)
     inputs = pairs, rng.random(len(pairs.engagers)), expected
@@ -60,13 +60,13 @@ def test_the_correction_keeps_the_sum_of_expected_audiences():
     assert np.ptp(corrected / inputs[-1]) > 1
 
 
-def test_recent_engagers_order_the_users_of_a_leaf_as_far_as_they_count():
+def test_credible_recent_engagers_order_the_users_of_a_leaf():
     pairs = Pairs(*(np.array(part) for part in ([0, 0, 1, 3], [2, 0, 1], [0, 0, 56], [1, 1, 1], [1.0, 0.0, 1.0])))
     corrected = Calibration(recent=1.0).corrected(pairs, np.ones(3), np.full(3, 10.0))
     assert corrected == pytest.approx(np.array([1.0, 2.0, 2.0]) * 6)
 
 
-def test_people_who_engage_again_order_the_users_of_a_leaf():
+def test_returning_people_order_the_users_of_a_leaf():
     pairs = Pairs(*(np.array(part) for part in ([0, 0, 1, 3], [2, 0, 2], [0, 0, 56], [1, 1, 1], [1.0, 1.0, 1.0])))
     chances = np.array([1.0, 3.0, 4.0]) * LEAST_RETURNING
     corrected = Calibration(returning=1.0).corrected(pairs, chances, np.full(3, 10.0))
@@ -90,8 +90,8 @@ def test_without_past_audiences_nothing_is_corrected(past):
 
 
 @pytest.mark.parametrize("credible", [False, True])
-def test_bought_engagers_whom_nobody_vouches_for_do_not_pay(credible):
-    """They raise nobody's audience, and lower the share of it that counts as far as established people vouch."""
+def test_bought_engagers_without_credibility_gain_nothing(credible):
+    """They raise no audience, and they lower the credible share of it."""
     honest, bought = 100, 200
     engagers = np.concatenate([np.arange(1, honest + 1), np.arange(1, honest + bought + 1)]).astype(np.int32)
     starts = np.concatenate([[0, honest], np.full(honest + bought + 1, 2 * honest + bought)])

@@ -11,7 +11,7 @@ from training.selection.coverage import BUDGETED, GREEDY, HALF, Constraints, sel
 
 
 def audiences(chances, strangers=None, pool=10.0, weight=None):
-    """Audiences from a matrix of probabilities (users, people); users and people are the same."""
+    """Return audiences from a matrix of probabilities (users, people), in which users and people are the same."""
     chances = np.asarray(chances, dtype=np.float32)
     users, people = np.nonzero(chances)
     starts = np.searchsorted(users, np.arange(len(chances) + 1))
@@ -45,40 +45,40 @@ def best(problem, k, is_allowed=None):
 
 
 class TestByHand:
-    """Three users: 0 and 1 have the same two people, 2 has one of its own."""
+    """Three users: 0 and 1 have the same two people, 2 has another one."""
 
     CHANCES = ((0, 0, 0, 0.5, 0.5), (0, 0, 0, 0.5, 0.5), (0, 0.25, 0, 0, 0), (0,) * 5, (0,) * 5)
 
-    def test_the_second_user_is_the_one_whom_the_first_does_not_cover(self):
+    def test_the_second_user_adds_people_whom_the_first_lacks(self):
         problem = audiences(self.CHANCES, strangers=[0, 0, 0.5, 0, 0])
         group = select_group(problem, constraints(5))
         assert (group.users, group.adds) == ([0, 2], [1.0, 0.75])
         assert (group.reach, group.guarantee) == (1.75, GREEDY)
-        assert group.upper_bound == pytest.approx(1.75)  # its slopes prove that no other pair reaches more
+        assert group.upper_bound == pytest.approx(1.75)  # its marginal gains prove that no other pair reaches more
         assert group.share_of_bound == 1
 
-    def test_the_bound_lies_above_where_greedy_misses_the_best_group(self):
-        # The largest audience covers half of each of two others, which together would reach more.
+    def test_the_bound_is_above_a_greedy_group_that_is_not_the_best(self):
+        # The largest audience covers half of each of two others, which reach more together.
         problem = audiences([[0.5] * 4, [1, 1, 0, 0], [0, 0, 1, 1], [0] * 4])
         group = select_group(problem, constraints(4, k=2))
         assert (group.users, group.reach) == ([0, 1], 3.0)
         assert group.upper_bound == 4.0
         assert group.share_of_bound == 0.75
 
-    def test_people_count_as_much_as_they_weigh(self):
+    def test_people_count_by_weight(self):
         problem = audiences(self.CHANCES, weight=[1, 1, 1, 0, 0])
-        assert select_group(problem, constraints(5)).users == [2]  # nobody else adds anything
+        assert select_group(problem, constraints(5)).users == [2]  # no other user adds anything
 
     def test_strangers_of_one_pool_overlap(self):
         problem = audiences(np.zeros((2, 2)), strangers=[5, 5], pool=10.0)
         assert select_group(problem, constraints(2)).adds == [5.0, 2.5]
 
-    def test_included_users_come_first_and_others_join_in_view_of_them(self):
+    def test_included_users_come_first_and_others_add_to_their_reach(self):
         problem = audiences(self.CHANCES)
         group = select_group(problem, constraints(5, include=[1]))
         assert (group.users, group.adds) == ([1, 0], [1.0, 0.5])
 
-    def test_who_is_not_eligible_stays_out(self):
+    def test_ineligible_users_are_not_selected(self):
         eligible = np.array([False, True, True, True, True])
         assert select_group(audiences(self.CHANCES), Constraints(1, eligible)).users == [1]
 
@@ -88,19 +88,19 @@ class TestByHand:
         assert (group.users, group.guarantee) == ([0, 2], HALF)
         assert group.upper_bound == 0.75
 
-    def test_a_budget_buys_what_adds_most_per_cost(self):
+    def test_a_budget_selects_by_reach_per_cost(self):
         problem = audiences(np.zeros((3, 3)), strangers=[6, 4, 4], pool=1e9)
         group = select_group(problem, constraints(3, k=3, cost=np.array([3.0, 1.5, 1.5]), budget=3.0))
         assert sorted(group.users) == [1, 2]
         assert group.guarantee == BUDGETED
         assert group.upper_bound == pytest.approx(8.0)
 
-    def test_a_dear_user_wins_where_the_cheap_ones_add_little(self):
+    def test_an_expensive_user_is_selected_if_cheap_ones_add_little(self):
         problem = audiences(np.zeros((3, 3)), strangers=[9, 1, 1], pool=1e9)
         group = select_group(problem, constraints(3, k=3, cost=np.array([10.0, 1.0, 1.0]), budget=10.0))
         assert group.users == [0]
 
-    def test_a_budget_and_a_size_that_binds_have_no_theorem(self):
+    def test_a_budget_with_a_binding_size_has_no_guarantee(self):
         problem = audiences(np.zeros((3, 3)), strangers=[6, 4, 4], pool=1e9)
         assert select_group(problem, constraints(3, k=1, cost=np.ones(3), budget=3.0)).guarantee is None
 
@@ -121,7 +121,7 @@ class TestProperties:
         assert user in large or gains[1] <= gains[0] + 1e-9
 
     @given(problems(), st.integers(1, 4))
-    def test_greedy_reaches_what_it_guarantees_and_the_bound_holds(self, problem, k):
+    def test_greedy_meets_its_guarantee_and_the_bound_holds(self, problem, k):
         group = select_group(problem, constraints(problem.users, k))
         optimum = best(problem, k)
         assert group.reach == pytest.approx(reach(problem, group.users))
@@ -130,7 +130,7 @@ class TestProperties:
         assert group.share_of_bound <= group.reach / optimum + 1e-9 if optimum else group.share_of_bound == 1
 
     @given(problems(), st.integers(1, 4))
-    def test_lazy_greedy_selects_whom_plain_greedy_selects(self, problem, k):
+    def test_lazy_greedy_equals_plain_greedy(self, problem, k):
         state, users = GroupReach(problem), []
         for _ in range(k):
             gains = [-1.0 if user in users else state.gain(user) for user in range(problem.users)]
@@ -159,7 +159,7 @@ class TestProperties:
         assert group.reach >= HALF * optimum - 1e-9
 
     @given(problems(), st.lists(st.integers(0, 5), unique=True, min_size=1, max_size=2), st.integers(2, 4))
-    def test_the_guarantee_holds_beside_included_users(self, problem, include, k):
+    def test_the_guarantee_holds_with_included_users(self, problem, include, k):
         group = select_group(problem, constraints(6, k, include=include))
         optimum = best(problem, k, lambda users: set(include) <= set(users))
         assert group.users[: len(include)] == include
@@ -167,6 +167,6 @@ class TestProperties:
         assert group.reach >= GREEDY * optimum - 1e-9
 
 
-def test_the_guarantees_are_those_of_the_theorems():
+def test_guarantees_equal_those_of_the_theorems():
     assert math.isclose(GREEDY, 0.632, abs_tol=1e-3)
     assert math.isclose(BUDGETED, 0.316, abs_tol=1e-3)

@@ -1,4 +1,4 @@
-"""Arrays in files hold what was written, and parts of them whole users."""
+"""Arrays in files return what was written, and chunks contain whole users."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from training.selection import file_arrays
 from training.selection.file_arrays import FileArray, GroupedFileArray, mapped_zeros, user_parts
 
 
-def test_an_array_holds_its_parts():
+def test_an_array_contains_its_parts():
     assert FileArray(np.int32).mapped().tolist() == []
     array = FileArray(np.int32)
     array.append(np.array([3, 1], dtype=np.int64))
@@ -59,7 +59,7 @@ def fill(array, count):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
-@pytest.mark.parametrize("count", [1, 100_000])  # the system refuses at the end, or at once
+@pytest.mark.parametrize("count", [1, 100_000])  # the system fails at the end or at once
 def test_a_full_disk_of_temporary_files_is_named(count):
     array = FileArray(np.float64)
     message = (

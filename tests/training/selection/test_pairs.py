@@ -64,7 +64,7 @@ def test_engagements_older_than_a_year_are_no_pairs(events):
     assert len(read_pairs(events, on_day(34 + 365), ROWS).engagers) == 0
 
 
-def test_engagements_are_those_of_the_audience(events):
+def test_engagements_equal_those_of_the_audience(events):
     ahead = read_engagements(events, on_day(30), 28, ROWS)
     assert sorted(zip(ahead.users.tolist(), ahead.engagers.tolist(), strict=True))[2] == (2, 1)
     counts = np.bincount(ahead.users, minlength=3).tolist()
@@ -79,7 +79,7 @@ def test_reach_counts_a_person_once(events):
     assert ahead.reach([]).tolist() == []
 
 
-def test_people_count_as_much_as_they_do_at_the_end_of_the_horizon(events):
+def test_people_count_by_credibility_at_the_end_of_the_horizon(events):
     ahead = read_engagements(events, on_day(30), 28, ROWS)
     everybody = pd.DataFrame({"user": ["ann", "bob", "cat", "dan", "eve"], "scope": "all"})
     pairs = read_pairs(events, on_day(58), everybody)
@@ -90,14 +90,14 @@ def test_people_count_as_much_as_they_do_at_the_end_of_the_horizon(events):
     assert ahead.reach([2], ahead.weights(by_key.iloc[:0])).tolist() == [0]
 
 
-def test_who_returns_had_engaged_with_the_same_user_before(events):
+def test_returning_people_engaged_with_the_same_user_before(events):
     pairs = read_pairs(events, on_day(20), ROWS)
     assert pairs.engagers.tolist() == [1]
     assert read_engagements(events, on_day(20), 5, ROWS).returned(pairs).tolist() == [True]
     assert read_engagements(events, on_day(21), 5, ROWS).returned(pairs).tolist() == [False]
 
 
-def test_a_scope_has_pairs_of_its_own(table):
+def test_a_scope_has_its_own_pairs(table):
     acts = table([(0, "bob", "reply", "ann"), (1, "cat", "reply", "ann")])
     topics = acts.append_column("topics", [[["birds"], None]])
     rows = pd.DataFrame({"user": ["ann", "ann", "bob", "bob", "cat"], "scope": ["all", "topic:birds"] * 2 + ["all"]})
@@ -107,7 +107,7 @@ def test_a_scope_has_pairs_of_its_own(table):
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), unique=True, max_size=30), st.permutations(range(6)))
-def test_reach_is_that_of_the_union(pairs, group):
+def test_reach_is_the_size_of_the_union(pairs, group):
     users, engagers = (np.array([pair[k] for pair in pairs], dtype=int) for k in (0, 1))
     expected = [len({v for u, v in pairs if u in group[: k + 1]}) for k in range(6)]
     assert Engagements(users, engagers, 6, np.arange(10)).reach(group).tolist() == expected

@@ -25,7 +25,7 @@ def outcomes(pairs, seed):
 
 
 def test_the_features_of_two_pairs():
-    # Users 0 and 1; 0 engaged with 1 a horizon ago, 1 with 0 a week ago in four weeks.
+    # Users 0 and 1: 0 engaged with 1 a horizon ago; 1 engaged with 0 in four weeks, last a week ago.
     pairs = Pairs(*(np.array(part) for part in ([0, 1, 2], [1, 0], [7, 28], [4, 1], [1.0, 1.0])))
     old, recent = np.log1p(4), np.log1p(1)
     age, squared, weeks, product, idle, breadth, engagers = (x.tolist() for x in PairFeatures(pairs, HORIZON).columns())
@@ -45,7 +45,7 @@ def test_probabilities_of_a_later_horizon_are_calibrated():
     assert np.corrcoef(predicted, chance)[0, 1] > 0.97
 
 
-def test_the_fit_is_that_of_an_independent_implementation():
+def test_the_fit_equals_an_independent_implementation():
     pairs = random_pairs(1)
     returned = outcomes(pairs, 1)[0]
     fitted = fit_return_model([(pairs, returned)], HORIZON)

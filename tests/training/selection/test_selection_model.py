@@ -23,14 +23,14 @@ def fitted(bundle):
 
 
 @pytest.fixture(scope="module")
-def now(simulated, rows, bundle):
-    """The pairs at the instant, and everybody's expected audience."""
+def current_pairs(simulated, rows, bundle):
+    """The pairs at the instant, and the expected audience of all users."""
     pairs = read_pairs(load_encoded_events(simulated.events), simulated.as_of, rows)
     return pairs, bundle.predict(rows)["expected_audience"].to_numpy()
 
 
-def test_reach_agrees_with_corrected_expected_audiences(fitted, now):
-    pairs, expected = now
+def test_reach_agrees_with_corrected_expected_audiences(fitted, current_pairs):
+    pairs, expected = current_pairs
     audiences = fitted.audiences(pairs, expected)
     corrected = fitted.calibration.corrected(pairs, fitted.returning.probability(pairs), expected)
     assert audiences.reach_of_each == pytest.approx(
@@ -39,16 +39,16 @@ def test_reach_agrees_with_corrected_expected_audiences(fitted, now):
     assert audiences.pool == pytest.approx(fitted.pool_share * active_engagers(pairs, 28))
 
 
-def test_past_groups_reached_about_what_was_predicted(fitted):
+def test_past_groups_reached_about_as_many_as_predicted(fitted):
     for by_size in (fitted.errors, fitted.credible_errors):
         assert set(by_size) == set(SIZES)
         errors = [error for of_size in by_size.values() for error in of_size]
-        assert len(errors) == 2 * len(SIZES)  # three cutoffs, of which the first has none before it
+        assert len(errors) == 2 * len(SIZES)  # three cutoffs; the first has none before it
         assert np.median(by_size[50]) == pytest.approx(1, abs=0.25)
         assert 0.5 < min(errors) <= max(errors) < 2  # few users of a small community, predicted from one or two cutoffs
 
 
-def test_errors_are_those_of_the_nearest_size(fitted):
+def test_errors_are_taken_from_the_nearest_size(fitted):
     errors = {5: [0.9, 1.2], 10: [], 20: [1.0], 50: [1.5, 0.5, 1.1]}
     model = dataclasses.replace(fitted, errors=errors, credible_errors={10: [0.7]})
     assert [model.errors_of(size) for size in (1, 9, 14, 1_000)] == [errors[5], errors[5], errors[20], errors[50]]
@@ -61,7 +61,7 @@ def with_errors(fitted, *errors):
 
 
 def test_the_range_by_hand(fitted):
-    # logarithms of -0.2, 0 and 0.2: mean 0, squares 0.08 and twice 0.2^2 of the prior, four degrees of freedom
+    # logarithms -0.2, 0 and 0.2: mean 0, squares 0.08 plus twice 0.2^2 of the prior, four degrees of freedom
     low, high = with_errors(fitted, np.exp(-0.2), 1.0, np.exp(0.2)).error_range(10)
     half = 1.5332 * np.sqrt((0.08 + 0.08) / 4 * (1 + 1 / 3))
     assert (np.log(low), np.log(high)) == pytest.approx((-half, half), rel=1e-4)
@@ -75,7 +75,7 @@ def test_the_range_of_few_horizons_is_wide(fitted):
 
 
 @pytest.mark.parametrize("horizons", [2, 5])
-def test_the_range_holds_eight_of_ten_of_the_next_groups(fitted, horizons):
+def test_the_range_contains_eight_in_ten_of_the_next_groups(fitted, horizons):
     rng = np.random.default_rng(0)
     ranges_and_next = [
         (with_errors(fitted, *errors[:-1]).error_range(10), errors[-1])
@@ -90,10 +90,10 @@ def test_a_model_of_an_earlier_version_has_no_errors_of_the_credible_count(fitte
     assert (earlier.errors, earlier.credible_errors) == (fitted.errors, {})
 
 
-def test_a_model_of_an_earlier_version_corrects_nothing(fitted, bundle, now):
+def test_a_model_of_an_earlier_version_corrects_nothing(fitted, bundle, current_pairs):
     facts = {name: fact for name, fact in fitted.as_json().items() if name != "correction"}
     earlier = selection_model(dataclasses.replace(bundle, facts=bundle.facts | {"selection": facts}))
-    pairs, expected = now
+    pairs, expected = current_pairs
     assert earlier.calibration.corrected(pairs, fitted.returning.probability(pairs), expected) is expected
 
 
@@ -112,7 +112,7 @@ def test_a_bundle_of_an_earlier_version_has_none(bundle):
 
 @pytest.fixture(scope="module")
 def earlier(simulated, config):
-    """The model without the newest cutoff: one past horizon, predicted from a single young one."""
+    """The model without the newest cutoff: one past horizon, predicted from a single cutoff early in the history."""
     events = load_encoded_events(simulated.events)
     first = min(simulated.events["time"].to_pylist())
     split = split_cutoffs(first, simulated.as_of, 28, config.panel.cutoffs).earlier()

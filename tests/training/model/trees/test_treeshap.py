@@ -1,4 +1,4 @@
-"""SHAP values from tables: by hand, against LightGBM, at the very thresholds, and what cannot be tabulated."""
+"""SHAP values from tables: by hand, compared with LightGBM, at thresholds, and boosters that cannot be tabulated."""
 
 import lightgbm as lgb
 import numpy as np
@@ -26,16 +26,16 @@ def booster(matrix, audience, depth=4, trees=12, **more):
     return lgb.train(own | more, train, trees)
 
 
-def theirs(model, matrix):
+def lightgbm_shap_values(model, matrix):
     return np.asarray(model.predict(matrix, pred_contrib=True))
 
 
 class TestOneLeaf:
-    def test_one_feature(self):
-        """The leaf is worth 8 where the condition holds, else 0, and a quarter of the rows meets it: 2 on average."""
+    def test_one_feature_by_hand(self):
+        """The leaf gives 8 if the condition holds, else 0; a quarter of the rows meet it, so the average is 2."""
         assert leaf_values(8.0, np.array([0.25])).tolist() == [[-2.0, 6.0]]
 
-    def test_two_features(self):
+    def test_two_features_by_hand(self):
         """phi_1 is the mean over both orders: v (o_1 - z_1) (z_2 + o_2) / 2."""
         z = np.array([0.25, 0.5])
         model = leaf_values(8.0, z)
@@ -45,13 +45,13 @@ class TestOneLeaf:
             assert model[:, pattern].tolist() == expected.tolist()
 
     @given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=7), st.floats(-5, 5))
-    def test_every_pattern_adds_up_to_the_leaf_less_its_average(self, shares, value):
+    def test_values_of_every_pattern_add_up_to_the_leaf_minus_its_average(self, shares, value):
         model = leaf_values(value, np.array(shares)).sum(axis=0)
         expected = np.full(2 ** len(shares), -value * np.prod(shares))
         expected[-1] += value
         np.testing.assert_allclose(model, expected, atol=1e-12)
 
-    def test_a_share_of_all_rows_leaves_a_feature_without_points(self):
+    def test_a_condition_met_by_all_rows_has_no_points(self):
         assert leaf_values(3.0, np.array([1.0, 0.5]))[0, 3] == 0.0
 
 
@@ -63,13 +63,13 @@ class TestAgainstLightGBM:
         unknown=st.sampled_from([0.0, 0.15, 0.9]),
         leaves=st.integers(2, 40),
     )
-    def test_any_trees(self, depth, seed, unknown, leaves):
+    def test_random_trees(self, depth, seed, unknown, leaves):
         matrix, audience = data(seed=seed, unknown=unknown)
         model = booster(matrix, audience, depth, num_leaves=leaves, bagging_fraction=0.7, bagging_freq=1, seed=seed)
-        np.testing.assert_allclose(shap_tables(model).values(matrix), theirs(model, matrix), atol=1e-12)
+        np.testing.assert_allclose(shap_tables(model).values(matrix), lightgbm_shap_values(model, matrix), atol=1e-12)
 
-    def test_rows_at_every_threshold_and_a_hair_beside(self):
-        """Where 32 bits take a row to the wrong side."""
+    def test_rows_at_and_next_to_every_threshold(self):
+        """Includes values that fall on the other side if rounded to 32 bits."""
         matrix, audience = data(unknown=0.1)
         model = booster(np.sqrt(np.abs(matrix)) + 1e-9, audience)
         tables = shap_tables(model)
@@ -81,25 +81,25 @@ class TestAgainstLightGBM:
         edges = np.array(edges)
         assert len(edges) > 150
         ours = tables.values(edges)
-        np.testing.assert_allclose(ours, theirs(model, edges), atol=1e-12)
-        narrow = theirs(model, edges.astype(np.float32).astype(float))
+        np.testing.assert_allclose(ours, lightgbm_shap_values(model, edges), atol=1e-12)
+        narrow = lightgbm_shap_values(model, edges.astype(np.float32).astype(float))
         assert np.abs(ours - narrow).max() > 1e-3
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e300, 5e-324, -5e-324])
     @pytest.mark.parametrize("unknown", [0.0, 0.15])
-    def test_odd_values_whether_or_not_training_saw_unknown_ones(self, value, unknown):
+    def test_special_values_with_and_without_unknown_ones_in_training(self, value, unknown):
         matrix, audience = data(unknown=unknown)
         model = booster(matrix, audience)
         for feature in range(matrix.shape[1]):
             odd = matrix[:50].copy()
             odd[:, feature] = value
-            np.testing.assert_allclose(shap_tables(model).values(odd), theirs(model, odd), atol=1e-12)
+            np.testing.assert_allclose(shap_tables(model).values(odd), lightgbm_shap_values(model, odd), atol=1e-12)
 
     def test_trees_without_a_split(self):
         matrix, audience = data()
         model = booster(matrix, audience, min_data_in_leaf=1_000)
         ours = shap_tables(model).values(matrix)
-        np.testing.assert_allclose(ours, theirs(model, matrix), atol=1e-12)
+        np.testing.assert_allclose(ours, lightgbm_shap_values(model, matrix), atol=1e-12)
         assert not ours[:, :-1].any()
 
     def test_rows_add_up_to_the_margin(self):
@@ -116,7 +116,7 @@ def fitted():
 
 
 class TestRows:
-    def test_a_rows_values_do_not_depend_on_the_others(self, fitted):
+    def test_values_of_a_row_do_not_depend_on_other_rows(self, fitted):
         tables, matrix = fitted
         expected = tables.values(matrix)
         order = np.random.default_rng(0).permutation(len(matrix))
@@ -124,22 +124,22 @@ class TestRows:
         assert np.array_equal(np.vstack([tables.values(matrix[k : k + 1]) for k in range(30)]), expected[:30])
 
     @pytest.mark.parametrize("chunk", [1, 7, 399, 400, 401])
-    def test_nor_on_the_chunk_size(self, fitted, chunk, monkeypatch):
+    def test_values_do_not_depend_on_the_chunk_size(self, fitted, chunk, monkeypatch):
         tables, matrix = fitted
         expected = tables.values(matrix)
         monkeypatch.setattr(treeshap, "CHUNK", chunk)
         assert np.array_equal(tables.values(matrix), expected)
 
-    def test_nor_on_how_the_matrix_lies_in_memory(self, fitted):
+    def test_values_do_not_depend_on_the_memory_layout(self, fitted):
         tables, matrix = fitted
         assert np.array_equal(tables.values(np.asfortranarray(matrix)), tables.values(matrix))
 
-    def test_nobody(self, fitted):
+    def test_no_rows(self, fitted):
         tables, matrix = fitted
         assert tables.values(matrix[:0]).shape == (0, 7)
 
 
-class TestWhatCannotBeTabulated:
+class TestBoostersWithoutTables:
     @pytest.mark.parametrize(
         "more",
         [
@@ -152,7 +152,7 @@ class TestWhatCannotBeTabulated:
         ],
         ids=lambda more: next(iter(more)),
     )
-    def test_has_no_tables(self, more):
+    def test_boosters_without_tables(self, more):
         matrix, audience = data(rows=2_000)
         matrix[:, 0] = np.round(np.abs(np.nan_to_num(matrix[:, 0])))
         model = booster(matrix, np.minimum(audience, 2) if "num_class" in more else audience, **more)
