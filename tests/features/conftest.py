@@ -1,4 +1,4 @@
-"""Fixtures for small event tables, written as events some days before one instant."""
+"""Fixtures for small event tables, given as events some days before one instant."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ def as_of():
 def table(as_of):
     """Return a function that makes an event table from rows.
 
-    A row has days before as_of, actor, verb, target, object, result, content_hash, links and topics.
+    A row is (days before as_of, actor, verb, target, object, result, content_hash, links, topics).
     """
 
     def make(events) -> pa.Table:
@@ -39,7 +39,7 @@ def table(as_of):
 
 @pytest.fixture(scope="session")
 def rows_of(as_of):
-    """Compute the feature table of an event table as Arrow, which distinguishes null from NaN."""
+    """Return a function that computes feature rows as Arrow, which distinguishes null from NaN."""
 
     def compute(events, at=None) -> pa.Table:
         with feature_table(load_encoded_events(events), at or as_of) as rows:
@@ -50,7 +50,7 @@ def rows_of(as_of):
 
 @pytest.fixture(scope="session")
 def features_of(table, rows_of):
-    """Compute the features of events: user -> feature -> value."""
+    """Return a function that computes features of events: user -> feature -> value."""
 
     def compute(events, at=None) -> dict[str, dict[str, float | None]]:
         return {row["user"]: row for row in rows_of(table(events), at).to_pylist()}
@@ -60,7 +60,7 @@ def features_of(table, rows_of):
 
 @pytest.fixture(scope="session")
 def combine():
-    """Combine several cases into one community; users and pieces get the number of their case as a prefix."""
+    """Combine several cases into one community; ids of users and posts are prefixed with the number of the case."""
 
     def concatenate(cases) -> list[tuple]:
         return [
@@ -77,7 +77,7 @@ def combine():
 
 @pytest.fixture(scope="session")
 def features_of_cases(features_of, combine):
-    """Compute the features of several cases in one run."""
+    """Return a function that computes the features of several cases in one run."""
 
     def compute(cases) -> list[dict[str, dict[str, float | None]]]:
         rows: list[dict] = [{} for _ in cases]

@@ -126,7 +126,7 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
 
 
 def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
-    """Return who responded to whom within a year, and the part of the credibility that each passes on."""
+    """Return who responded to whom within a year, and the share of credibility passed on to each."""
     pairs = responses.groupby(["user", "other"])["age"].agg(last="min", first="max").reset_index()
     pairs = pairs[pairs["last"] <= YEAR].reset_index(drop=True)
     ways = set(zip(pairs["user"], pairs["other"], strict=True))
@@ -154,7 +154,7 @@ def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
 
 
 def _passed_on(pairs: pd.DataFrame, seeds: pd.Index) -> pd.Series:
-    """Propagate for four rounds; return the last inflow without its largest part."""
+    """Propagate for four rounds; return the last inflow minus its largest part."""
     has, own = pd.Series(BILLION, seeds), pd.Series(BILLION * 15 // 100, seeds)
     for _ in range(3):
         has = _round_half_up(_parts(pairs, has).groupby(pairs["user"]).sum() * 0.85).add(own, fill_value=0.0)
@@ -167,7 +167,7 @@ def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
 
 
 def _full(pairs: pd.DataFrame, weight: str = "weight") -> pd.Series:
-    """Return the weights of a column, 1 for unknown users."""
+    """Return the weights in a column; unknown users weigh 1."""
     return pairs[weight].where(pairs["other"] >= 0, BILLION)
 
 

@@ -1,4 +1,4 @@
-"""Reference implementation of every feature in plain pandas, written from the meanings, to compare results with.
+"""Reference implementation of every feature in plain pandas, written from the definitions, for comparisons.
 
 Users, pieces and contents are numbers here, -1 for none; ages are whole microseconds. Counts over nothing are zero;
 shares, averages and days since an event that never happened are unknown (NaN).
@@ -76,7 +76,7 @@ def _acts(events: pd.DataFrame, as_of: datetime) -> tuple[pd.DataFrame, pd.Index
 
 
 def _calendar(age: pd.Series, as_of: datetime) -> dict[str, pd.Series]:
-    """Count calendar days and weeks (UTC, from Monday) back from those that hold the last instant before `as_of`."""
+    """Count calendar days and weeks (UTC, from Monday) back from those of the last instant before `as_of`."""
     end = pd.Timestamp(as_of).value // 1000
     monday = 4 * DAY
     day, week = (end - age) // DAY, (end - age - monday) // WEEK
@@ -84,19 +84,19 @@ def _calendar(age: pd.Series, as_of: datetime) -> dict[str, pd.Series]:
 
 
 def _numbered(*columns: pd.Series) -> tuple[list[np.ndarray], pd.Index]:
-    """Number the values of some columns alike."""
+    """Number the values of several columns consistently."""
     codes, names = pd.factorize(pd.concat(columns, ignore_index=True).astype("str"))
     return np.split(codes.astype("int32"), len(columns)), names
 
 
 def _received(events: pd.DataFrame) -> pd.DataFrame:
-    """Select engagements: events of others, known or not, towards a user."""
+    """Select engagements: events by others, known or unknown, towards a user."""
     engaging = events["verb"].isin(ENGAGEMENTS) & (events["target"] >= 0) & (events["actor"] != events["target"])
     return events[engaging].rename(columns={"target": "user", "actor": "other"})
 
 
 def _sums(rows: pd.DataFrame, people: pd.Index, columns: Mapping[str, pd.Series]) -> pd.DataFrame:
-    """Add up columns by person; a person without any row has zero."""
+    """Sum columns by user; users without rows have zero."""
     return pd.DataFrame(columns, index=rows.index).groupby(rows["user"]).sum().reindex(people).fillna(0.0)
 
 
@@ -104,8 +104,8 @@ def _count(rows: pd.DataFrame, people: pd.Index) -> pd.Series:
     return rows.groupby("user").size().reindex(people).fillna(0.0)
 
 
-def _halved(age: pd.Series, half_life: float) -> pd.Series:
-    """Weigh by age; a weight has nine decimals."""
+def _decay_weights(age: pd.Series, half_life: float) -> pd.Series:
+    """Return decayed weights by age, rounded to nine decimals."""
     return np.exp2(-age / half_life).round(9)
 
 
@@ -124,7 +124,7 @@ def _reach(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     columns = windows | {
         "engagers_ever": pairs["last"] >= 0,
         "early_engagers": pairs["first"] > YEAR,
-        "engagers_decayed_28d": _halved(pairs["last"], 28 * DAY),
+        "engagers_decayed_28d": _decay_weights(pairs["last"], 28 * DAY),
         "new_engagers_28d": pairs["first"] <= PERIOD,
         "returning_engagers_28d": lately & (pairs["first"] > PERIOD),
     }
@@ -176,7 +176,7 @@ def _response(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     columns = {f"engagements_{days}d": age <= days * DAY for days in (7, 28, 90)}
     columns |= {f"{name}_90d": verb.isin(verbs) for name, verbs in kinds.items()}
     columns |= {f"{name}_28d": columns[f"{name}_90d"] & (age <= PERIOD) for name in ("replies", "endorsements")}
-    columns |= {"engagements_decayed_14d": _halved(age, 14 * DAY), "unknown_90d": recent["other"] < 0}
+    columns |= {"engagements_decayed_14d": _decay_weights(age, 14 * DAY), "unknown_90d": recent["other"] < 0}
     return _sums(recent, people, columns).assign(engagements_365d=_count(year, people))
 
 
@@ -226,7 +226,7 @@ def _topics(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
 
 
 def _pieces(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
-    """Compute for how long and how much a user's content draws engagement."""
+    """Compute how long and how much a user's posts receive engagement."""
     created = _created_pieces(own)
     by_piece = _piece_reactions(received, created)
     new = by_piece[by_piece["made_age"] <= RECENT]
@@ -248,14 +248,14 @@ def _pieces(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.D
 
 
 def _created_pieces(own: pd.DataFrame) -> pd.DataFrame:
-    """List recent pieces; engagement of the last 90 days with older ones is more than a week late."""
+    """Return recent posts; engagement of the last 90 days with older ones is more than a week late."""
     new = own[own["creation"] & (own["made"] >= 0) & (own["age"] <= RECENT + WEEK)]
     pieces = new.groupby(["user", "made"])["age"].max().rename("made_age").reset_index()
     return pieces.rename(columns={"made": "piece"})
 
 
 def _reactions(received: pd.DataFrame, created: pd.DataFrame) -> pd.DataFrame:
-    """List reactions to pieces in the last 90 days; pieces of unknown creation count as old."""
+    """Return reactions to posts in the last 90 days; posts of unknown creation count as old."""
     content = (received["piece"] >= 0) & ~received["verb"].isin(ABOUT_THE_PERSON)
     recent = received[content & (received["age"] <= RECENT)]
     reactions = recent[["user", "other", "piece", "verb", "age"]].merge(created, on=["user", "piece"], how="left")
@@ -265,7 +265,7 @@ def _reactions(received: pd.DataFrame, created: pd.DataFrame) -> pd.DataFrame:
 
 
 def _piece_reactions(received: pd.DataFrame, created: pd.DataFrame) -> pd.DataFrame:
-    """Count by (user, piece) the reactions of the last 90 days."""
+    """Count the reactions of the last 90 days by (user, post)."""
     reactions = _reactions(received, created)
     reactions["passed_on_late_90d"] = reactions["verb"].isin(["repost", "quote"]) & reactions["after_a_week"]
     late_counts = {name: (name, "sum") for name in ("after_a_day", "after_a_week", "passed_on_late_90d")}
@@ -279,13 +279,13 @@ def _cadence(own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     age, creation = own["age"], own["creation"]
     columns = {f"created_{days}d": creation & (age <= days * DAY) for days in (28, 90, 365)}
     recent = creation & (age <= RECENT)
-    columns |= {f"created_decayed_{days}d": _halved(age, days * DAY).where(recent, 0.0) for days in (7, 14)}
+    columns |= {f"created_decayed_{days}d": _decay_weights(age, days * DAY).where(recent, 0.0) for days in (7, 14)}
     days, weeks = (own[["user", ago]].drop_duplicates() for ago in ("days_ago", "weeks_ago"))
     days, weeks = days[days["days_ago"] < 62], weeks[weeks["weeks_ago"] < 52]
     return _sums(own, people, columns | {"acts_365d": age <= YEAR}).assign(
-        days_active_decayed_14d=_sums(days, people, {"n": _halved(days["days_ago"], 14)})["n"],
+        days_active_decayed_14d=_sums(days, people, {"n": _decay_weights(days["days_ago"], 14)})["n"],
         weeks_active_52w=_count(weeks, people),
-        weeks_active_decayed_8w=_sums(weeks, people, {"n": _halved(weeks["weeks_ago"], 8)})["n"],
+        weeks_active_decayed_8w=_sums(weeks, people, {"n": _decay_weights(weeks["weeks_ago"], 8)})["n"],
     )
 
 
@@ -331,11 +331,11 @@ def _first_and_last(received: pd.DataFrame, own: pd.DataFrame, people: pd.Index)
 
 
 def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Compute the features that derive from other columns."""
+    """Compute the features derived from other columns."""
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
     away = table["days_since_last_act"].fillna(table["account_age_days"])
-    history = np.fmin(table["days_since_first_act"].max(), 360)  # of a scope where anybody acted
+    history = np.fmin(table["days_since_first_act"].max(), 360)  # of a scope with any events
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),

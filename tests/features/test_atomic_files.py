@@ -1,4 +1,4 @@
-"""Writing aside: whole or not at all, on the disk before it has its name, and nothing of killed writers stays."""
+"""Atomic writes: complete or nothing, synced before the rename, and remains of killed writers are removed."""
 
 import errno
 import os
@@ -132,7 +132,7 @@ def test_unsupported_fsync_is_ignored(out, monkeypatch):
 def test_next_writer_removes_orphans(out):
     for _ in range(2):
         killed(out)
-    assert len(other_names(out)) == 1, "the second one cleared what the first one left"
+    assert len(other_names(out)) == 1, "the second writer removed what the first one left"
     write_and_publish(out)
     assert (content_of(out), other_names(out)) == ("newer", [])
 

@@ -1,4 +1,4 @@
-"""The commands of features, as typed."""
+"""The commands of the features layer."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def events(tmp_path):
     return file
 
 
-def typed(*words):
+def run_command(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -41,7 +41,7 @@ def rows_in(out):
 
 def test_the_feature_table_of_events(events, tmp_path):
     out = tmp_path / "rows.parquet"
-    run = typed("features", events, "--as-of", "2025-06-01", "--out", out)
+    run = run_command("features", events, "--as-of", "2025-06-01", "--out", out)
     assert run.exit_code == 0, run.output
     assert f"4 rows, {len(CATALOGUE)} features as of 2025-06-01 00:00:00 UTC" in run.stderr
     assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
@@ -50,7 +50,7 @@ def test_the_feature_table_of_events(events, tmp_path):
 def test_scopes_and_identities(events, tmp_path):
     (tmp_path / "people.csv").write_text("account,person\nbob2,bob\n")
     options = ["--scope", "all", "--scope", "topic:*", "--identities", tmp_path / "people.csv"]
-    run = typed("features", events, "--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet", *options)
+    run = run_command("features", events, "--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet", *options)
     assert run.exit_code == 0, run.output
     table = rows_in(tmp_path / "rows.parquet")
     named = [f"{user} {scope}" for user, scope in zip(table["user"], table["scope"], strict=True)]
@@ -60,20 +60,20 @@ def test_scopes_and_identities(events, tmp_path):
 
 def test_a_store_works_as_events(events, tmp_path):
     store, out = tmp_path / "community.store", tmp_path / "rows.parquet"
-    run = typed("store", events, "--into", store, "--json")
+    run = run_command("store", events, "--into", store, "--json")
     assert json.loads(run.stdout)["acts"] == 4
-    again = typed("store", events, "--into", store)
+    again = run_command("store", events, "--into", store)
     assert isinstance(again.exception, EventsError)
-    assert typed("features", store, "--as-of", "2025-06-01", "--out", out).exit_code == 0
+    assert run_command("features", store, "--as-of", "2025-06-01", "--out", out).exit_code == 0
     assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
 
 
 def test_a_store_refuses_identities_and_engines(events, tmp_path):
-    typed("store", events, "--into", tmp_path / "store")
+    run_command("store", events, "--into", tmp_path / "store")
     (tmp_path / "people.csv").write_text("account,person\nbob2,bob\n")
     out = ["--as-of", "2025-06-01", "--out", tmp_path / "rows.parquet"]
     for options in (["--identities", tmp_path / "people.csv"], ["--engine", f"duckdb://{tmp_path / 'house.duckdb'}"]):
-        assert isinstance(typed("features", tmp_path / "store", *out, *options).exception, StoreError)
+        assert isinstance(run_command("features", tmp_path / "store", *out, *options).exception, StoreError)
 
 
 def test_a_database_by_its_url(events, tmp_path):
@@ -83,7 +83,7 @@ def test_a_database_by_its_url(events, tmp_path):
     with duckdb.connect(str(database)) as connection:
         connection.execute(f"CREATE TABLE happened AS FROM '{events}'")
     out = tmp_path / "rows.parquet"
-    run = typed("features", "happened", "--as-of", "2025-06-01", "--out", out, "--engine", f"duckdb://{database}")
+    run = run_command("features", "happened", "--as-of", "2025-06-01", "--out", out, "--engine", f"duckdb://{database}")
     assert run.exit_code == 0, run.output
     assert rows_in(out).equals(feature_rows(load_encoded_events(events), AS_OF))
     with duckdb.connect(str(database)) as connection:
@@ -105,7 +105,7 @@ def test_a_database_by_its_url(events, tmp_path):
 def test_invalid_options_leave_the_old_table(events, tmp_path, words, error, message):
     out = tmp_path / "rows.parquet"
     out.write_text("older")
-    run = typed("features", events, "--as-of", "2025-06-01", "--out", out, *words)
+    run = run_command("features", events, "--as-of", "2025-06-01", "--out", out, *words)
     assert isinstance(run.exception, error)
     with pytest.raises(CloutError, match=message):
         raise run.exception
@@ -119,7 +119,7 @@ def test_a_truncated_file_is_refused(events, tmp_path):
         ["features", events, "--out", tmp_path / "rows.parquet"],
         ["store", events, "--into", tmp_path / "s"],
     ):
-        run = typed(*words)
+        run = run_command(*words)
         assert isinstance(run.exception, EventsError)
         assert "cannot be read as Parquet" in str(run.exception)
     assert not (tmp_path / "rows.parquet").exists()
@@ -129,11 +129,11 @@ def test_a_truncated_file_is_refused(events, tmp_path):
 def test_a_folder_of_other_files_is_refused_as_store(events, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
-    assert isinstance(typed("store", events, "--into", tmp_path / "full").exception, StoreError)
+    assert isinstance(run_command("store", events, "--into", tmp_path / "full").exception, StoreError)
 
 
 def test_the_catalogue_is_printed():
-    run = typed("features", "--describe")
+    run = run_command("features", "--describe")
     assert run.exit_code == 0
     assert run.stdout.startswith(f"{len(CATALOGUE)} features")
     assert "originality" in run.stdout

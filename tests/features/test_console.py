@@ -1,4 +1,4 @@
-"""What goes to the terminal is shown as it is."""
+"""Terminal output shows texts literally."""
 
 import pytest
 from rich.console import Console
@@ -44,18 +44,18 @@ def test_no_table_breaks_a_word(out, capsys):
     assert {word for row in (columns, *rows) for cell in row for word in cell.split()} <= words
 
 
-def test_columns_are_narrowed_where_they_are_widest():
+def test_the_widest_columns_are_narrowed():
     assert console.column_widths(["a", "b"], [["one two three", "1"]], 80) == [13, 1]
     assert console.column_widths(["a", "b"], [["one two three", "1"]], 10) == [7, 1]
     assert console.column_widths(["a", "b"], [["one two three", "1"]], 7) is None
 
 
-def test_a_document_is_printed_as_it_is_in_a_pipe(capsys):
+def test_a_document_is_printed_unchanged_to_a_pipe(capsys):
     console.print_markdown("# A title\n| a | b |\n| --- | --- |\n| 1 | 2 |\n")
     assert capsys.readouterr().out == "# A title\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"
 
 
-def test_a_document_breaks_no_word_on_a_terminal(monkeypatch, capsys):
+def test_no_document_breaks_a_word_on_a_terminal(monkeypatch, capsys):
     terminal = Console(highlight=False, width=40, force_terminal=True, color_system=None)
     monkeypatch.setattr(console, "OUT", terminal)
     wide = "| feature | points of a member |\n| --- | ---: |\n| credible_engagers_decayed_28d | incomprehensible |\n"

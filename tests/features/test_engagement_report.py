@@ -1,4 +1,4 @@
-"""What somebody earned: by hand, by brute force in pandas, and against the feature table."""
+"""Engagement reports: by hand, by brute force in pandas, and compared with the feature table."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -88,8 +88,8 @@ AGES = st.one_of(st.integers(0, 100), st.sampled_from([90, 91, 97, 98, -1]))
 ACTS = st.lists(st.tuples(AGES, PEOPLE, st.sampled_from(VERBS), PEOPLE, PIECES, PIECES), min_size=1, max_size=50)
 
 
-def brute(rows, user):
-    """Find the same in pandas, from what the words mean."""
+def brute_force(rows, user):
+    """Compute the same report in pandas, from the definitions."""
     events = frame(rows)
     lately = events[(events["time"] < AS_OF) & (events["time"] >= AS_OF - 90 * DAY)]
     received = lately[(lately["target"] == user) & lately["verb"].isin(ENGAGEMENTS) & ~(lately["actor"] == user)]
@@ -137,14 +137,14 @@ def test_report_equals_brute_force_and_features(acts, top):
                 engagement_report(events, user, AS_OF)
             continue
         report = engagement_report(events, user, AS_OF, top=top)
-        pieces, totals, on_pieces = brute(acts, user)
+        pieces, totals, on_pieces = brute_force(acts, user)
         expected = sorted(pieces, key=lambda piece: (-pieces[piece][0], -pieces[piece][1], piece))[:top]
         assert [piece.piece for piece in report.pieces] == expected
         for p in report.pieces:
             assert (p.people, p.engagements, p.unknown, p.verbs, p.made, p.first, p.last) == pieces[p.piece]
         assert (report.people, report.responders, report.engagements, report.verbs) == totals
         assert (report.on_pieces, report.drawing) == (on_pieces, len(pieces))
-        assert user not in rows.index or report.differences(rows.loc[user]) == {}  # who was only viewed has no row
+        assert user not in rows.index or report.differences(rows.loc[user]) == {}  # e.g. only viewed
 
 
 @settings(max_examples=6)

@@ -23,13 +23,13 @@ def test_a_full_disk_names_the_folder():
 
 
 @pytest.mark.parametrize("error", [MemoryError("Unable to allocate 8 GiB"), RuntimeError("std::bad_alloc")])
-def test_a_machine_without_memory_is_no_matter_of_the_setting(error):
+def test_a_machine_without_memory_does_not_suggest_the_setting(error):
     assert str(memory_limit_error(error)) == (
         "this machine has too little memory; end other programs, or use a larger one."
     )
 
 
-def test_other_errors_are_none_of_memory():
+def test_other_errors_are_not_reported_as_memory_errors():
     assert memory_limit_error(ValueError("no")) is None
 
 
@@ -50,23 +50,23 @@ def system_error(code):
         (sqlite3.OperationalError("database is locked"), "another process is using it, so try again"),
     ],
 )
-def test_a_storage_that_refuses_says_what_to_do(error, advice):
+def test_refused_access_to_storage_is_reported_with_a_remedy(error, advice):
     assert advice in storage_advice(error)
     assert str(storage_error(error)).endswith(f"{storage_advice(error)}.")
 
 
-def test_a_path_that_cannot_be_written():
+def test_an_unwritable_path_is_reported():
     error = write_error(Path("home"), system_error(errno.ENOSPC))
     assert str(error) == "home cannot be written: No space left on device; free disk space there."
     assert str(write_error(Path("home"), system_error(errno.EIO))) == "home cannot be written: Input/output error."
 
 
-def test_the_line_that_matters_is_shown():
+def test_the_relevant_line_is_shown():
     error = RuntimeError(
         "(raised as a result of autoflush)\n(sqlite3.OperationalError) database or disk is full\n[SQL: x]"
     )
     assert str(storage_error(error)) == "(sqlite3.OperationalError) database or disk is full; free disk space there."
 
 
-def test_other_errors_are_none_of_the_storage():
+def test_other_errors_are_not_reported_as_storage_errors():
     assert storage_error(FileNotFoundError(2, "No such file or directory")) is None

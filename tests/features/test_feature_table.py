@@ -36,14 +36,14 @@ ACT = st.tuples(
     st.sampled_from([["x"], ["x", "y"], [], None]),
 )
 ACTS = st.lists(ACT, min_size=1, max_size=60)
-COMMUNITIES = st.lists(ACTS, min_size=4, max_size=4)  # one run for several
+COMMUNITIES = st.lists(ACTS, min_size=4, max_size=4)  # one computation for several tests
 ENGAGEMENT = {"reply", "repost", "quote", "like", "mention", "follow", "unfollow", "dislike", "flag", "block"}
 OF_PEOPLE = ("follows", "followed", "engagers", "engaged_users", "topics", "own_events", "recent_events")
 SOME = settings(max_examples=3)
 
 
 def content(rows: pa.Table) -> list[bytes]:
-    """The bytes of all values, and which are null: two tables that differ in one bit differ here."""
+    """Return the bytes and null masks of all columns, which differ if any bit of two tables differs."""
     keys = str([rows[name].to_pylist() for name in KEYS]).encode()
     nulls = [rows[name].is_null().to_numpy().tobytes() for name in CATALOGUE.names]
     return [keys, *nulls, *(rows[name].fill_null(0.0).to_numpy().tobytes() for name in CATALOGUE.names)]
@@ -97,7 +97,7 @@ class TestSelfAndUnknown:
     @SOME
     @given(communities=COMMUNITIES)
     def test_self_directed_events_are_not_engagement(self, features_of_cases, communities):
-        """Nobody gains anything by them: they count as if they were aimed at nobody."""
+        """They count as if they were directed at nobody."""
         unaimed = [
             [(*event[:3], None, *event[4:]) if event[1] == event[3] else event for event in community]
             for community in communities
@@ -117,7 +117,7 @@ class TestSelfAndUnknown:
         people = {feature.name for feature in CATALOGUE if feature.unit.startswith("people")}
         assert people >= {"pace_28d", "followers", "engagers_ever", "steady_engagers_168d", "attention_365d"}
         same = people | {feature.name for feature in CATALOGUE if feature.relation in OF_PEOPLE}
-        same -= {"credible_rate_365d", "established_rate_365d", "responder_rate_365d"}  # since first seen, by whomever
+        same -= {"credible_rate_365d", "established_rate_365d", "responder_rate_365d"}  # since first seen
         for before, after, events in zip(rows[: len(named)], rows[len(named) :], unknown, strict=True):
             for user in before:
                 assert {name: after[user][name] for name in same} == {name: before[user][name] for name in same}
@@ -131,7 +131,7 @@ class TestOwnActs:
     @SOME
     @given(communities=COMMUNITIES, content=st.sampled_from([None, "h", "new"]), count=st.integers(1, 30))
     def test_posting_raises_no_scored_feature_except_by_presence(self, features_of_cases, communities, content, count):
-        """Nor does it make known what was unknown, on which a model may decide as it likes, but for the first act."""
+        """It also makes no unknown feature known, on which a model could split, except by the first event."""
         posts = [(SECOND, "ann", "post", None, None, None, content)] * count
         rows = features_of_cases([*communities, *([*events, *posts] for events in communities)])
         for before, after in zip(rows[: len(communities)], rows[len(communities) :], strict=True):
@@ -200,7 +200,7 @@ class TestPopulation:
         assert shares == [step / steps for step in range(1, steps + 1)]
 
 
-# Features that need the same relations differ in one expression over them.
+# Features that need the same relations differ only by an expression over them.
 ONE_OF_EACH = list({plan_features([name]).relations: name for name in CATALOGUE.names}.values())
 
 
@@ -267,7 +267,7 @@ class TestSelectedFeatures:
         assert links.pair_columns(with_pairs=False) == []
         assert scored.piece_columns == ["unknown", "credit", "credible_age"]
 
-    def test_events_and_pairs_are_dropped_before_credibility_is_passed_on(self, table, as_of):
+    def test_events_and_pairs_are_dropped_before_the_propagation_of_credibility(self, table, as_of):
         statements = []
         events = load_encoded_events(table([(1, "ann", "like", "bob")]))
         with timed_statements(events, lambda statement, *_: statements.append(statement)):

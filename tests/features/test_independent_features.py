@@ -1,4 +1,4 @@
-"""The feature table agrees with a plain pandas computation that was written from the meanings alone."""
+"""The feature table agrees with an independent pandas computation written from the definitions."""
 
 import importlib
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ def random_events(actors: list[str | None], targets: list[str | None]) -> st.Sea
 ACTS = random_events(["ann", "bob", "çelik 🙂", "d'Arc", "", None], ["ann", "bob", "çelik 🙂", "eve", "", None])
 FOUNDERS = ["e0", "e1", "e2", "e3"]
 AMONG_THE_ESTABLISHED = random_events(*[[*FOUNDERS, "ann", "bob", "cid", "dan", None]] * 2)
-ESTABLISHED = [  # four who have been here for 400 days, each heard by the three others
+ESTABLISHED = [  # four users with 400 days of history, each with responses by the other three
     (age * DAY, one, verb, other, None, None, None, None)
     for one, other in permutations(FOUNDERS, 2)
     for age, verb in ((400, "post"), (31, "like"))
@@ -60,7 +60,7 @@ def plain_features():
 
 @pytest.fixture(scope="module")
 def disagreement(plain_features):
-    """Compute the features both ways; say where they differ first, or nothing."""
+    """Return a function that computes the features both ways and returns the first difference, or an empty text."""
 
     def compare(events: pa.Table, as_of: datetime = AS_OF) -> str:
         fast = feature_rows(load_encoded_events(events), as_of).set_index("user")[CATALOGUE.names]
@@ -83,7 +83,7 @@ def first_difference(fast: pd.DataFrame, plain: pd.DataFrame) -> str:
 
 
 def as_events(events) -> pa.Table:
-    """Make an event table; an act that makes a piece makes one of its own, others are about any of those."""
+    """Return an event table; an act that creates a post creates a new one, others refer to any of those."""
     rows = [as_event(path, *event) for path, event in enumerate(events)]
     return pa.Table.from_pylist(rows, schema=SCHEMA.to_pyarrow())
 
@@ -104,7 +104,7 @@ def as_event(path, age, actor, verb, target, about, content, links, topics) -> d
 
 
 def crowd(seed: int, events: int = 6_000, people: int = 60) -> pa.Table:
-    """Make many acts among few people, so that pairs, periods, pieces and contents come again and again."""
+    """Return many acts among few users, so that pairs, periods, posts and contents repeat."""
     rng = np.random.default_rng(seed)
     names = [None, *(f"u{k}" for k in range(people - 1))]
     ages = np.where(rng.random(events) < 0.5, rng.integers(1, 100 * DAY, events), rng.integers(1, 500 * DAY, events))
@@ -165,7 +165,7 @@ def test_single_user(disagreement):
     assert not disagreement(as_events([(age, "ann", verb, *event) for age in ages for verb in VERBS]))
 
 
-def test_nothing_before_the_instant(disagreement):
+def test_no_events_before_the_instant(disagreement):
     assert not disagreement(as_events([(0, "ann", "like", "bob", None, None, None, None)]))
 
 

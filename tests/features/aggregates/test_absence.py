@@ -1,7 +1,7 @@
-"""Features fade smoothly: while a whole community is silent, no feature jumps from one day to the next.
+"""Features change smoothly: while a whole community is silent, no feature jumps from one day to the next.
 
-In one day a feature may move by the effect of time, and by the rows that leave its window that day, and by no more.
-The bounds give that limit for each feature; each is a function of a `Day` and returns one number per user.
+In one day a feature may change only by the effect of time and by the rows that leave its window. BOUNDS has this limit
+for each feature, as a function from a `Day` to one number per user.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ ROUNDING = 1e-6
 
 
 def community(rng, number, size) -> list[tuple]:
-    """Events at random times, at most one per hour; a few users do and receive most of them."""
+    """Return events at random times, at most one per hour; a few users do and receive most of them."""
     hours = np.sort(rng.choice(400 * 24, size, replace=False))[::-1]
     ages = (hours + rng.uniform(0.01, 0.99, size)) / 24
     weights = rng.pareto(0.7, PEOPLE) + 0.02
@@ -40,7 +40,7 @@ def community(rng, number, size) -> list[tuple]:
         if pieces and verb not in ("post", *PERSONAL) and rng.random() < 0.8:
             target, on = pieces[-1 - int(min(rng.geometric(0.02), len(pieces)) - 1)]
         elif rng.random() < 0.2:
-            on = f"of old {rng.integers(9)}"  # a piece whose making is not known
+            on = f"of old {rng.integers(9)}"  # a post whose creation is not in the events
         piece = f"{number}/o{k}" if verb in CREATIONS else None
         if piece:
             pieces.append((actor, piece))
@@ -61,7 +61,7 @@ def community(rng, number, size) -> list[tuple]:
 
 
 class Evidence:
-    """Ages of all feature inputs at the first instant, one row each: user, age and, for pairs, other."""
+    """Ages of all inputs of features at the first instant, one row each: user, age and, for pairs, other."""
 
     def __init__(self, events: list[tuple], users: list[str]):
         names = ["age", "user", "verb", "target", "object", "result", "content", "links", "topics"]
@@ -98,7 +98,7 @@ class Evidence:
         }
 
     def ages(self, stream: str) -> tuple[np.ndarray, np.ndarray]:
-        """The index of each row's user, and its age."""
+        """Return the index of each row's user, and the row's age."""
         rows = self._streams[stream]
         places = self.users.get_indexer(rows["user"].astype(object))
         return places[places >= 0], rows["age"].to_numpy()[places >= 0]
@@ -106,7 +106,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Day:
-    """One silent day: the features before and after it, and the rows that leave each window."""
+    """One silent day: features before and after it, and the rows that leave each window."""
 
     evidence: Evidence
     number: int
@@ -114,11 +114,11 @@ class Day:
     after: pd.DataFrame
 
     def crossed(self, stream: str, *windows: float) -> np.ndarray:
-        """How many rows of a stream passed the edge of a window, by user."""
+        """Return how many rows of a stream leave any of the windows, by user."""
         return sum(self._count(stream, lambda ages, edge=edge: (ages <= edge) & (ages + 1 > edge)) for edge in windows)
 
     def in_window(self, stream: str, window: float) -> np.ndarray:
-        """How many rows of a stream lay in a window before, by user."""
+        """Return how many rows of a stream were in a window before the day, by user."""
         return self._count(stream, lambda ages: ages <= window)
 
     def _count(self, stream, holds) -> np.ndarray:
@@ -126,7 +126,7 @@ class Day:
         return np.bincount(places[holds(ages + self.number)], minlength=len(self.evidence.users)).astype(float)
 
     def oldest(self, stream: str) -> np.ndarray:
-        """The age before of a user's oldest row of a stream, 0 without any."""
+        """Return the age of each user's oldest row of a stream before the day, 0 without any."""
         places, ages = self.evidence.ages(stream)
         ages_by_user = np.zeros(len(self.evidence.users))
         np.maximum.at(ages_by_user, places, ages + self.number)
@@ -134,47 +134,47 @@ class Day:
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """Who engaged with whom within the year before, and whether that is over."""
+        """Pairs of users that engaged within the year before the day; `gone` marks those that leave it."""
         pairs = self.evidence.pairs
         ages = pairs["age"] + self.number
         return pairs.assign(gone=ages > 364)[ages <= 365]
 
     def by_user(self, values: pd.Series, how: str) -> np.ndarray:
-        """Aggregate something about the pairs of each user."""
+        """Aggregate values of pairs by user."""
         grouped = values.groupby(self.pairs["user"]).agg(how)
         return grouped.reindex(self.evidence.users).fillna(0.0).to_numpy()
 
 
-def still(_day):
+def unchanged(_day):
     return 0.0
 
 
-def a_day(_day):
+def one_day(_day):
     return 1.0
 
 
 def crossing(stream, *windows):
-    """A count: one for each that passed an edge."""
+    """Bound of a count: one for each row that leaves a window."""
     return lambda day: day.crossed(stream, *windows)
 
 
 def share_of(stream, window, factor=1.0):
-    """A share of n, k of which left: it moves by k / n at most; a Herfindahl index, of pairs drawn, by twice that."""
+    """Bound of a share of n, of which k leave: k / n; a Herfindahl index changes by at most twice that."""
     return lambda day: factor * over(day.crossed(stream, window), day.in_window(stream, window))
 
 
 def fading(name, half_life, stream=None, window=0.0):
-    """A decayed sum: the part that fades in a day, and what was cut off at the window's edge."""
+    """Bound of a decayed sum: its decay in a day, and what leaves at the edge of the window."""
 
     def bound(day):
-        cut = day.crossed(stream, window) * 2 ** (-(window - 1) / half_life) if stream else 0.0
-        return (1 - 2 ** (-1 / half_life)) * day.before[name].to_numpy() + cut
+        leaving = day.crossed(stream, window) * 2 ** (-(window - 1) / half_life) if stream else 0.0
+        return (1 - 2 ** (-1 / half_life)) * day.before[name].to_numpy() + leaving
 
     return bound
 
 
 def stepping(stream, edges, weights):
-    """A weight for each span of time that holds any: an edge that is passed can empty or fill a span."""
+    """Bound of a sum of weights of occupied periods: a row that passes an edge can empty or fill a period."""
 
     def bound(day):
         crossed = [np.minimum(day.crossed(stream, edge), 1.0) for edge in edges]
@@ -184,17 +184,17 @@ def stepping(stream, edges, weights):
 
 
 def one_week(day):
-    """Once in seven days the oldest of the calendar's weeks falls off."""
+    """Every seventh day, the oldest calendar week leaves the window."""
     return np.ones(len(day.before))
 
 
 def fading_weeks(day):
-    """Once in seven days every week is a week older."""
+    """Every seventh day, all weeks become a week older."""
     return (1 - 2 ** (-1 / 8)) * day.before["weeks_active_decayed_8w"].to_numpy() + 2 ** (-51 / 8)
 
 
 def regular(day):
-    """A week falls off, and a seventh of a week is added to those since the first act."""
+    """A week leaves, and a seventh of a week is added to the time since the first event."""
     weeks = np.minimum(day.oldest("made") / 7 + 1, 52)
     return (1 + np.nan_to_num(day.before["regularity_52w"].to_numpy()) / 7) / weeks
 
@@ -214,12 +214,12 @@ def effective_topics(day):
 
 
 def lifetime(day):
-    """An average of lifetimes, each between 0 and 90 days."""
+    """Bound of an average of lifetimes between 0 and 90 days."""
     return 90 * share_of("drawing pieces", 90)(day)
 
 
 def per_piece(day):
-    """A ratio of two sums that fade alike, each counted from one."""
+    """Bound of a ratio of two sums that decay alike; the denominator is one plus its sum."""
     value = day.before["engagements_per_piece_14d"].to_numpy()
     engagement_bound = fading("engagements_decayed_14d", 14, "received", 90)(day)
     creation_bound = fading("created_decayed_14d", 14, "created", 90)(day)
@@ -234,7 +234,7 @@ def people_per_piece(day):
 
 
 def average_of(counted, plus):
-    """An average of ln(plus + n) over the engagers: those who left, and what the n of the others lost."""
+    """Bound of an average of ln(plus + n) over engagers: engagers who leave, and decreases of n of the others."""
 
     def bound(day):
         prominence, lost = of_engagers(day, counted, plus)
@@ -253,12 +253,12 @@ def of_engagers(day, counted, plus):
 
 
 def attention(day):
-    """Somebody's parts shift by as large a part of what they gave as left."""
+    """An engager's distribution of attention changes by at most the share of their engagements that leave."""
     return parts_of(day, lambda lost, total: lost / total)
 
 
-def favour(day):
-    """Only those of whose acts some left can change whom they favour."""
+def favourite(day):
+    """Only engagers with engagements that leave can change their favourite."""
     return parts_of(day, lambda lost, _: (lost > 0).astype(float))
 
 
@@ -270,11 +270,11 @@ def parts_of(day, part):
     return day.by_user(day.pairs["other"].map(values).fillna(0.0), "sum")
 
 
-FADE = 1 - 2 ** (-1 / 30)  # of what somebody has, in a day: as much of what those weigh to whom they respond
+FADE = 1 - 2 ** (-1 / 30)  # daily decay of credibility, as a share; the same share for everybody it is passed on to
 
 
 def weighing(stream, *windows, others="engagers"):
-    """People who weigh something: one for each that passed an edge, and what the weights of the others fade by."""
+    """Bound of a weighted count of people: one for each that leaves a window, and the decay of the other weights."""
     return lambda day: day.crossed(stream, *windows) + FADE * day.in_window(others, 365)
 
 
@@ -323,9 +323,9 @@ BOUNDS = {
     "responder_periods_168d": lambda day: (
         stepping("received", PERIODS, [2.0] * 6)(day) + weighing("known", *PERIODS)(day) + 12 * FADE
     ),
-    # what four rounds pass on halves in 5 days, and what is left of it is counted in whole billionths
+    # four rounds halve every 5 days, and the remainder is counted in whole billionths
     "days_since_credible_engagement": lambda day: 1.0 + 4 * 30 / 5 + 30 + 365 * day.crossed("received", 365),
-    # somebody whose weight fades below a half is not established any longer, and another response is the last
+    # a user whose weight falls below a half is no longer established, so an older response becomes the last one
     **dict.fromkeys(
         ["days_since_established", "days_without_established", "days_of_silence"],
         lambda day: 365.0 * (day.in_window("received", 365) > 0),
@@ -335,7 +335,7 @@ BOUNDS = {
     ),
     "days_absent": lambda _: 1.0,
     "days_of_absence": lambda day: 1.0 + FREE_POSTS * weighing("known", 90, 365)(day),
-    "tenure_days": a_day,
+    "tenure_days": one_day,
     "seniority_days": lambda _: 1.0,
     "credible_rate_365d": lambda day: weighing("known", 365)(day) + day.before["credible_rate_365d"] / 28,
     "established_rate_365d": lambda day: 4 * weighing("known", 365)(day) + day.before["established_rate_365d"] / 7,
@@ -345,21 +345,21 @@ BOUNDS = {
     "responders_decayed_28d": fading("responders_decayed_28d", 28, "known", 365),
     "responders_365d": crossing("known", 365),
     "response_periods_168d": stepping("received", PERIODS, [1.0] * 6),
-    "response_attention_365d": lambda day: day.crossed("known", 365) + favour(day),
-    "days_since_last_response": a_day,
+    "response_attention_365d": lambda day: day.crossed("known", 365) + favourite(day),
+    "days_since_last_response": one_day,
     # reach
     "pace_28d": pace,
     **{f"engagers_{days}d": crossing("engagers", days) for days in (7, 28, 90, 365)},
-    "engagers_ever": still,
+    "engagers_ever": unchanged,
     "engagers_decayed_28d": fading("engagers_decayed_28d", 28),
     "new_engagers_28d": crossing("known", 28),
     "returning_engagers_28d": crossing("known", 28),
     "steady_engagers_168d": crossing("known", *PERIODS),
     "periods_drawing_168d": stepping("received", PERIODS, [1.0] * 6),
-    "followers": still,
+    "followers": unchanged,
     "followers_gained_28d": crossing("known", 28),
     "followers_lost_28d": crossing("known", 28),
-    "followers_per_followed": still,
+    "followers_per_followed": unchanged,
     # response
     **{f"engagements_{days}d": crossing("received", days) for days in (7, 28, 90, 365)},
     "engagements_decayed_14d": fading("engagements_decayed_14d", 14, "received", 90),
@@ -385,14 +385,14 @@ BOUNDS = {
     "engager_prominence_365d": average_of("engagers_365d", 1),
     "engager_breadth_365d": average_of("people_engaged_365d", 0),
     "attention_365d": attention,
-    "favoured_by_365d": favour,
+    "favoured_by_365d": favourite,
     "one_way_engagers_365d": both_ways,
     "mutual_share_365d": mutual("engagers"),
     "concentration_365d": share_of("known", 365, 2.0),
     "topics_drawing_90d": effective_topics,
     **{f"people_engaged_{days}d": crossing("engaged", days) for days in (90, 365)},
     "answered_share_365d": mutual("engaged"),
-    "people_followed": still,
+    "people_followed": unchanged,
     # cadence
     **{f"created_{days}d": crossing("created", days) for days in (28, 90, 365)},
     **{f"created_decayed_{half}d": fading(f"created_decayed_{half}d", half, "created", 90) for half in (7, 14)},
@@ -401,8 +401,8 @@ BOUNDS = {
     "weeks_active_52w": one_week,
     "weeks_active_decayed_8w": fading_weeks,
     "regularity_52w": regular,
-    **{f"days_since_{last}": a_day for last in ("last_act", "last_piece", "last_engagement", "first_engagement")},
-    "account_age_days": a_day,
+    **{f"days_since_{last}": one_day for last in ("last_act", "last_piece", "last_engagement", "first_engagement")},
+    "account_age_days": one_day,
     # originality
     "original_share_90d": share_of("made or reposted", 90),
     "reply_share_90d": share_of("created", 90),
@@ -415,9 +415,9 @@ BOUNDS = {
     "reposts_made_90d": crossing("made", 90),
     "disapprovals_made_90d": crossing("made", 90),
 }
-EXACT = {name for name, bound in BOUNDS.items() if bound in (still, a_day)}
+EXACT = {name for name, bound in BOUNDS.items() if bound in (unchanged, one_day)}
 
-# What a feature that can be unknown rests on; it is known exactly while there is any of it.
+# The rows that make an optional feature known: it is known if and only if there is any of them in the window.
 KNOWN_WHILE = {
     **dict.fromkeys(["disapproval_share_90d", "unknown_share_90d"], ("received", 90)),
     **dict.fromkeys(
@@ -446,7 +446,7 @@ KNOWN_WHILE = {
     "link_share_90d": ("linked", 90),
     "credible_engagers_per_piece_90d": ("created", 90),
 }
-# Known while somebody credible engaged, or anybody responded, which no stream tells.
+# These are known after an engagement by a credible user or any response, which no stream shows.
 BY_CREDIBILITY = {
     "credible_after_a_day_share_90d",
     "days_since_credible_engagement",
@@ -456,9 +456,9 @@ BY_CREDIBILITY = {
 }
 
 
-# Counts that only new acts can raise. Not so: what changes sides (new to returning), turns one-way or a favourite,
-# counts from one, or goes by periods: they move with as_of as the horizon does, and two days in a row are in one
-# period today and can be in two tomorrow.
+# Counts that may rise without new events: engagers who change from new to returning, become one-way or become
+# favourites; ratios whose denominator decays; counts of periods, because periods move with as_of and two consecutive
+# days can fall into one period today and into two tomorrow.
 RISING = {
     "returning_engagers_28d",
     "attention_365d",
@@ -477,7 +477,7 @@ RISING = {
     "credible_rate_365d",
     "established_rate_365d",
     "responder_rate_365d",
-    # weights rise where somebody else leaves the year whom the giver responded to, or an exchange lasts
+    # weights rise if another recipient of the giver leaves the year, or if an exchange becomes longer
     *(feature.name for feature in CATALOGUE if feature.relation in ("responders", "credibility")),
     *(feature.name for feature in CATALOGUE if feature.relation == "pieces" and feature.name.startswith("credible")),
 }
@@ -486,7 +486,7 @@ FALLING = [feature.name for feature in CATALOGUE if feature.default == 0 and fea
 
 @pytest.fixture(scope="module")
 def weeks(table, as_of):
-    """The acts of a busy year or so, and the features from then on through a week in which nobody does anything."""
+    """Events of a busy year, and features on each day of the following week, in which there are no events."""
     rng = np.random.default_rng(7)
     rows = [event for k, size in enumerate((400, 1500, 4000)) for event in community(rng, k, size)]
     events = load_encoded_events(table(rows))
@@ -495,7 +495,7 @@ def weeks(table, as_of):
 
 @pytest.fixture(scope="module")
 def silence(weeks):
-    """The days of that week, for the users that are present on all of them."""
+    """The days of that week, for the users with a row on all of them."""
     events, rows = weeks
     users = sorted(set.intersection(*(set(frame.index) for frame in rows)))
     assert len(users) > 0.5 * COMMUNITIES * PEOPLE
@@ -513,13 +513,13 @@ def test_every_feature_has_a_bound():
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_a_silent_day_moves_a_feature_within_its_bound(silence, name):
+def test_a_silent_day_changes_a_feature_within_its_bound(silence, name):
     for day in silence:
         moved = (day.after[name] - day.before[name]).to_numpy()
         bound = np.broadcast_to(BOUNDS[name](day), moved.shape)
         if name in EXACT:
             np.testing.assert_allclose(moved[~np.isnan(moved)], bound[~np.isnan(moved)], atol=1e-8)
-        beyond = np.abs(moved) > bound + ROUNDING  # never of an unknown value
+        beyond = np.abs(moved) > bound + ROUNDING  # false for unknown values
         assert not beyond.any(), (day.number, day.before.index[beyond][0], moved[beyond][0], bound[beyond][0])
 
 

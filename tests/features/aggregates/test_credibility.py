@@ -1,4 +1,4 @@
-"""Credibility by hand: a community of three established people who vouch for others, or do not."""
+"""Credibility computed by hand: communities in which established users respond to others or do not."""
 
 import re
 from itertools import permutations
@@ -14,7 +14,7 @@ from features.feature_table import feature_rows
 
 FOUNDERS = ["e0", "e1", "e2", "e3"]
 SECOND = 1 / 86_400
-# Four who have been here for 400 days, each responded to by the three others 20 days ago: all are established.
+# Four users with 400 days of history, each responded to by the other three 20 days ago: all are established.
 ESTABLISHED = [
     *((400, name, "post", None) for name in FOUNDERS),
     *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 20)),
@@ -22,14 +22,14 @@ ESTABLISHED = [
 SOME = settings(max_examples=3)
 
 
-def vouched(*by, days=20, to="u", verb="like"):
+def responses_by(*by, days=20, to="u", verb="like"):
     return [(days, name, verb, to) for name in by]
 
 
 def test_established_users_have_the_expected_credibility(features_of):
     rows = features_of(ESTABLISHED)
-    # Each responds to three, mutually (a half), 20 days ago (a half): a twelfth goes to each of them, of three givers,
-    # the most of which does not count.
+    # Each responds to three others, mutually (factor a half) and 20 days ago (factor a half): each recipient gets a
+    # twelfth from each of three givers, and the largest part does not count.
     one = 0.15 + 0.85 * 3 / 12  # 0.3625
     two = 0.15 + 0.85 * one / 4  # 0.22703125
     three = 0.15 + 0.85 * two / 4  # 0.198244140625
@@ -41,7 +41,7 @@ def test_established_users_have_the_expected_credibility(features_of):
 def test_crowd_without_established_responders_has_weight_zero(features_of):
     crowd = [f"x{k}" for k in range(40)]
     each_other = [(170, one, "like", other) for one, other in permutations(crowd[:8], 2)]
-    rows = features_of([*ESTABLISHED, *each_other, *vouched(*crowd)])
+    rows = features_of([*ESTABLISHED, *each_other, *responses_by(*crowd)])
     assert rows["u"]["engagers_90d"] == 40
     assert {
         name: rows["u"][name] for name in CATALOGUE.names if re.fullmatch(r"credible_engagers_(decayed_)?\d+d", name)
@@ -57,15 +57,15 @@ def test_crowd_without_established_responders_has_weight_zero(features_of):
 
 
 def test_one_voucher_gives_no_credibility(features_of):
-    rows = features_of([*ESTABLISHED, *vouched("e0", to="a"), (1, "a", "like", "u")])
+    rows = features_of([*ESTABLISHED, *responses_by("e0", to="a"), (1, "a", "like", "u")])
     assert rows["a"]["credibility_365d"] == 0
-    assert rows["a"]["credible_engagers_365d"] == pytest.approx(1, abs=1e-8)  # who is vouched for nonetheless
+    assert rows["a"]["credible_engagers_365d"] == pytest.approx(1, abs=1e-8)  # a itself has a credible engager
     assert rows["u"]["credible_engagers_365d"] == 0
 
 
 @pytest.mark.parametrize(("days", "silence"), [(90, 0.0), (40, 338.0)])
 def test_answering_a_responder_never_shortens_silence(features_of, days, silence):
-    """An exchange of 90 days shows as well as a response that a founder responds; a young one does not show."""
+    """A mutual exchange counts like a one-way response after 90 days; a younger exchange does not count."""
     responses = [*ESTABLISHED, (days, "e0", "like", "u"), (days - 20, "e0", "like", "u"), (5, "e0", "like", "u")]
     one_way = features_of(responses)["u"]
     mutual = features_of([*responses, (1, "u", "like", "e0")])["u"]
@@ -75,8 +75,8 @@ def test_answering_a_responder_never_shortens_silence(features_of, days, silence
 
 
 def test_two_vouchers_give_credibility(features_of):
-    """e0 and e1 respond to a as well, so to four; e2 and e3 to three."""
-    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a"), (1, "a", "like", "u")])
+    """e0 and e1 respond to `a` as well, so to four users; e2 and e3 respond to three."""
+    rows = features_of([*ESTABLISHED, *responses_by("e0", "e1", to="a"), (1, "a", "like", "u")])
     wide = narrow = 1.0
     for _ in range(3):
         wide, narrow = (
@@ -89,8 +89,8 @@ def test_two_vouchers_give_credibility(features_of):
 
 
 def test_partial_credibility_weighs_in_proportion(features_of):
-    """Two who vouched 100 days ago, of which 2 ** -9.5 is left: not a full person."""
-    rows = features_of([*ESTABLISHED, *vouched("e0", "e1", to="a", days=100), (1, "a", "like", "u")])
+    """Responses of 100 days ago have a strength of 2 ** -9.5, too little for a full person."""
+    rows = features_of([*ESTABLISHED, *responses_by("e0", "e1", to="a", days=100), (1, "a", "like", "u")])
     credibility = rows["a"]["credibility_365d"]
     assert 0 < credibility < 0.0004
     assert rows["u"]["credible_engagers_365d"] == pytest.approx(credibility / 0.0004, abs=1e-7)
@@ -100,20 +100,20 @@ def test_strength_halves_every_20_days_and_when_mutual(features_of):
     def of_a(*more):
         return features_of([*ESTABLISHED, *more])["a"]["credibility_365d"]
 
-    # Two givers with the same breadth; what reaches `a` is what one of them passes on.
-    now, later = (of_a(*vouched("e0", "e1", to="a", days=days)) for days in (40, 60))
+    # Two givers with the same breadth: the inflow of `a` is what one of them passes on.
+    now, later = (of_a(*responses_by("e0", "e1", to="a", days=days)) for days in (40, 60))
     assert now / later == pytest.approx(2, abs=1e-6)
-    mutual = of_a(*vouched("e0", "e1", to="a", days=40), *((40, "a", "like", name) for name in ("e0", "e1")))
-    # a, who is not established, gives back what the founders keep nothing of but by the rounds: hardly more than half.
+    mutual = of_a(*responses_by("e0", "e1", to="a", days=40), *((40, "a", "like", name) for name in ("e0", "e1")))
+    # `a` is not established and returns hardly any credibility to the founders, so slightly more than half remains.
     assert 0.5 < mutual / now < 0.6
-    others = [event for k in range(4) for event in vouched("e0", "e1", to=f"b{k}", days=40)]
-    split = of_a(*vouched("e0", "e1", to="a", days=40), *others)
-    assert split < now / 2  # eight to respond to instead of four, and less for those who gave it back
+    others = [event for k in range(4) for event in responses_by("e0", "e1", to=f"b{k}", days=40)]
+    split = of_a(*responses_by("e0", "e1", to="a", days=40), *others)
+    assert split < now / 2  # eight recipients instead of four, and less credibility of the givers themselves
 
 
 def test_strength_halves_every_5_days_after_70(features_of):
     def of_a(days):
-        events = [*ESTABLISHED, *vouched("e0", "e1", to="a", days=days)]
+        events = [*ESTABLISHED, *responses_by("e0", "e1", to="a", days=days)]
         return features_of(events)["a"]["credibility_365d"]
 
     full = of_a(70)
@@ -148,12 +148,12 @@ def test_absence_starts_earlier_in_a_short_history(features_of, history, absent)
 
 
 def mentions(who, people):
-    """Mention so many, with u and the other founders."""
+    """Return mentions by a founder of the given number of people, including u and the other founders."""
     return [(30, who, "mention", f"x{k}") for k in range(people - 4)]
 
 
-def answered(people):
-    """Let somebody respond to so many, with u and the four founders."""
+def responded(people):
+    """Return responses to the given number of people, including u and the four founders."""
     return [(30, f"y{k}", "like", f"x{k}") for k in range(people - 5)]
 
 
@@ -162,27 +162,29 @@ def answered(people):
     [(1_000, 2_000, 1), (1_500, 3_000, 0.5), (2_400, 2_500, 0), (600, 800, 0.5), (150, 160, 0.5), (50, 55, 1)],
 )
 def test_responders_to_everybody_have_weight_zero(features_of, breadth, of, weight):
-    """Half of the community, from 100 to 1,000, weighs fully, and twice as many nothing."""
-    row = features_of([*ESTABLISHED, *answered(of), *mentions("e0", breadth), (1, "e0", "like", "u")])["u"]
+    """Responders to half of the community (at least 100, at most 1,000) have full weight, to twice as many none."""
+    row = features_of([*ESTABLISHED, *responded(of), *mentions("e0", breadth), (1, "e0", "like", "u")])["u"]
     assert row["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
     assert (row["days_since_credible_engagement"] is None) == (weight == 0)
 
 
 def test_responders_to_everybody_pass_on_nothing(features_of):
-    """Two founders mention all of 800; the part of each is the credibility that `a` has, as the most does not count."""
+    """Two founders mention up to 800 people. The largest part does not count, so `a` gets the part of one of them."""
 
     def of_a(breadth):
         spam = [*mentions("e0", breadth), *mentions("e1", breadth)]
-        return features_of([*ESTABLISHED, *answered(800), *spam, *vouched("e0", "e1", to="a")])["a"]["credibility_365d"]
+        return features_of([*ESTABLISHED, *responded(800), *spam, *responses_by("e0", "e1", to="a")])["a"][
+            "credibility_365d"
+        ]
 
     few, many, all_of_them = of_a(400), of_a(600), of_a(800)
-    assert many / few == pytest.approx(0.5 * 401 / 601, rel=0.05)  # what founders have is nearly the same
-    assert all_of_them < few / 100  # there, 799 of 801
+    assert many / few == pytest.approx(0.5 * 401 / 601, rel=0.05)  # the credibility of the founders is nearly the same
+    assert all_of_them < few / 100  # here 799 of 801
 
 
 @pytest.mark.parametrize("verb", ["follow", "unfollow", "block", "flag", "dislike", "view"])
 def test_other_verbs_pass_on_no_credibility(features_of, verb):
-    rows = features_of([*ESTABLISHED, *vouched(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
+    rows = features_of([*ESTABLISHED, *responses_by(*FOUNDERS, verb=verb), (1, "u", "like", "v")])
     assert rows["u"]["credibility_365d"] == 0
     assert rows["u"]["credible_engagers_365d"] == 0
     assert rows["v"]["credible_engagers_365d"] == 0
@@ -190,14 +192,14 @@ def test_other_verbs_pass_on_no_credibility(features_of, verb):
 
 
 def test_everybody_has_full_weight_without_established_users(features_of):
-    events = [event for event in ESTABLISHED if event[1] != "e3"]  # two others for each: too few
-    rows = features_of([*events, *vouched("x", "y", "z")])
+    events = [event for event in ESTABLISHED if event[1] != "e3"]  # each founder has only two responders, too few
+    rows = features_of([*events, *responses_by("x", "y", "z")])
     assert rows["u"]["credible_engagers_90d"] == 3
     assert {row["credibility_365d"] for row in rows.values()} == {1}
 
 
 def test_configured_seeds_replace_the_established(table, as_of):
-    """Two vouch for a; the founders would be established by the rule."""
+    """Two seeds respond to a; by the rule, the founders would be established."""
     events = table([*ESTABLISHED, *((20, name, "like", "a") for name in ("x", "e0")), (20, "x", "like", "b")])
 
     def of_a(*seeds):
@@ -205,11 +207,11 @@ def test_configured_seeds_replace_the_established(table, as_of):
             "a"
         ]
 
-    assert of_a("x", "not there") == 0  # what one gives does not count
+    assert of_a("x", "not there") == 0  # a single giver does not count
     seed, other = 1.0, 0.0
     for _ in range(3):
         seed, other = 0.15 + 0.85 * 3 * other / 12, 0.85 * (seed / 16 + 2 * other / 12)
-    assert seed / 8 < 0.15 / 4  # e0 responds to three founders and to a; x to a and b, and passes on more
+    assert seed / 8 < 0.15 / 4  # e0 responds to four users, x to two
     assert of_a("x", "e0") == pytest.approx(seed / 8, abs=1e-8)
 
 
@@ -235,12 +237,12 @@ def test_only_users_of_a_year_or_the_first_quarter_of_the_history_establish_othe
     assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)
 
 
-def test_later_accounts_do_not_establish_a_crowd_of_their_own(features_of):
+def test_later_accounts_do_not_establish_each_other(features_of):
     young = [(180, name, "post", None) for name in FOUNDERS]
     young += [(days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (170, 8)]
     crowd = [f"x{k}" for k in range(40)]
     grown = [(120, one, "like", crowd[(k + step) % 40]) for k, one in enumerate(crowd) for step in range(1, 6)]
-    rows = features_of([*young, *grown, *vouched(*crowd, days=8)])
+    rows = features_of([*young, *grown, *responses_by(*crowd, days=8)])
     assert rows["u"]["engagers_28d"] == 40
     assert rows["u"]["credible_engagers_28d"] == 0
 
@@ -257,7 +259,7 @@ def scored(rows, without=frozenset()):
 @SOME
 @given(events=ACTS, crowd=st.lists(st.tuples(st.integers(1, 170), VERBS, AMONG), min_size=1, max_size=40))
 def test_accounts_without_responses_do_not_change_scored_features(features_of, events, crowd):
-    """Here they are many, younger than the established, and act on those who were seen before."""
+    """There are many such accounts, younger than established users, that act on users with earlier events."""
     events = [*ESTABLISHED, *((396, "e0", "view", name) for name in ("ann", "bob", "cid")), *events]
     events += [(396, name, "view", None) for name in ("ann", "bob", "cid")]
     fresh = [(days, f"x{k % 9}", verb, target) for k, (days, verb, target) in enumerate(crowd)]

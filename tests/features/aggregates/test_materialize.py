@@ -34,7 +34,7 @@ def test_plan_is_compiled_once_and_replayed_with_equal_results(events, table, as
     again, elsewhere = feature_rows(events, as_of), feature_rows(load_encoded_events(table(ACTS)), as_of)
     assert first.equals(again)
     assert first.equals(elsewhere)
-    earlier = feature_rows(events, as_of - timedelta(days=28))  # the same days of the week: the same plan
+    earlier = feature_rows(events, as_of - timedelta(days=28))  # the same weekdays, so the same plan
     assert earlier["user"].tolist() == ["ann", "bob", "cid"]
     assert list(materialize.PLANS.values()) == [plan]
     feature_rows(events, as_of - timedelta(days=1))

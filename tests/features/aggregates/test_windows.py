@@ -30,7 +30,7 @@ CON = connect()
 
 
 def ages_of(times, as_of=WHOLE, look_back=None):
-    """The ages of acts and the windows they lie in, oldest first."""
+    """Return the ages of acts and the windows that contain them, oldest first."""
     table = pa.table(
         {
             "time": pa.array(times, pa.timestamp("us", "UTC")),
@@ -92,7 +92,7 @@ class TestWindow:
 
 
 def marked_spans(ages, span, spans, width=1):
-    """From which spans on any of `width` spans is marked; the last one of all is what is older."""
+    """Return the masks of spans from which any of `width` spans is marked; the last span contains everything older."""
     ages_table = column(ages).as_table()
     table = ages_table.agg(marks=week_bitmap(ages_table.x, span, spans))
     values = {str(k): bit_is_set(table.marks, k, width) for k in range(spans + 2 - width)}

@@ -1,4 +1,4 @@
-"""The same definition on DuckDB, Spark and PostgreSQL gives the same features."""
+"""DuckDB, Spark and PostgreSQL compute the same features from the same definitions."""
 
 import os
 import re
@@ -34,7 +34,7 @@ DAY = 86_400_000_000
 
 
 def nasty(rng, rows):
-    """Ties in time, window edges, self-acts, duplicates, nulls, odd ids, one person of extreme counts."""
+    """Difficult events: equal times, window edges, own targets, duplicates, nulls, unusual ids, extreme counts."""
     edges = np.array([1, 7, 28, 62, 84, 90, 168, 364, 365]) * DAY
     ages = np.where(rng.random(rows) < 0.3, rng.choice(edges, rows), rng.integers(1, 400 * DAY, rows))
     ages += np.where(rng.random(rows) < 0.2, rng.choice([0, 1], rows), 0)
@@ -62,16 +62,16 @@ def assert_alike(ours, theirs):
 
 
 def acts_of(events, engine=None):
-    """Return the events whose people count, in order."""
+    """Return the counted events in order."""
     table = load_events(events, ACCOUNTS, engine, EXCLUDED).select("verb", "actor", "target", "object")
     return sorted((tuple(event.values()) for event in table.to_pyarrow().to_pylist()), key=str)
 
 
 def assert_few_features_alike(events, engine, plans=None):
-    """Compare one feature of each set of relations, computed without the others, with its column of the full table.
+    """Compute one feature of each set of relations alone, and compare it with its column of the full table.
 
-    Features that need the same relations differ in one expression over them, which the full table compares. Each is
-    computed alone, or with those of other sets in so many plans, each of which lacks relations that others have.
+    Features that need the same relations differ only by an expression, which the comparison of full tables covers.
+    Features are computed one at a time, or combined into the given number of plans with different relations.
     """
     full = feature_rows(load_encoded_events(events), AS_OF)
     names = list({plan_features([name]).relations: name for name in CATALOGUE.names}.values())
@@ -108,9 +108,9 @@ except Exception as error:
 
 @pytest.fixture(scope="module")
 def killed_spark(need, tmp_path_factory):
-    """What a process prints that starts Spark with settings of a folder and kills its Java.
+    """Return the output of a process that starts Spark with settings from a folder and whose Java process is killed.
 
-    Spark cannot start a second time in a process, so it is one of its own.
+    It is a separate process because Spark cannot start twice in one process.
     """
     need(find_spec("pyspark") is not None, "Spark is not installed: pip install 'clout-score[spark]'")
     folder = tmp_path_factory.mktemp("settings")
@@ -121,7 +121,7 @@ def killed_spark(need, tmp_path_factory):
     return run.stdout.splitlines()
 
 
-@pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
+@pytest.mark.filterwarnings("ignore")  # warnings of Spark about pandas, sockets and deprecations
 class TestSpark:
     def test_difficult_events_give_the_same_features(self, spark, events):
         ours = feature_rows(load_encoded_events(events, SCOPES), AS_OF)
@@ -131,7 +131,7 @@ class TestSpark:
         assert killed_spark[0].split() == ["local[1]", "3", "false", "clout"]
 
     def test_few_features_equal_their_columns(self, spark, events):
-        """In four plans: Spark plans a second for each, and which relations a feature needs is the same everywhere."""
+        """Four plans suffice: every engine computes the same relations, and Spark takes a second per plan."""
         assert_few_features_alike(events, spark, plans=4)
 
     def test_excluded_users_give_the_same_features(self, spark, events):
@@ -177,7 +177,7 @@ class TestDatabases:
 
 
 class TestErrors:
-    """Of engines in general; `tests/serving/test_spark_scoring.py` has real ones."""
+    """Errors of engines in general; `tests/serving/test_spark_scoring.py` has real ones."""
 
     class FailedJobError(Exception):
         __module__ = "pyspark.errors"
@@ -232,18 +232,18 @@ class TestErrors:
             "memory. Nothing was changed; start the command again."
         )
 
-    def test_other_errors_are_faults_of_the_program(self):
+    def test_other_errors_are_internal_errors(self):
         assert engine_error(KeyError("users")) is None
         assert engine_error(ConnectionRefusedError(111, "Connection refused")) is None
 
-    def test_a_java_process_that_is_killed(self, killed_spark):
+    def test_a_killed_java_process_is_reported(self, killed_spark):
         assert re.fullmatch(
             r"Spark failed half way: its Java process has ended \(.*\), killed or out of memory\. Nothing was changed; "
             r"start the command again\.",
             killed_spark[1],
         )
 
-    def test_a_database_that_ends_half_way(self, postgres, events):
+    def test_a_database_that_stops_during_the_computation_is_reported(self, postgres, events):
         engine = open_engine(postgres)
         encoded = load_encoded_events(events, engine=engine)
         with engine.con.cursor() as cursor:
@@ -256,14 +256,14 @@ class TestErrors:
             feature_rows(encoded, AS_OF)
         assert "PostgreSQL failed half way: terminating connection" in str(engine_error(raised.value))
 
-    def test_a_database_that_ends_while_it_takes_events(self, postgres, events):
+    def test_a_database_that_stops_during_the_upload_is_reported(self, postgres, events):
         engine = open_engine(postgres)
         engine.con.close()
         with pytest.raises(Exception, match="connection is closed") as raised:
             load_encoded_events(events, engine=engine)
         assert "PostgreSQL failed half way: the connection is closed" in str(engine_error(raised.value))
 
-    def test_a_database_that_ends_while_rows_are_read(self, postgres):
+    def test_a_database_that_stops_while_rows_are_read_is_reported(self, postgres):
         engine = open_engine(postgres)
         rows = engine.create_table("ordered_rows", pd.DataFrame({"user": ["é", "b", "a"], "scope": "all"}), temp=True)
         assert [user for part in ordered_batches(rows) for user in part["user"]] == ["a", "b", "é"]
@@ -279,9 +279,9 @@ class TestErrors:
             list(ordered_batches(interrupted))
         assert "PostgreSQL failed half way: the connection is closed" in str(engine_error(raised.value))
 
-    def test_a_java_process_that_has_gone_is_no_fault_of_the_events(self, events):
-        class GoneEngine:
-            """As Spark is after its Java process was killed."""
+    def test_a_dead_java_process_is_not_reported_as_an_error_of_events(self, events):
+        class StoppedEngine:
+            """Spark after its Java process was killed."""
 
             name = "pyspark"
 
@@ -289,15 +289,15 @@ class TestErrors:
                 raise ConnectionRefusedError(111, "Connection refused")
 
         with pytest.raises(ConnectionRefusedError):
-            load_encoded_events(events, engine=GoneEngine())
+            load_encoded_events(events, engine=StoppedEngine())
 
-    def test_a_database_that_cannot_hold_events(self, tmp_path, events):
+    def test_a_database_that_cannot_store_events_is_reported(self, tmp_path, events):
         engine = open_engine(f"sqlite://{tmp_path / 'base.db'}")
         with pytest.raises(EngineError, match="sqlite cannot hold the events: Array types aren't supported in SQLite"):
             load_encoded_events(events, engine=engine)
 
 
-class TestEnginesThatAreNone:
+class TestInvalidEngines:
     def test_unknown_engine_is_rejected(self):
         with pytest.raises(
             EngineError, match=r"'dask' is not a valid engine; expected duckdb, spark, or a URL such as postgres:"
@@ -319,7 +319,7 @@ class TestEnginesThatAreNone:
             open_engine(name)
 
     @pytest.mark.parametrize("master", ["spark://host:7077", "local[2]", "local", "yarn", "sc://host", "pyspark://"])
-    def test_a_master_of_spark_is_no_engine(self, master):
+    def test_a_spark_master_url_is_rejected(self, master):
         with pytest.raises(EngineError, match=r"is a master of Spark; expected --engine spark\. Name the master by"):
             open_engine(master)
 

@@ -1,4 +1,4 @@
-"""Forgetting: what is left of events and stores is what they had been without the people."""
+"""Erasure: events and stores become what they would be without the erased users."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -103,7 +103,7 @@ def test_erased_store_equals_a_store_without_the_users(tmp_path):
     erase_users(tmp_path / "full", ["ann"])
     assert files(tmp_path / "full") == before
     with pytest.raises(EventsError, match="these events are in the store"):
-        add_to_store(table(ACTS), tmp_path / "full")  # the events of the first part, as they are without them
+        add_to_store(table(ACTS), tmp_path / "full")  # the events of the first part without the erased users
     add_to_store(table([(6, "zoe", "post", None, "o5")]), tmp_path / "full")
 
 

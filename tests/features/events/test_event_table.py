@@ -26,7 +26,7 @@ def with_column(name, values):
 
 
 def rows_in(source):
-    """The rows that come out, without the nulls."""
+    """Return the non-null rows of the opened table."""
     rows = open_events(source).to_pyarrow().to_pylist()
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 

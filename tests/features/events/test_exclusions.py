@@ -1,4 +1,4 @@
-"""Left out: who does not count leaves no trace in what is counted of others."""
+"""Exclusions: excluded users have no effect on the features of others."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -28,7 +28,7 @@ SAME = pd.DataFrame({"account": ["ann1", "ann2"], "person": ["ann", "ann"]})
 
 
 class Hashed:
-    """Ids that cannot be listed, as those of deleted people."""
+    """Ids that can be tested but not listed, like hashes of deleted users."""
 
     def __init__(self, ids):
         self._hashes = {hash(("salt", user)) for user in ids}
@@ -76,7 +76,7 @@ def test_exclusion_applies_to_every_scope(tmp_path_factory, rows, excluded):
     assert rows_of(store, scopes=scopes, excluded=excluded).equals(expected)
 
 
-def test_events_by_unknown_users_stay():
+def test_events_by_unknown_users_are_not_excluded():
     events = table([(1, None, "like", "bob", "o1"), (1, "ann", "like", "bob", "o1"), (3, "bob", "post", None, "o1")])
     (bob,) = rows_of(events, excluded=frozenset(["ann"])).to_dict("records")
     assert (bob["user"], bob["engagements_28d"], bob["engagers_28d"]) == ("bob", 1, 0)

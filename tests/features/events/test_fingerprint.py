@@ -1,4 +1,4 @@
-"""The fingerprint of events: the same for the same events however they are stored, another for any other."""
+"""The fingerprint of events: equal for equal events in any storage, different for any other events."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ AS_OF = START + timedelta(days=30)
 VERBS = ("post", "reply", "like", "follow")
 
 
-def an_event(k):
+def make_event(k):
     actor, target = (f"u{k % 7}", None) if k % 4 == 0 else (None if k % 9 == 0 else f"u{k % 7}", f"u{k % 5}")
     return {
         "time": START + timedelta(hours=k),
@@ -28,7 +28,7 @@ def an_event(k):
     }
 
 
-ROWS = [an_event(k) for k in range(100)]
+ROWS = [make_event(k) for k in range(100)]
 
 
 def frame(rows):
@@ -40,14 +40,14 @@ def of(rows, as_of=AS_OF, **options):
     return fingerprint(load_encoded_events(frame(rows), **options), as_of)
 
 
-def test_it_counts_the_events_and_names_their_span():
+def test_it_contains_the_number_and_span_of_events():
     print_of = of(ROWS)
     assert (print_of.events, print_of.first, print_of.last) == (100, "2025-01-01T00:00:00Z", "2025-01-05T03:00:00Z")
     assert len(print_of.digest) == 16
     assert int(print_of.digest, 16) > 0
 
 
-def test_order_files_and_stores_make_no_difference(tmp_path):
+def test_order_files_and_stores_have_no_effect(tmp_path):
     shuffled = random.Random(0).sample(ROWS, len(ROWS))
     assert of(shuffled) == of(ROWS)
     folder = tmp_path / "events"
@@ -60,11 +60,11 @@ def test_order_files_and_stores_make_no_difference(tmp_path):
 
 
 @pytest.mark.parametrize("scopes", [("all", "network:*"), ("all",)])
-def test_other_scopes_make_no_difference(scopes):
+def test_scopes_have_no_effect(scopes):
     assert of([row | {"network": "sea"} for row in ROWS], scopes=scopes) == of(ROWS)
 
 
-def test_another_engine_makes_no_difference(postgres):
+def test_the_engine_has_no_effect(postgres):
     engine = open_engine(postgres)
     try:
         assert of(ROWS, engine=engine) == of(ROWS)
@@ -85,7 +85,7 @@ def test_a_repeated_event_gives_another_digest():
     assert of([*ROWS, ROWS[1], ROWS[1]]).digest != of(ROWS).digest
 
 
-def test_events_from_the_instant_on_do_not_count():
+def test_events_at_or_after_the_instant_do_not_count():
     assert of(ROWS, START + timedelta(hours=50)) == of(ROWS[:50])
     with pytest.raises(AsOfError, match="there are no events before 2024-12-31T00:00:00Z"):
         of(ROWS, START - timedelta(days=1))

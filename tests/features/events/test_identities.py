@@ -30,7 +30,7 @@ def test_accounts_are_merged_before_counting(events):
     rows = feature_rows(load_encoded_events(events, identities=SAME), AS_OF).set_index("user")
     assert list(rows.index) == ["ann", "bob", "cid"]
     assert rows["engagers_28d"].to_dict() == {"ann": 2, "bob": 1, "cid": 0}
-    assert rows["engagements_28d"]["ann"] == 3  # by bob, by cid and by somebody unknown; not by oneself
+    assert rows["engagements_28d"]["ann"] == 3  # by bob, cid and an unknown user; not by ann herself
     assert rows["followers"]["ann"] == 1
     assert rows["mutual_share_365d"]["bob"] == 1
 
@@ -83,7 +83,7 @@ def test_invalid_identity_files_are_rejected(tmp_path):
         read_identities(tmp_path / "other.csv")
 
 
-def test_ids_that_look_like_nothing_are_ids(tmp_path):
+def test_ids_that_look_like_missing_values_are_ids(tmp_path):
     (tmp_path / "people.csv").write_text("account,person\nNA,null\n12.0,bond\n")
     assert read_identities(tmp_path / "people.csv").to_dict("list") == {
         "account": ["NA", "12"],
@@ -92,7 +92,7 @@ def test_ids_that_look_like_nothing_are_ids(tmp_path):
 
 
 @pytest.mark.parametrize(("account", "message"), [("1.5e+18", "has lost digits"), ('{"id": 1}', "is a JSON object")])
-def test_accounts_that_are_no_ids_are_rejected(account, message):
+def test_invalid_account_ids_are_rejected(account, message):
     with pytest.raises(IdentitiesError, match=message):
         validate_identities(pd.DataFrame({"account": [account], "person": ["ann"]}))
 

@@ -31,7 +31,7 @@ def column(values, kind=None):
     return rows["id"].to_pylist(), rows["reason"].to_pylist()
 
 
-def test_text_stays_text():
+def test_text_ids_are_unchanged():
     ids, reasons = column(TEXTS)
     assert ids == ["12", "12", "-3", "NA", "null", *TEXTS[5:]]
     assert reasons == [None] * len(TEXTS)
@@ -47,20 +47,20 @@ def test_texts_of_rounded_numbers_are_refused(text):
 @pytest.mark.parametrize(
     ("kind", "exact", "rounded"), [(pa.float64(), 1e15 - 1, 1e15), (pa.float32(), 2.0**23, 2.0**25)]
 )
-def test_floating_point_numbers_are_ids_while_they_are_exact(kind, exact, rounded):
+def test_floating_point_numbers_are_ids_if_they_are_exact(kind, exact, rounded):
     ids, reasons = column([exact, rounded, None, float("nan")], kind)
     assert ids[0] == f"{exact:.0f}"
     assert reasons == [None, LOST_DIGITS, None, None]
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_surrounding_spaces_are_no_part_of_an_id(space):
+def test_surrounding_spaces_are_stripped(space):
     assert column([f"{space}an{space}n {space}"]) == ([f"an{space}n"], [None])
     assert parse_id(f"{space} an{space}n{space}") == f"an{space}n"
     assert column([space * 2]) == ([None], [None])
 
 
-def test_all_white_space_of_unicode_surrounds():
+def test_all_unicode_white_space_is_stripped():
     assert {character for character in map(chr, range(0x110000)) if character.isspace()} <= set(SPACES)
 
 
@@ -76,7 +76,7 @@ def test_objects_and_lists_are_refused(text):
 
 
 @pytest.mark.parametrize(("value", "text"), [(12, "12"), (12.0, "12"), (1e6, "1000000"), (2**62, str(2**62))])
-def test_one_value_is_read_as_in_a_column(value, text):
+def test_a_single_value_is_read_like_a_column(value, text):
     assert parse_id(value) == text == column([value])[0][0]
 
 

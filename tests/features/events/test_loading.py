@@ -34,7 +34,7 @@ def test_an_event_in_the_future_is_dropped_with_a_warning(later, caplog):
     assert [message.startswith(DROPPED) for message in caplog.messages] == [True]
 
 
-def test_times_that_no_calendar_has_are_dropped(tmp_path, caplog):
+def test_times_outside_the_calendar_are_dropped(tmp_path, caplog):
     times = pa.array([1_588_334_400_000_000, 2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))
     table = pa.table({"time": times, "actor": ["a"] * 2, "verb": ["like"] * 2, "target": ["b"] * 2})
     pq.write_table(table, tmp_path / "events.parquet")
@@ -47,7 +47,7 @@ def test_events_without_a_time_are_dropped(caplog):
     assert caplog.messages[0].startswith(DROPPED)
 
 
-def test_events_of_the_past_bring_no_warning(caplog):
+def test_past_events_cause_no_warning(caplog):
     open_events(events_at(NOON, now() - timedelta(seconds=1)))
     assert not caplog.messages
 
@@ -76,16 +76,16 @@ def test_an_instant_in_the_future_is_refused_even_before_the_last_event():
         resolve_as_of(events, now() + timedelta(hours=1))
 
 
-def test_events_that_all_lie_ahead_have_no_default_instant():
+def test_only_future_events_have_no_default_instant():
     with pytest.raises(AsOfError, match="is not after the first event"):
         resolve_as_of(open_events(events_at(now() + timedelta(hours=1))))
 
 
 class TestFilesThatChange:
-    """The events are read several times, by one statement after the other."""
+    """Events are read by several statements, between which files can change."""
 
     @pytest.mark.parametrize("name", ["events.parquet", "events"])
-    def test_events_replaced_while_they_are_read(self, tmp_path, name):
+    def test_events_replaced_while_they_are_read_are_an_error(self, tmp_path, name):
         source, other = tmp_path / name, tmp_path / f"other-{name}"
         for path, times in ((source, [NOON]), (other, [NOON, NOON])):
             file = path if path.suffix else path / "part-00000.parquet"
@@ -115,7 +115,7 @@ class TestFilesThatChange:
         assert len(readable_files(tmp_path / "_a.parquet")) == 1
 
 
-def test_a_folder_of_hidden_files(tmp_path):
+def test_a_folder_of_hidden_files_is_rejected(tmp_path):
     (tmp_path / "_temporary").mkdir()
     events_at(NOON).to_parquet(tmp_path / "_temporary" / "a.parquet", coerce_timestamps="us")
     with pytest.raises(EventsError, match="all of its Parquet files are hidden or unfinished"):

@@ -8,7 +8,7 @@ from features.events.scopes import validate_scopes
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
-ACTS = [  # days before, actor, verb, target, network, topics
+ACTS = [  # (days before as_of, actor, verb, target, network, topics)
     (1, "ann", "like", "bob", "sea", ["ships", "rope"]),
     (2, "cid", "like", "bob", "sea", None),
     (3, "ann", "like", "bob", "land", ["ships", "ships"]),
@@ -33,7 +33,7 @@ def test_several_scopes_in_one_run(events):
     rows = rows_of(events, "all", "network:*", "topic:*")
     assert sorted(set(rows.index.get_level_values("scope"))) == [
         "all",
-        "network:default",  # an act of no network
+        "network:default",  # an event without a network
         "network:land",
         "network:sea",
         "topic:rope",
@@ -48,7 +48,7 @@ def test_several_scopes_in_one_run(events):
         "topic:rope": 1,
         "topic:ships": 1,
     }
-    assert rows["engagements_28d"]["bob"]["topic:ships"] == 2  # a topic named twice is one
+    assert rows["engagements_28d"]["bob"]["topic:ships"] == 2  # a topic listed twice counts once
     assert rows["created_28d"]["bob"].to_dict() == {
         "all": 1,
         "network:default": 0,
@@ -58,8 +58,8 @@ def test_several_scopes_in_one_run(events):
         "topic:ships": 0,
     }
     assert rows["mutual_share_365d"]["bob"]["all"] == 0.5
-    assert rows["mutual_share_365d"]["bob"]["topic:rope"] == 1  # ann and bob, and nobody else
-    assert rows["mutual_share_365d"]["bob"]["network:sea"] == 0  # what happens elsewhere is not seen
+    assert rows["mutual_share_365d"]["bob"]["topic:rope"] == 1  # only ann and bob
+    assert rows["mutual_share_365d"]["bob"]["network:sea"] == 0  # events in other scopes do not count
 
 
 @pytest.mark.parametrize("scope", ["all", "network:sea", "topic:rope"])

@@ -1,4 +1,4 @@
-"""Spark that does not start: each test that starts it is a process of its own, since this one may have a session."""
+"""Errors when Spark starts. Each test starts Spark in its own process, because this one may have a session."""
 
 import os
 import subprocess
@@ -15,13 +15,13 @@ OPEN = "from features.events.engines import open_engine\nopen_engine('spark')"
 
 
 def start(program=OPEN, **environment):
-    """Return the last line that a process prints which opens Spark; the environment is added to this one's."""
+    """Return the last line printed by a process that opens Spark with additional environment variables."""
     run = subprocess.run([sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True)
     return run.stderr.splitlines()[-1]
 
 
 def fake_java(folder, text):
-    """Write a program `bin/java` that prints a text and fails; return its home."""
+    """Write a program `bin/java` that prints a text and fails; return the Java home."""
     java = folder / "bin" / "java"
     java.parent.mkdir(exist_ok=True)
     java.write_text(f"#!/bin/sh\necho '{text}' >&2\nexit 1\n")
@@ -32,7 +32,7 @@ def fake_java(folder, text):
 @pytest.mark.parametrize(
     ("text", "release"), [('openjdk version "11.0.2" 2019-01-15', "11"), ('java version "1.8.0_202"', "8")]
 )
-def test_java_that_is_too_old(tmp_path, text, release):
+def test_a_java_that_is_too_old_is_reported(tmp_path, text, release):
     home = fake_java(tmp_path, text)
     assert start(JAVA_HOME=str(home)).endswith(
         f"EngineError: Spark cannot be started: {home}/bin/java is Java {release}; expected Java 17 or newer. Install "
@@ -40,7 +40,7 @@ def test_java_that_is_too_old(tmp_path, text, release):
     )
 
 
-def test_java_that_is_not_there(tmp_path, monkeypatch):
+def test_an_absent_java_is_reported(tmp_path, monkeypatch):
     assert "Spark cannot be started: JAVA_HOME is /nosuch, which has no bin/java; expected Java 17" in start(
         JAVA_HOME="/nosuch"
     )
@@ -49,20 +49,20 @@ def test_java_that_is_not_there(tmp_path, monkeypatch):
     assert spark_session._java_problem() == "there is no java in PATH, and JAVA_HOME is not set"
 
 
-def test_java_that_cannot_be_run(tmp_path, monkeypatch):
+def test_a_java_that_cannot_run_is_reported(tmp_path, monkeypatch):
     home = fake_java(tmp_path, "")
     (home / "bin" / "java").write_text("no program")
     monkeypatch.setenv("JAVA_HOME", str(home))
     assert "bin/java cannot be run ([Errno 8] Exec format error" in spark_session._java_problem()
 
 
-def test_another_spark_that_is_not_there():
+def test_an_absent_spark_home_is_reported():
     assert start(SPARK_HOME="/nosuch").endswith(
         "Spark cannot be started: SPARK_HOME is /nosuch, which has no bin/spark-submit. Unset or correct it."
     )
 
 
-def test_a_setting_that_is_not_valid():
+def test_an_invalid_setting_is_reported():
     assert (
         "Spark cannot be started: its Java process ended at once, and says why above. Correct the setting, in"
         in start(PYSPARK_SUBMIT_ARGS="--mastr foo pyspark-shell")
@@ -70,13 +70,13 @@ def test_a_setting_that_is_not_valid():
 
 
 class TestConnect:
-    def test_without_its_packages(self):
+    def test_missing_packages_are_reported(self):
         program = f"import sys\nsys.modules['grpc'] = None\n{OPEN}"
         assert "EngineError: Spark Connect needs packages: pip install 'pyspark[connect]'" in start(
             program, SPARK_REMOTE="sc://127.0.0.1:1"
         )
 
-    def test_no_server_answers(self):
+    def test_an_unreachable_server_is_reported(self):
         pytest.importorskip("grpc")
         with pytest.raises(
             EngineError, match=r"no server of Spark Connect answers at 127\.0\.0\.1:\d+, which SPARK_REMOTE"
@@ -84,7 +84,7 @@ class TestConnect:
             spark_session._check_remote(f"sc://127.0.0.1:{free_port()}/;user_id=me")
 
     @pytest.mark.parametrize("remote", ["foo", "spark://host:7077", "sc://", "sc://host:port"])
-    def test_an_address_that_is_none(self, remote):
+    def test_an_invalid_address_is_reported(self, remote):
         pytest.importorskip("grpc")
         with pytest.raises(
             EngineError, match=f"SPARK_REMOTE is '{remote}'; expected a server of Spark Connect, such as"

@@ -232,14 +232,14 @@ def test_part_with_damaged_pages_is_an_error_of_the_file(tmp_path):
 
 
 class TestReadWhileWritten:
-    def test_events_added_meanwhile_are_not_read(self, tmp_path):
+    def test_events_added_during_reading_are_ignored(self, tmp_path):
         add_to_store(table(SOME), tmp_path / "store")
         events = load_encoded_events(tmp_path / "store")
         before = feature_rows(events, AS_OF)
         add_to_store(table(MORE), tmp_path / "store")
         assert feature_rows(events, AS_OF).equals(before)
 
-    def test_a_part_erased_meanwhile_is_an_error_to_repeat(self, tmp_path):
+    def test_a_part_erased_during_reading_asks_for_a_retry(self, tmp_path):
         add_to_store(table(SOME), tmp_path / "store")
         events = load_encoded_events(tmp_path / "store")
         erase_users_from_store(tmp_path / "store", ["ann"])
@@ -251,7 +251,7 @@ class TestReadWhileWritten:
             str(engine_error(raised.value)),
         )
 
-    def test_a_manifest_without_its_part_is_read_again(self, tmp_path, monkeypatch):
+    def test_a_manifest_without_its_part_is_reread(self, tmp_path, monkeypatch):
         add_to_store(table(SOME), tmp_path / "store")
         older = store._parse_manifest(tmp_path / "store")
         erase_users_from_store(tmp_path / "store", ["ann"])
@@ -260,7 +260,7 @@ class TestReadWhileWritten:
         monkeypatch.setattr(store, "_parse_manifest", lambda folder: next(manifests, None) or parse(folder))
         assert read_manifest(tmp_path / "store").parts[0].name == "part-00000.1"
 
-    def test_a_part_erased_meanwhile_is_not_damage(self, tmp_path, monkeypatch):
+    def test_a_part_erased_during_reading_is_not_reported_as_damage(self, tmp_path, monkeypatch):
         add_to_store(table(SOME), tmp_path / "store")
         read = store._read
 
@@ -273,8 +273,8 @@ class TestReadWhileWritten:
         with pytest.raises(EventsError, match="the events changed while they were read"):
             open_store(tmp_path / "store")
 
-    def test_a_store_that_is_not_complete_is_not_read_as_events(self, tmp_path):
-        """Parts are moved into their places before the manifest is."""
+    def test_an_incomplete_store_is_not_read_as_events(self, tmp_path):
+        """Parts are moved into place before the manifest is."""
         with store_lock(tmp_path / "store") as scratch:
             for kind in (None, "acts", "people"):
                 file = scratch / "acts.parquet" if kind is None else part_file(tmp_path / "store", kind, "part-00000")
@@ -283,7 +283,7 @@ class TestReadWhileWritten:
                 with pytest.raises(StoreError, match="is not complete: wait until the process that creates it"):
                     load_encoded_events(tmp_path / "store")
 
-    def test_a_store_built_anew_meanwhile_is_an_error(self, tmp_path):
+    def test_a_store_rebuilt_during_reading_is_an_error(self, tmp_path):
         add_to_store(table(SOME), tmp_path / "store")
         events = load_encoded_events(tmp_path / "store")
         add_to_store(table(MORE), tmp_path / "other")

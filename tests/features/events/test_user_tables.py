@@ -1,4 +1,4 @@
-"""Tables of users are read alike whatever their form, or refused with the row and what is wrong."""
+"""Tables of users are read from any format, or refused with the row and the reason."""
 
 import pandas as pd
 import pytest
@@ -22,12 +22,12 @@ def read(path, ids=("user",), others=()):
         ("users.csv", '\ufeffuser|cost\n"007"|3\n NA |4\n12|5'),
     ],
 )
-def test_delimited_text_of_any_form(tmp_path, name, content):
+def test_delimited_text_in_any_dialect(tmp_path, name, content):
     (tmp_path / name).write_bytes(content.encode())
     assert read(tmp_path / name, others=["cost"]).to_pydict() == {"user": ["007", "NA", "12"], "cost": ["3", "4", "5"]}
 
 
-def test_ids_of_parquet_that_became_floats(tmp_path):
+def test_parquet_ids_stored_as_floats(tmp_path):
     pd.DataFrame({"user": [1.0, 12.0]}).to_parquet(tmp_path / "users.parquet")
     assert read(tmp_path / "users.parquet").to_pydict() == {"user": ["1", "12"]}
 
@@ -41,7 +41,7 @@ def test_ids_of_parquet_that_became_floats(tmp_path):
         ("", "cannot be read as a table of users: Empty CSV file"),
     ],
 )
-def test_what_is_wrong_names_the_row(tmp_path, content, message):
+def test_errors_name_the_row(tmp_path, content, message):
     (tmp_path / "users.csv").write_text(content)
     with pytest.raises(IdentitiesError, match=message):
         read(tmp_path / "users.csv")

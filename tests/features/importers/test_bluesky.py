@@ -220,7 +220,7 @@ def test_all_formats_give_the_same_events(imported, tmp_path, name):
 
 
 def second_version(message):
-    """Write a message as a frame of subscribeEvents."""
+    """Return a message as a frame of subscribeEvents."""
     instant = datetime.fromtimestamp(message["time_us"] // 10**6, UTC).replace(microsecond=message["time_us"] % 10**6)
     payload = {
         "$type": f"network.bsky.jetstream.subscribeEvents#{message['kind']}",
@@ -242,8 +242,8 @@ def test_both_versions_of_jetstream_give_the_same_events(imported, tmp_path):
     assert report.reasons == {"info does not map to an event": 1, "sync does not map to an event": 1}
 
 
-def test_records_that_a_backfill_brought_are_noted(tmp_path):
-    live, old = "3l3qo2vuowo2b", "3juz2gl2gqk2x"  # keys of 2024-09-09 and 2023-05-05
+def test_backfilled_records_are_noted(tmp_path):
+    live, old = "3l3qo2vuowo2b", "3juz2gl2gqk2x"  # record keys of 2024-09-09 and 2023-05-05
     rows = [commit(0, ANN, LIKE, key, on(piece(BOB, "b1"))) for key in (live, old, "self")]
     report = import_bluesky(write(tmp_path / "in.jsonl", rows), tmp_path / "events.parquet")
     assert report.accepted == 3

@@ -76,7 +76,7 @@ def test_invalid_instants_are_null_or_out_of_range():
     assert set(values.values()) == {None}
 
 
-def test_the_magnitude_gives_the_unit():
+def test_the_unit_of_a_number_follows_from_its_magnitude():
     units = {10**11 - 1: 1, 10**11: 1000, 10**14 - 1: 1000, 10**14: 10**6, 10**17 - 1: 10**6, 10**17: 10**9}
     years = read(lambda column: read_time(column).year(), list(units))
     assert years == [1970 + int(count / unit / 86400 / 365.2425) for count, unit in units.items()]
@@ -157,7 +157,7 @@ def test_near_duplicates_share_a_hash():
     alike = ["Hello  World", "hello world", " HELLO\n\tworld ", "hello\u00a0world", "hello\u2003\u200bworld"]
     keys = read(content_hash, alike, pa.string())
     assert len(set(keys)) == 1
-    assert keys[0] == "b94d27b9934d3e08a52e52d7da7dabfa"  # SHA-256 of 'hello world', its first half
+    assert keys[0] == "b94d27b9934d3e08a52e52d7da7dabfa"  # the first half of the SHA-256 of 'hello world'
 
 
 def test_different_texts_have_different_hashes():

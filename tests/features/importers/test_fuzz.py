@@ -1,4 +1,4 @@
-"""No input ends an import with a traceback: whatever the bytes are, an import reports counts or raises a CloutError."""
+"""Imports never end with a traceback: for any bytes, they report counts or raise a CloutError."""
 
 import csv
 import io
@@ -124,7 +124,7 @@ def test_fields(tmp_path, rows):
     import_bytes(lambda path, out: import_table(path, out, {}, {}), tmp_path, "x.jsonl", content)
 
 
-# The files of each source that comes as a folder; a test replaces one of them.
+# The files of each source that is a folder; a test replaces one of them.
 FOLDERS = {
     "stackexchange": {},
     "slack": {"cats/2024-03-01.json": b"[]", "channels.json": b'[{"id": "C1", "name": "cats"}]'},

@@ -16,7 +16,7 @@ HELLO = "octo/hello"
 
 
 def event(kind, actor="ann", repo=HELLO, **payload):
-    """Write an event in the form since 2015."""
+    """Return an event in the format since 2015."""
     return {
         "id": str(next(NUMBERS)),
         "type": kind,
@@ -29,7 +29,7 @@ def event(kind, actor="ann", repo=HELLO, **payload):
 
 
 def timeline(kind, actor="ann", **fields):
-    """Write an event in the form until 2014."""
+    """Return an event in the format until 2014."""
     return {
         "created_at": "2013-05-01T04:00:00-08:00",
         "payload": {},
@@ -57,7 +57,7 @@ def remark(number):
 
 @pytest.fixture
 def import_lines(tmp_path):
-    """Write an hour, import it, and return the report with the events."""
+    """Return a function that writes an hour, imports it, and returns the report with the events."""
 
     def run(*lines, name="2024-01-01-12.json.gz"):
         folder = tmp_path / "in"
@@ -79,7 +79,7 @@ def event_tuples(events):
     return sorted((tuple(row[name] for name in fields) for row in events), key=str)
 
 
-# What ann does in octo's repository, and what it is.
+# Events by ann in octo's repository, and the expected result.
 OF_ANN = [
     (event("WatchEvent", action="started"), ("like", "octo", HELLO, None)),
     (event("ForkEvent", forkee={"full_name": "ann/hello", "forks": 3}), ("repost", "octo", HELLO, None)),
@@ -137,7 +137,7 @@ OF_ANN = [
     (event("PublicEvent"), ("post", None, HELLO, None)),
 ]
 
-# What octo does on what is octo's own.
+# Events by octo in octo's own repository.
 OF_OCTO = [
     (event("IssuesEvent", "octo", action="opened", issue=issue("octo")), ("post", None, "octo/hello#7", None)),
     (
@@ -159,7 +159,7 @@ OF_OCTO = [
     (event("PushEvent", "octo", head="beef"), ("post", None, "octo/hello@beef", None)),
 ]
 
-# What ann did before 2015.
+# Events by ann before 2015.
 OLD = [
     (timeline("WatchEvent", payload={"action": "started"}), ("like", "octo", HELLO, None)),
     (timeline("WatchEvent", actor_attributes=None), ("like", "octo", HELLO, None)),
@@ -196,7 +196,7 @@ OLD = [
     ),
 ]
 
-# What does not map to an event, and the kind that is said then.
+# Events that are not mapped, and their kind in the report.
 OTHER = [
     (event("IssuesEvent", action="closed", issue=issue()), "IssuesEvent closed"),
     (event("IssuesEvent", action="labeled", issue=issue()), "IssuesEvent labeled"),
@@ -212,7 +212,7 @@ OTHER = [
     (event("N" * 100), "N" * 60),
 ]
 
-# What is on oneself, or on somebody unknown.
+# Events towards oneself or an unknown user.
 ALONE = [
     (event("WatchEvent", "OCTO", action="started"), "WatchEvent"),
     (event("WatchEvent", repo="/", action="started"), "WatchEvent"),
@@ -386,7 +386,7 @@ def test_many_hours_with_progress(tmp_path):
         ("x.tar.gz", b"", "is an archive; unpack it first"),
     ],
 )
-def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
+def test_invalid_files_are_explained(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(EventsError, match=message):
         import_gharchive(tmp_path / name, tmp_path / "events.parquet")

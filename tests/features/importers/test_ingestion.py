@@ -19,7 +19,7 @@ KINDS = SCHEMA.to_pyarrow()
 
 
 def raw(rows, **more):
-    """Make a table for the door; `more` gives further columns their types."""
+    """Return a raw table for the ingestion; `more` has the types of further columns."""
     names = {**{name: KINDS.field(name).type for name in SCHEMA}, **more}
     table = pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in names.items()})
     return connect().create_table("raw", table, temp=True)
@@ -59,12 +59,12 @@ def test_an_invalid_row_gets_a_reason(fields, reason):
 
 
 @pytest.mark.parametrize(("seconds", "reason"), [(50, None), (70, "time in the future")])
-def test_the_allowance_for_clocks_is_a_setting(seconds, reason, monkeypatch):
+def test_the_tolerance_for_clocks_is_configurable(seconds, reason, monkeypatch):
     monkeypatch.setenv("CLOUT_CLOCK_ALLOWANCE", "60")
     assert validated(time=datetime.now(UTC) + timedelta(seconds=seconds))["reason"] == reason
 
 
-def test_rejected_times_outside_of_the_calendar_do_not_end_the_import(tmp_path):
+def test_times_outside_the_calendar_do_not_stop_the_import(tmp_path):
     times = pa.array([1_588_334_400_000_000, -(2**62), 2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))
     table = pa.table({"time": times, "actor": ["a"] * 3, "verb": ["like"] * 3, "target": ["b"] * 3, "row": [1, 2, 3]})
     rows = connect().create_table("raw", table.append_column("record", pa.array(["r"] * 3)), temp=True)
@@ -106,7 +106,7 @@ def test_empty_ids_are_null():
     assert row["network"] == "default"
 
 
-def test_the_new_piece_is_the_object_of_a_post():
+def test_the_object_of_a_post_is_the_new_post():
     assert (validated(verb="post", result="p")["object"], validated(verb="post", result="p")["result"]) == ("p", None)
     assert (validated(verb="reply", result="p")["object"], validated(verb="reply", result="p")["result"]) == (None, "p")
     both = validated(verb="post", object="o", result="p")
@@ -222,7 +222,7 @@ def test_a_folder_is_restored_if_the_rename_fails(tmp_path, monkeypatch):
     out = tmp_path / "events"
     ingest(source(event()), out)
     rename = Path.rename
-    monkeypatch.setattr(atomic_files, "swap_paths", lambda *_: False)  # as on a disk that knows no such step
+    monkeypatch.setattr(atomic_files, "swap_paths", lambda *_: False)  # as on a file system without atomic exchange
 
     def fail(self, target):
         if self.name == "parts":

@@ -1,4 +1,4 @@
-"""Exports of chats and forums: Discord, Telegram, Slack, Discourse and X."""
+"""Importers of chats and forums: Discord, Telegram, Slack, Discourse and X."""
 
 import gzip
 import json
@@ -77,7 +77,7 @@ def test_discord(tmp_path, name):
     assert "SECRET" not in report.rejects.read_text()
 
 
-def test_channels_that_overlap_count_once(tmp_path):
+def test_messages_in_overlapping_channels_count_once(tmp_path):
     write(tmp_path / "in" / "1.json", DISCORD)
     write(tmp_path / "in" / "2.json", DISCORD)
     report = import_discord(tmp_path / "in", tmp_path / "events.parquet")
@@ -85,7 +85,7 @@ def test_channels_that_overlap_count_once(tmp_path):
 
 
 @pytest.mark.parametrize("shared", ["456226577798135808", "Deleted User"])
-def test_deleted_users_of_discord_are_nobody_in_particular(tmp_path, shared):
+def test_deleted_discord_users_are_unknown_users(tmp_path, shared):
     reply = discord_message(2, shared, "", "Reply", reference={"messageId": "1"})
     file = write(tmp_path / "a.json", discord_channel(discord_message(1, 11), discord_message(3, shared), reply))
     report = import_discord(file, tmp_path / "events.parquet")
@@ -165,8 +165,8 @@ def test_telegram_account_with_all_chats(tmp_path):
     assert import_telegram(file, tmp_path / "events.parquet", private=True).accepted == len(TELEGRAM) + 1
 
 
-def test_a_telegram_chat_is_private_if_it_does_not_say_first_what_it_is(tmp_path):
-    document = {name: CHAT[name] for name in sorted(CHAT)}  # as jq -S writes it
+def test_a_telegram_chat_without_a_leading_type_is_private(tmp_path):
+    document = {name: CHAT[name] for name in sorted(CHAT)}  # the key order of jq -S
     with pytest.raises(EventsError, match=r"private, between named users only; --private accepts it"):
         import_telegram(write(tmp_path / "result.json", document), tmp_path / "events.parquet")
 
@@ -224,7 +224,7 @@ def test_slack(slack_export, tmp_path):
     assert import_slack(slack_export, tmp_path / "events.parquet", private=True).accepted == 9
 
 
-def test_other_folders_are_no_slack_export(tmp_path, slack_export):
+def test_other_folders_are_not_read_as_slack_export(tmp_path, slack_export):
     with pytest.raises(EventsError, match="is not a Slack export; expected the folder of an unpacked Slack export"):
         import_slack(tmp_path, tmp_path / "events.parquet")
     for damaged in ("[{", "[" * 100_000):
@@ -312,7 +312,7 @@ def test_discourse_table_of_posts(tmp_path):
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_discourse_table_that_other_programs_wrote(tmp_path, separator):
+def test_discourse_tables_written_by_other_programs(tmp_path, separator):
     table = (
         "USER_ID, Topic_Id,post_number,reply_to_post_number,created_at\n"
         "1,5,1.0,,2024-03-01\n2,5,2.0,,2024-03-01\n3,5.0,3.0,2.0,2024-03-01\n"
@@ -389,7 +389,7 @@ ODD = ["null", "5", '"x"', "[[]]", "[null, 5]", "{}", '{"messages": [1, null, {}
 
 @pytest.mark.parametrize("data", [*ODD, "", "{", '{"messages": [', "\x00", '{"messages": [{"id": {"a": []}}]}'])
 @pytest.mark.parametrize("importer", [import_discord, import_telegram, import_discourse])
-def test_odd_files_are_explained(tmp_path, importer, data):
+def test_unusual_files_are_explained(tmp_path, importer, data):
     file = write(tmp_path / "x.json", data)
     message = r"cannot be read as JSON|found no messages in .*x\.json; expected|none of the [0-9] rows is an event"
     with pytest.raises(EventsError, match=message):

@@ -259,7 +259,7 @@ def test_progress_reaches_1(tmp_path):
         ("x.csv", b"", r"unknown kind; expected submissions \(RS_\*\) and comments \(RC_\*\).*\.zst"),
     ],
 )
-def test_what_cannot_be_imported_is_explained(tmp_path, name, data, message):
+def test_invalid_files_are_explained(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(EventsError, match=message):
         import_reddit(tmp_path / name, tmp_path / "events.parquet")

@@ -189,7 +189,7 @@ def as_words(name):
 
 
 @pytest.mark.parametrize("renamed", [str.lower, as_words])
-def test_columns_of_csv_match_in_other_forms(tmp_path, renamed):
+def test_csv_columns_match_in_other_spellings(tmp_path, renamed):
     rows = [{renamed(name): value for name, value in row.items()} for row in TABLES["Posts"]]
     report = import_stackexchange(write(tmp_path / "in", ".csv", {"Posts": rows}), tmp_path / "events.parquet")
     expected = import_stackexchange(write(tmp_path / "as", ".csv", {"Posts": TABLES["Posts"]}), tmp_path / "e.parquet")

@@ -18,7 +18,7 @@ NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def import_file(tmp_path):
-    """Write a file, import it, and return the report with the events."""
+    """Return a function that writes a file, imports it, and returns the report with the events."""
 
     def run(name, content, mapping=None, verbs=None, **options):
         file = tmp_path / name
@@ -118,7 +118,7 @@ def test_malformed_csv_is_counted_with_its_row(import_file):
     assert '{""time"":""soon"",""actor"":""a"",""verb"":""like"",""target"":""b""}' in report.rejects.read_text()
 
 
-def test_a_quote_that_never_ends_is_counted(import_file):
+def test_an_unclosed_quote_is_counted(import_file):
     report, _ = import_file("x.csv", HEADER + GOOD + '2020-05-01,"a,like,b\n' + GOOD * 3)
     assert report.accepted == 1
     assert report.reasons == {"malformed line: unbalanced quotes, which take 4 lines or more into one row": 1}
@@ -160,7 +160,7 @@ def test_malformed_lines_are_never_stored(import_file):
         ("tab\tand\x01", "tab and"),
     ],
 )
-def test_json_that_other_parsers_read_is_mended(import_file, written, actor):
+def test_lenient_json_is_repaired(import_file, written, actor):
     line = '{"time": 1588334400, "actor": "%s", "verb": "like", "target": "b"}\n'
     report, events = import_file("x.jsonl", line % written)
     assert (report.accepted, events[0]["actor"]) == (1, actor)
@@ -196,7 +196,7 @@ def test_lines_that_are_not_objects_are_counted(import_file, name):
     assert ("7", "unknown verb 'poke'") in records(report)
 
 
-def test_parquet_keeps_types(import_file, tmp_path):
+def test_parquet_types_are_preserved(import_file, tmp_path):
     table = pa.table(
         {
             "time": pa.array([NOON.replace(tzinfo=None), None], pa.timestamp("ns")),
@@ -296,7 +296,7 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
         (b"\0\0\0\0", {}, {}, "does not begin with the names"),
     ],
 )
-def test_what_cannot_be_imported_is_explained(import_file, tmp_path, content, mapping, verbs, message):
+def test_invalid_files_are_explained(import_file, tmp_path, content, mapping, verbs, message):
     with pytest.raises(EventsError, match=message):
         import_file("x.csv", content, mapping, verbs)
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
@@ -361,14 +361,14 @@ def test_malformed_lines_far_into_a_file_have_the_right_row(import_file, tmp_pat
     assert records(report) == [("10000", "malformed line: too few fields"), ("20001", "time missing or unreadable")]
 
 
-def test_ids_that_became_floats_are_rejected(import_file):
+def test_inexact_float_ids_are_rejected(import_file):
     report, events = import_file("x.csv", HEADER + GOOD + "2020-05-01T12:00:00Z,a,like,1.2345678901234568e+18\n")
     assert len(events) == 1
     (reason,) = report.reasons
     assert reason.startswith("target is a floating-point number of 16 digits or more and has lost digits")
 
 
-def test_floating_point_columns_of_ids_are_read_while_they_are_exact(tmp_path):
+def test_float_columns_of_ids_are_read_if_they_are_exact(tmp_path):
     target = pa.array([12.0, None, 1.5e18])
     columns = {"time": [NOON] * 3, "actor": ["a", "b", "c"], "verb": ["like", "post", "like"], "target": target}
     pq.write_table(pa.table(columns), tmp_path / "x.parquet")
@@ -389,7 +389,7 @@ def test_objects_as_ids_are_rejected(import_file):
 UNKNOWN = HEADER + GOOD + "2020-05-01T12:00:01Z,[deleted],like,b\n2020-05-01T12:00:02Z,NULL,reply,a\n"
 
 
-def test_texts_for_unknown_users_are_no_ids(import_file):
+def test_placeholders_of_unknown_users_are_no_ids(import_file):
     report, events = import_file("x.csv", UNKNOWN + "2020-05-01T12:00:03Z,NA,like,null\n")
     assert [(event["actor"], event["target"]) for event in events] == [
         ("a", "b"), (None, "b"), (None, "a"), ("NA", "null"),
@@ -399,7 +399,7 @@ def test_texts_for_unknown_users_are_no_ids(import_file):
     )
 
 
-def test_engagements_without_a_target_bring_a_note(import_file):
+def test_engagements_without_a_target_cause_a_note(import_file):
     rows = "".join(
         f"2020-05-01T12:00:0{second}Z,a,{verb},{target}\n"
         for second, (verb, target) in enumerate(
@@ -416,7 +416,7 @@ def test_engagements_without_a_target_bring_a_note(import_file):
 @pytest.mark.parametrize(
     ("unknown", "actors"), [((), ["a", "[deleted]", "NULL"]), (["a"], [None, "[deleted]", "NULL"])]
 )
-def test_texts_for_unknown_users_are_a_setting(import_file, unknown, actors):
+def test_placeholders_of_unknown_users_are_configurable(import_file, unknown, actors):
     _, events = import_file("x.csv", UNKNOWN, unknown=unknown)
     assert [event["actor"] for event in events] == actors
 
@@ -428,13 +428,13 @@ def test_equal_rows_count_once_by_default(import_file, keep, accepted):
     assert report.reasons == ({} if keep else {"the same event again": 2})
 
 
-def test_equal_rows_of_unknown_users_or_of_a_day_are_events_of_their_own(import_file):
+def test_equal_rows_of_unknown_users_or_without_time_of_day_are_separate_events(import_file):
     rows = "2020-05-01T12:00:00Z,,like,b\n" * 2 + "2020-05-01,a,reply,b\n" * 2
     report, _ = import_file("x.csv", HEADER + rows)
     assert (report.accepted, report.rejected) == (4, 0)
 
 
-def test_rows_that_differ_in_a_column_that_is_not_mapped_are_events_of_their_own(import_file):
+def test_rows_that_differ_in_an_unmapped_column_are_separate_events(import_file):
     numbered = "".join(f"{GOOD.strip()},{number}\n" for number in "112")
     report, _ = import_file("x.csv", "time,actor,verb,target,number\n" + numbered)
     assert (report.accepted, report.reasons) == (2, {"the same event again": 1})
@@ -473,7 +473,7 @@ def test_a_column_of_the_exact_name_is_preferred(import_file):
         import_file("x.csv", "time,Actor,ACTOR,verb,target\n")
 
 
-def test_fields_that_a_file_lacks_are_null(tmp_path):
+def test_fields_absent_from_a_file_are_null(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "1.csv").write_text(HEADER + GOOD)
@@ -482,7 +482,7 @@ def test_fields_that_a_file_lacks_are_null(tmp_path):
     assert [(event["topics"], event["links"]) for event in events] == [(None, None), (["cats", "dogs"], 3)]
 
 
-def test_a_name_that_is_not_in_utf8_is_refused(tmp_path):
+def test_a_file_name_that_is_not_utf8_is_refused(tmp_path):
     file = tmp_path / os.fsdecode(b"\xff.csv")
     file.write_text(HEADER + GOOD)
     for path in (file, tmp_path):
@@ -503,7 +503,7 @@ def write_csv(file):
     return file
 
 
-def test_lists_of_objects_are_no_topics(import_file, tmp_path):
+def test_lists_of_objects_are_not_read_as_topics(import_file, tmp_path):
     row = {"time": NOON.isoformat(), "actor": "a", "verb": "post", "topics": [{"name": "x"}, "cats"]}
     _, events = import_file("x.jsonl", lines(row | {"target": None}))
     assert events[0]["topics"] == ["cats"]
@@ -515,7 +515,7 @@ def test_lists_of_objects_are_no_topics(import_file, tmp_path):
 
 
 @pytest.mark.parametrize("between", ["\0" * 300, "\0" * 300 + "\n", "\n" + "\0" * 300])
-def test_runs_of_nul_do_no_harm(import_file, between):
+def test_runs_of_nul_bytes_are_tolerated(import_file, between):
     rows = [json.dumps({"time": NOON.isoformat(), "actor": name, "verb": "like", "target": "b"}) for name in "ac"]
     report, _ = import_file("x.jsonl", f"{rows[0]}\n{rows[1]}{between}\n")
     assert report.accepted == 2
@@ -554,7 +554,7 @@ def test_members_that_do_not_exist_are_rejected(import_file):
         ("1588334400000000000", {"time_unit": "ns"}, NOON),
     ],
 )  # fmt: skip
-def test_times_of_other_forms_and_units(import_file, time, options, instant):
+def test_times_in_other_formats_and_units(import_file, time, options, instant):
     _, events = import_file("x.csv", HEADER + f"{time},a,like,b\n", **options)
     assert events[0]["time"] == instant
 
@@ -567,12 +567,12 @@ def test_times_of_other_forms_and_units(import_file, time, options, instant):
         ({"time_format": "%Y", "time_unit": "s"}, "exclude each other"),
     ],
 )
-def test_unknown_forms_of_times_are_rejected(import_file, options, message):
+def test_unknown_formats_of_times_are_rejected(import_file, options, message):
     with pytest.raises(EventsError, match=message):
         import_file("x.csv", HEADER + GOOD, **options)
 
 
-def test_times_within_1970_bring_a_note(import_file):
+def test_times_within_1970_cause_a_note(import_file):
     report, _ = import_file("x.csv", HEADER + "45292.5,a,like,b\n")
     assert report.notes[0].startswith("all times fall within 1970")
 
@@ -600,12 +600,12 @@ def test_times_within_1970_bring_a_note(import_file):
         ("x.jsonl", '{"time":1},\n{"time":2},\n', "no line of .* is a JSON object, for lines end with a comma"),
     ],
 )
-def test_messages_say_what_is_wrong(import_file, name, content, message):
+def test_messages_state_the_error(import_file, name, content, message):
     with pytest.raises(EventsError, match=message):
         import_file(name, content)
 
 
-def test_the_line_before_a_header_that_names_the_delimiter_is_skipped(import_file):
+def test_a_leading_line_that_declares_the_delimiter_is_skipped(import_file):
     report, events = import_file(
         "x.csv", "sep=;\r\n" + (HEADER + GOOD + "soon,a,like,b").replace(",", ";").replace("\n", "\r\n")
     )
@@ -616,7 +616,7 @@ def test_the_line_before_a_header_that_names_the_delimiter_is_skipped(import_fil
 @pytest.mark.parametrize(
     "ends", [("\r\n", "\n"), ("\n", "\r\n"), ("\n", "\r"), ("\r", "\r"), ("\r", "\n"), ("\r\r\n", "\r\r\n")]
 )
-def test_lines_may_end_in_any_way(import_file, ends):
+def test_all_line_endings_are_accepted(import_file, ends):
     rows = [HEADER.strip(), GOOD.strip(), "2020-05-01T12:00:01Z,c,like,b", "2020-05-01T12:00:02Z,d,like,b"]
     content = "".join(row + ends[number % 2] for number, row in enumerate(rows))
     _, events = import_file("x.csv", content)

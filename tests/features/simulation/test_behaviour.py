@@ -14,7 +14,7 @@ def engagements(events):
     return events[events.verb.isin(ENGAGEMENTS) & events.actor.notna()]
 
 
-def test_the_volume_is_that_of_a_real_community(events, community):
+def test_the_volume_is_realistic(events, community):
     per_user = len(events) / community.users * 28 / community.days
     assert 6 < per_user < 14
 
@@ -113,7 +113,7 @@ def test_users_are_inactive_during_absences(events, community):
     assert (since < 28 * DAY).any()
 
 
-def test_most_draw_hardly_anybody_and_a_few_draw_many(engagements, truth, community):
+def test_audiences_are_skewed(engagements, truth, community):
     last = pd.Timestamp(community.start) + pd.Timedelta(days=community.days - 28)
     engagers = (
         engagements[engagements.time >= last].groupby("target").actor.nunique().reindex(truth.index, fill_value=0)

@@ -1,4 +1,4 @@
-"""Bad arguments are named, with what was found and what was expected."""
+"""Errors about invalid arguments state what was found and what was expected."""
 
 from datetime import UTC, datetime
 
@@ -29,10 +29,10 @@ from features.simulation import Community
         ("start", datetime(1901, 1, 1, tzinfo=UTC), "expected a period within 1970 to 2200"),
     ],
 )
-def test_a_bad_argument_is_named(name, value, message):
+def test_an_invalid_argument_is_named(name, value, message):
     with pytest.raises(EventsError, match=message):
         Community(**{name: value})
 
 
-def test_the_smallest_community_is_fine():
+def test_the_smallest_community_is_valid():
     assert Community(users=10, days=1, seed=0, topics=1).days == 1

@@ -1,4 +1,4 @@
-"""Simulated events match the event table's schema and contain nothing impossible."""
+"""Simulated events match the schema of the event table and are consistent."""
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,7 @@ def test_all_verbs_but_view_occur(events):
     assert set(events.verb) == set(VERBS) - {"view"}
 
 
-def test_nobody_engages_with_himself(events):
+def test_nobody_engages_with_themselves(events):
     assert not (events.actor == events.target).any()
 
 
@@ -109,7 +109,7 @@ def test_posts_have_one_or_two_different_topics(events):
     assert (topics.map(lambda tags: len(set(tags))) == counts).all()
 
 
-def test_engagements_carry_the_topics_of_their_piece(events):
+def test_engagements_have_the_topics_of_their_post(events):
     posts = events[events.verb == "post"].set_index("object").topics
     about = events[(events.verb == "like") & events.object.isin(posts.index)].head(500)
     assert all(np.array_equal(posts[piece], tags) for piece, tags in zip(about.object, about.topics, strict=True))

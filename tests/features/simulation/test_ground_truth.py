@@ -12,7 +12,7 @@ from features.simulation.simulate import expected_reach
 
 @pytest.fixture(scope="module")
 def realised(events, truth):
-    """Per user over the whole period: distinct engagers, engagements with own posts, and posts."""
+    """Return per user over the whole period: distinct engagers, engagements with own posts, and posts."""
     posts = events[events.verb == "post"]
     engagements = events[events.verb.isin(ENGAGEMENTS)]
     members = truth[(truth.joined == truth.joined.min()) & truth.left.isna()]
@@ -43,20 +43,20 @@ def test_pull_beats_counting_posts_among_those_who_post(realised):
     assert order.pull > order.posts + 0.2
 
 
-def test_pull_says_nothing_about_posting_within_a_kind(truth):
+def test_pull_is_independent_of_posting_within_a_kind(truth):
     ordinary = truth[truth.kind == "ordinary"]
     assert abs(ordinary.pull.corr(ordinary.posts_per_day, method="spearman")) < 0.1
 
 
-def test_pull_is_what_a_post_draws(realised):
-    about_pieces = 0.925  # follows, blocks and unfollows name no piece
+def test_pull_is_the_expected_engagement_per_post(realised):
+    about_pieces = 0.925  # follows, blocks and unfollows have no post
     expected = (realised.posts * realised.pull).sum() * about_pieces
     assert realised.reactions.sum() == pytest.approx(expected, rel=0.2)
 
 
-def test_posts_come_at_their_rate(realised, community):
+def test_posts_occur_at_their_rate(realised, community):
     expected = realised.posts_per_day.sum() * community.days
-    assert 0.9 < realised.posts.sum() / expected < 1.01  # less for absences
+    assert 0.9 < realised.posts.sum() / expected < 1.01  # reduced by absences
 
 
 def test_reach_is_the_expected_number_of_engagers(events, truth, community):

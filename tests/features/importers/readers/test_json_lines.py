@@ -26,7 +26,7 @@ GOOD = '{"id": "1", "actor": {"login": "a"}}\n'
 
 
 def long_window(data):
-    """Write a Zstandard frame by hand that asks for a window of 2 GiB, with the text as it is."""
+    """Return a hand-made Zstandard frame that requests a window of 2 GiB and contains the text uncompressed."""
     blocks = [data[start : start + 100_000] for start in range(0, len(data), 100_000)]
     heads = [
         (len(block) << 3 | (number == len(blocks) - 1)).to_bytes(3, "little") for number, block in enumerate(blocks)
@@ -81,7 +81,7 @@ def test_rows_are_numbered_by_position(members):
     assert len(rows) == 50_000
 
 
-def test_a_line_that_is_too_long_has_a_row_number(members):
+def test_a_too_long_line_is_reported_with_its_row(members):
     rows = members("x.jsonl", (GOOD + '{"id": "' + "x" * 3_000_000 + '"}\n' + GOOD * 2).encode())
     assert [(row["row"], row["id"], row["reason"]) for row in rows] == [
         (1, "1", None),
@@ -128,14 +128,14 @@ def test_damaged_files_are_explained(members, name, data, message):
         members(name, data)
 
 
-def test_a_window_that_is_too_long_is_explained(members, monkeypatch):
+def test_a_too_large_window_is_explained(members, monkeypatch):
     monkeypatch.setattr(files, "ZSTD_MODULES", ("no.such.module",))
     with pytest.raises(EventsError, match=r"window longer than 128 MiB.*install backports\.zstd.*zstd -dc --long=31"):
         members("RC_2019-01.zst", long_window(GOOD.encode()))
 
 
 @pytest.mark.skipif(files._zstd_module() is None, reason="neither Python 3.14 nor backports.zstd is there")
-def test_a_window_that_is_too_long_is_recompressed(members, tmp_path):
+def test_a_too_large_window_is_handled_by_other_libraries(members, tmp_path):
     data = GOOD.encode() * 9_999
     assert len(members("RC_2019-01.zst", long_window(data))) == 9_999
     assert sorted(file.name for file in tmp_path.iterdir()) == ["RC_2019-01.zst", "members.parquet"]
