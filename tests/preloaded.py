@@ -1,7 +1,7 @@
-"""Processes of Python that have imported the packages before they start: each is forked from one that did.
+"""Python processes with preloaded packages: each is forked from a process that has imported them.
 
-`Popen` and `run` replace those of `subprocess` for commands that begin with `sys.executable` where a test is about what
-a process does, and not about how it starts. The imports cost three seconds of processor time per process otherwise.
+`Popen` and `run` replace those of `subprocess` for commands that begin with `sys.executable`, in tests of what a
+process does rather than how it starts. This saves three seconds of processor time per process for imports.
 """
 
 import atexit
@@ -35,7 +35,7 @@ MODULES = (
     "training.train",
 )
 SERVER = "import sys; from tests.preloaded import serve; serve(int(sys.argv[1]))"
-SET_CHILD_SUBREAPER = 36  # of linux/prctl.h: orphans become children of this process, which can wait for them
+SET_CHILD_SUBREAPER = 36  # from linux/prctl.h: orphans become children of this process, which can then wait for them
 MOST_BYTES = 100_000
 PROGRAM = """\
 #!{python} -ES
@@ -58,7 +58,7 @@ channel: socket.socket | None = None
 
 
 class Popen(subprocess.Popen):
-    """A process that runs `-c CODE`, `-m MODULE` or a script; elsewhere than on Linux it imports what it needs."""
+    """A preloaded process that runs `-c CODE`, `-m MODULE` or a script; an ordinary one on other systems than Linux."""
 
     def _execute_child(self, *values):
         names = inspect.signature(super()._execute_child).parameters
@@ -84,7 +84,7 @@ class Popen(subprocess.Popen):
 
 
 def run(command, *, capture_output=False, timeout=None, check=False, **how):
-    """Run a process to its end, as `subprocess.run` does."""
+    """Run a process to its end, like `subprocess.run`."""
     if capture_output:
         how |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with Popen(command, **how) as process:
@@ -101,7 +101,7 @@ def run(command, *, capture_output=False, timeout=None, check=False, **how):
 
 @contextmanager
 def program(folder, name, before="pass"):
-    """Write a program of the environment to a folder; its runs are forked from one process that ran `before`."""
+    """Write a program of the environment to a folder; its runs are forked from one process that first runs `before`."""
     script, address = Path(sys.executable).parent / name, folder / "socket"
     file = folder / name
     file.write_text(PROGRAM.format(python=sys.executable, address=str(address), script=str(script)))
@@ -116,14 +116,14 @@ def program(folder, name, before="pass"):
 
 
 def choose_metrics(_=None):
-    """Keep metrics where PROMETHEUS_MULTIPROC_DIR says, which prometheus-client reads when it is imported."""
+    """Store metrics as PROMETHEUS_MULTIPROC_DIR says; prometheus-client reads it only on import."""
     from prometheus_client import values
 
     values.ValueClass = values.get_value_class()
 
 
 def choose_backend():
-    """Draw where MPLBACKEND says, which matplotlib reads when it is imported."""
+    """Use the backend of MPLBACKEND; matplotlib reads it only on import."""
     import matplotlib
 
     if backend := os.environ.get("MPLBACKEND"):
@@ -131,7 +131,7 @@ def choose_backend():
 
 
 def fork_workers():
-    """Let uvicorn fork its workers from this process, which has the imports, where it would start each anew."""
+    """Let uvicorn fork its workers from this process, which has the imports, instead of spawning them."""
     import uvicorn._subprocess
 
     uvicorn._subprocess.spawn = multiprocessing.get_context("fork")
@@ -139,7 +139,7 @@ def fork_workers():
 
 
 def _fork(request, streams):
-    """Let the server fork a process, and adopt it; return its id."""
+    """Let the server fork a process and adopt it; return its process id."""
     global channel
     with lock:
         if channel is None:
@@ -173,15 +173,15 @@ def _adopt_orphans(adopts):
 
 
 def serve(descriptor):
-    """Import the packages and fork a process for each request until the channel closes; a process runs its request."""
+    """Import the packages, then fork a process to run each request, until the channel closes."""
     import duckdb
 
     for name in MODULES:
         importlib.import_module(name)
-    # Threads do not survive a fork, and a process would wait for them at its end.
+    # Threads do not survive a fork, and a forked process would wait for them at its end.
     duckdb.set_default_connection(duckdb.connect(config={"threads": 1}))
     gc.collect()
-    gc.freeze()  # else its first collection would copy all pages
+    gc.freeze()  # otherwise its first collection would copy all pages
     with socket.socket(fileno=descriptor) as requests:
         while True:
             text, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
@@ -198,7 +198,7 @@ def serve(descriptor):
 
 
 def serve_programs(address):
-    """Fork a process for each program that connects, and tell it the process and its exit code."""
+    """Fork a process for each program that connects, and send it the process id and the exit code."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as requests:
         requests.bind(address)
         requests.listen()
@@ -220,9 +220,9 @@ def serve_programs(address):
 
 
 def _fork_orphan(new_session=False):
-    """Fork a process whose parent has ended when this returns; return its id, and None in it.
+    """Fork a process whose parent ends before this returns; return its process id, and None in the new process.
 
-    It leads its new session by then: who signals its group would hit that of the tests.
+    If requested, it already leads a new session; otherwise signals to its process group would reach the tests.
     """
     read, write = os.pipe()
     parent = os.fork()
@@ -243,7 +243,7 @@ def _fork_orphan(new_session=False):
 
 
 def _prepare(request, streams):
-    """Become the process of a request and run what it is to run."""
+    """Become the process of a request, and run its command."""
     for target, stream in enumerate(streams):
         os.dup2(stream, target)
     os.closerange(3, max(streams) + 1)

@@ -1,4 +1,4 @@
-"""What `tests/conftest.py` names is there."""
+"""The files named in `tests/conftest.py` exist."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""What an installation of Clout needs may be used by anybody: every licence is permissive, or named here with a reason.
+"""Licences: every requirement of Clout has a permissive licence, or is listed here with a reason.
 
-Known vulnerabilities are not looked up: that takes a network and a service that is told what is installed. Versions are
-pinned in `.ci/constraints.txt`, which `pip-audit -r` takes as it is.
+Known vulnerabilities are not checked, as that needs a network and a service that learns what is installed. Versions are
+pinned in `.ci/constraints.txt`, which `pip-audit -r` accepts.
 """
 
 import re
@@ -19,7 +19,7 @@ EXTRAS = ("postgres", "spark")
 PERMISSIVE = {
     "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "LLVM-exception", "MIT", "MIT-0", "MIT-CMU",
     "PSF-2.0", "Unlicense", "Zlib",
-    # As classifiers and older metadata write them.
+    # As written in classifiers and in older metadata.
     "3-Clause BSD License", "Apache 2.0", "Apache License 2.0", "Apache License, Version 2.0",
     "Apache Software License", "BSD", "BSD License", "ISC License (ISCL)", "MIT License",
     "Python Software Foundation License",
@@ -35,14 +35,14 @@ EXCEPTIONS = {
 
 
 def direct_requirements(extras):
-    """What Clout itself asks for, as `pyproject.toml` has it: an older installation's metadata may say otherwise."""
+    """Return the direct requirements in `pyproject.toml`; metadata of an older installation may differ."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
     return [Requirement(line) for line in lines]
 
 
-def needed(extras=EXTRAS):
-    """The names of everything that Clout with its extras needs here, also by way of others."""
+def all_requirements(extras=EXTRAS):
+    """Return the names of all direct and transitive requirements of Clout with its extras on this machine."""
     licences_found, waiting = (
         {},
         [(canonicalize_name(item.name), frozenset(item.extras)) for item in direct_requirements(extras)],
@@ -54,7 +54,7 @@ def needed(extras=EXTRAS):
         licences_found[name] = licences_found.get(name, frozenset()) | extras_wanted
         try:
             requirements = distribution(name).requires or []
-        except PackageNotFoundError:  # of an extra, or of other machines
+        except PackageNotFoundError:  # only for an extra or for other machines
             continue
         for requirement in map(Requirement, requirements):
             environments = [{"extra": extra} for extra in (*licences_found[name], "")]
@@ -64,7 +64,7 @@ def needed(extras=EXTRAS):
 
 
 def licences(metadata):
-    """The licences that a distribution's metadata names; none where it does not say."""
+    """Return the licences in a distribution's metadata; an empty set if it has none."""
     if expression := metadata.get("License-Expression"):
         return set(re.split(r"\s+(?:AND|OR|WITH)\s+", expression.replace("(", "").replace(")", "")))
     named = [
@@ -75,15 +75,15 @@ def licences(metadata):
 
 
 def test_direct_and_transitive_requirements_are_listed():
-    licences_found = needed()
+    licences_found = all_requirements()
     assert {"lightgbm", "mlflow", "sqlalchemy", "starlette", "psycopg", "h11"} <= set(licences_found)
     assert not {"pytest", "ruff", "codespell", "hypothesis"} & set(licences_found)
-    assert "psycopg" not in needed(extras=())
+    assert "psycopg" not in all_requirements(extras=())
     assert len(licences_found) > 60
 
 
-@pytest.mark.parametrize("name", needed())
-def test_its_licence_is_permissive(name):
+@pytest.mark.parametrize("name", all_requirements())
+def test_licences_are_permissive(name):
     try:
         metadata = distribution(name).metadata
     except PackageNotFoundError:
@@ -101,7 +101,7 @@ def test_its_licence_is_permissive(name):
 
 
 def test_every_exception_is_still_needed():
-    assert set(EXCEPTIONS) <= set(needed())
+    assert set(EXCEPTIONS) <= set(all_requirements())
 
 
 class Metadata(dict):
@@ -129,4 +129,4 @@ def test_licences_are_read_from_metadata(metadata, licences_found):
 def test_every_requirement_is_pinned():
     lines = (ROOT / ".ci" / "constraints.txt").read_text().splitlines()
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line and line[0] != "#"}
-    assert set(needed()) - pinned <= {"setuptools"}, "make .ci/constraints.txt anew, as its first lines say"
+    assert set(all_requirements()) - pinned <= {"setuptools"}, "update .ci/constraints.txt as its first lines say"

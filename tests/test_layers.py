@@ -1,4 +1,4 @@
-"""The direction of imports: one table says what each package may import; light modules stay light."""
+"""The direction of imports: one table has the allowed imports of each package, and light modules stay light."""
 
 import ast
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = ("features", "training", "serving")
 
-# What each package, or top-level module of a layer, may import of the others. The features layer imports neither of
-# the other two, the training layer only features. A package may import itself.
+# The allowed imports of each package, or top-level module of a layer. The features layer imports neither of
+# the other two, the training layer imports only features. A package may always import itself.
 BASE = {"features.errors", "features.ids", "features.progress", "features.utc"}
 EVENTS = BASE | {"features.atomic_files", "features.events"}
 TABLE = EVENTS | {"features.aggregates", "features.catalogue", "features.feature_table"}
@@ -218,13 +218,13 @@ PACKAGES = {name for name, file in MODULES.items() if file.name == "__init__.py"
 
 
 def unit(module: str) -> str:
-    """Return the row of the table that a module belongs to: its package, or itself at the top of a layer."""
+    """Return the row of the table for a module: its package, or the module itself at the top of a layer."""
     package = module if module in PACKAGES else module.rpartition(".")[0]
     return module if package in LAYERS else package
 
 
 def imported(file: Path) -> set[str]:
-    """Return every module named in an import, wherever in the file; `from a import b` names `a.b` if it is one."""
+    """Return every imported module, anywhere in the file; `from a import b` gives `a.b` if that is a module."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
@@ -267,7 +267,7 @@ def test_the_table_has_no_cycle_and_no_stale_rows():
 
 
 def expand(package: str) -> set[str]:
-    """Return what a row allows; `features.*` stands for all of a layer but the command packages above it."""
+    """Return the entries of a row; `features.*` stands for all of a layer except the command packages above it."""
     row = MAY_IMPORT[package]
     stars = {name.removesuffix(".*") for name in row if name.endswith(".*")}
     return {name for name in row if not name.endswith(".*")} | {
@@ -281,7 +281,7 @@ def test_no_layer_imports_one_above_it():
         assert not {target for target in imported(MODULES[name]) if target.split(".")[0] in above}, name
 
 
-def test_only_the_registry_and_the_loader_that_mlflow_runs_import_mlflow():
+def test_only_the_registry_and_the_mlflow_loader_import_mlflow():
     users = {unit(name) for name, file in MODULES.items() if any(t.split(".")[0] == "mlflow" for t in imported(file))}
     assert users == {"training.registry", "training.served_model"}
 
@@ -306,7 +306,7 @@ UNWANTED = {
 
 @pytest.fixture(scope="module")
 def loaded():
-    """What is loaded after each module of UNWANTED, imported one after another: all that it loads alone, and more."""
+    """Return what is loaded after importing each module of UNWANTED, one after another, in one process."""
     *modules, service = UNWANTED
     loaded = {}
     for names in (modules, [service]):
@@ -323,6 +323,6 @@ def test_an_import_loads_no_more_than_it_needs(module, loaded):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_every_module_says_what_it_is(layer):
+def test_every_module_has_a_docstring(layer):
     names = [name for name in MODULES if name.split(".")[0] == layer]
     assert [name for name in names if not ast.get_docstring(ast.parse(MODULES[name].read_text()))] == []

@@ -1,4 +1,4 @@
-"""Names say what a thing holds: words that could name anything are not names of functions, parameters or locals."""
+"""Names state what a thing holds: words that could mean anything are no names of functions, parameters or variables."""
 
 import ast
 from pathlib import Path
@@ -10,18 +10,18 @@ VAGUE = {
     *("told", "held", "found", "kept", "seen", "made", "asked", "given", "each", "place", "opened", "alone", "whole"),
     *("known", "settled", "judged", "aside", "drawn", "heard", "apart", "together", "meant", "left", "wanted"),
 }
-# Hypothesis calls its decorator so.
+# The decorator of Hypothesis.
 OF_LIBRARIES = {"given"}
 
 
 def stored_fields(tree: ast.AST) -> set[ast.AST]:
-    """Return the names of class fields: documents, responses and tables keep the names they are stored under."""
+    """Return the class fields, which are exempt because documents, responses and tables are stored with these names."""
     bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return {item.target for body in bodies for item in body if isinstance(item, ast.AnnAssign)}
 
 
 def names(tree: ast.AST) -> list[tuple[int, str]]:
-    """Return every name of a variable, parameter or function in a syntax tree, with its line; no class fields."""
+    """Return every name of a variable, parameter or function in a syntax tree with its line, except class fields."""
     pairs, fields = [], stored_fields(tree)
     for node in ast.walk(tree):
         if node in fields:

@@ -1,4 +1,4 @@
-"""The whole path on real communities: import, train, score, and a referee that shares no code with the project."""
+"""End-to-end on real communities: import, train, score, and evaluation by a script that shares no project code."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def clout(folder, *words):
 
 
 def fit_and_score(folder, as_of, horizon_days=28):
-    """Score by the model that `clout train` fits, without the evaluation and the pages that the referee replaces."""
+    """Score with the model that `clout train` fits, without its evaluation, which the independent one replaces."""
     events, as_of = load_encoded_events(folder / "events.parquet"), datetime.fromisoformat(as_of).replace(tzinfo=UTC)
     config = Config(outcome=Outcome(horizon_days=horizon_days))
     split = split_cutoffs(time_range(events.rows)[0], as_of, horizon_days, config.panel.cutoffs)
@@ -74,7 +74,7 @@ def leads(report):
 
 
 def interval_coverage(folder, as_of, horizon_days):
-    """Return the share of those expected at least one person whose audience lies in their interval."""
+    """Return the share of users with at least one expected person whose audience is within their interval."""
     start = pd.Timestamp(as_of, tz="UTC")
     events = pd.read_parquet(folder / "events.parquet", columns=["time", "actor", "target"]).dropna()
     ahead = events["time"].between(start, start + pd.Timedelta(days=horizon_days), inclusive="left")
@@ -98,7 +98,7 @@ def travel(tmp_path_factory, import_once):
 
 
 def test_travel_beats_every_baseline(travel):
-    """NDCG of the first hundred of one instant moves by 0.01 with the seed, so it may trail by that."""
+    """NDCG@100 of one instant varies by 0.01 with the seed, so it may be lower by that."""
     report = referee(travel, "2017-07-30")
     assert leads(report)["auc"] > 0.07
     assert leads(report)["r2_log"] > 0.1
@@ -115,7 +115,7 @@ def test_travel_beats_every_baseline_on_answers_comments_and_posts(travel):
     assert min(leads(report).values()) > 0, report
 
 
-def test_everybody_of_travel_is_explained_exactly(travel):
+def test_all_users_of_travel_are_explained_exactly(travel):
     scores = pd.read_parquet(travel / "scores.parquet")
     for user in scores.sort_values("score")["user"].iloc[[0, len(scores) // 2, -1]]:
         lines = json.loads(clout(travel, "explain", user, "--json"))
@@ -154,7 +154,7 @@ def test_reddit_beats_every_baseline(tmp_path):
     assert 0.87 < interval_coverage(tmp_path, "2021-11-27", 14) < 0.97
 
 
-def test_slicer_beats_every_baseline_where_it_is_not_luck(tmp_path, import_once):
+def test_slicer_beats_every_baseline_where_it_is_significant(tmp_path, import_once):
     events, landing = import_once("slicer")
     # The others repeat a row.
     assert (landing["read"], landing["accepted"], landing["rejected"]) == (119_949, 117_289, 2_660)
@@ -163,5 +163,5 @@ def test_slicer_beats_every_baseline_where_it_is_not_luck(tmp_path, import_once)
     report = referee(tmp_path, "2026-07-24")
     assert leads(report)["auc"] > 0.02
     assert leads(report)["r2_log"] > 0.1
-    # 29 people have an audience at all here: the order of the first hundred is known to +-0.08 only.
+    # Only 29 users have an audience here, so NDCG@100 is known only to within 0.08.
     assert report["margins"]["ndcg_100"]["high"] > 0

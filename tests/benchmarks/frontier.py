@@ -1,5 +1,4 @@
-"""Trade-off between resistance to attacks and quality: python tests/benchmarks/frontier.py [EVENTS --as-of T] [--store
-NAME].
+"""Quality against resistance to attacks: python tests/benchmarks/frontier.py [EVENTS --as-of T] [--store NAME].
 
 The model is fitted on the data complete by T. Its bounded term is limited to 0, 0.1, 0.25, 0.5, 1 and infinitely many
 nats. Each variant is evaluated on the horizon after T and attacked at T. The gain is that of the median member, in

@@ -92,9 +92,7 @@ class Updates:
 
 @dataclass
 class Watch:
-    """Observations of the service's process, once a second: requests completed, resident memory (MiB), seconds per
-    update.
-    """
+    """Observations of the service, once a second: requests completed, resident memory (MiB), seconds per update."""
 
     process: subprocess.Popen
     done: list[int] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Every command and Python block of the pages runs, on one simulated community, and ends as the pages say.
+"""Every command and Python block of the pages runs on one simulated community and exits as the page says.
 
-With CLOUT_TEST_DOCS=1 it is the pages' own community, in four minutes, and what commands print is compared as well.
+With CLOUT_TEST_DOCS=1 the community is that of the pages, and printed output is compared too; this takes four minutes.
 """
 
 import os
@@ -19,7 +19,7 @@ SECRET = re.compile(r"\b(clout_\w+|[0-9a-f]{12,})\b")
 
 
 def shape(text):
-    """Return a text without what differs between machines and runs: numbers, keys and the ends of lines."""
+    """Return a text without what differs between machines and runs: numbers, keys and line ends."""
     return " ".join(NUMBER.sub("0", SECRET.sub("SECRET", text)).split())
 
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def results(folder, tmp_path_factory):
-    """Run the pages; on fewer users `clout` need not import its packages each time, and draws no plots of a model."""
+    """Run the pages; the quick run uses fewer users, a preloaded `clout`, and no plots of the model."""
     if COMPARES or sys.platform != "linux":
         return run_all(folder, quick=not COMPARES)
     programs = tmp_path_factory.mktemp("programs")
@@ -38,7 +38,7 @@ def results(folder, tmp_path_factory):
         return run_all(folder, True, programs)
 
 
-def test_every_command_ends_as_its_page_says(results):
+def test_every_command_exits_as_its_page_says(results):
     runs = [run for page_runs in results.values() for run in page_runs]
     assert [run for run in runs if run.code != run.expected] == []
     assert len(runs) > 50
@@ -48,10 +48,10 @@ def test_every_command_ends_as_its_page_says(results):
 @pytest.mark.parametrize("page", pages(), ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_pages_show_what_commands_print(page, results):
     for block, output in outputs(page, results[page]):
-        assert shape(block.text) == shape(output), "python docs/run_pages.py writes the outputs anew"
+        assert shape(block.text) == shape(output), "run python docs/run_pages.py to update the outputs"
 
 
-def test_the_points_of_everybody_add_up_to_the_scores(folder, results):
+def test_the_points_of_all_users_add_up_to_the_scores(folder, results):
     points, scores = (pd.read_parquet(folder / f"{name}.parquet") for name in ("points", "scores"))
     both = points.merge(scores, on=["user", "scope"], suffixes=("", "_published"))
     assert len(both) == len(scores) > 200

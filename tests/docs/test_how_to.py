@@ -1,4 +1,4 @@
-"""The changes that pages ask for are made in a copy of the project, and what the pages promise comes of them."""
+"""The changes described by how-to pages are made in a copy of the project, and have the promised effects."""
 
 import re
 import shutil
@@ -19,27 +19,27 @@ ATTACKS = "tests/training/robustness/test_attacks.py"
 FINGERPRINTS = "tests/features/catalogue/fingerprints.json"
 
 
-def added(block):
-    """Return the text that a block adds: of a diff, its lines without the sign."""
+def added_text(block):
+    """Return the text that a block adds; for a diff, its lines without the sign."""
     return re.sub(r"^\+", "", block.text, flags=re.MULTILINE) if block.language == "diff" else block.text
 
 
 def make_changes(page, folder):
-    """Add the blocks of a page to the files that their comments name, each beside the first line that reads so."""
+    """Add the blocks of a page to the files named in their comments, beside the first line equal to the stated one."""
     for block in blocks(page):
         if change := ADD.match(block.note):
             file = folder / change["file"]
             if not change["line"]:
-                file.write_text(added(block))
+                file.write_text(added_text(block))
                 continue
             lines = file.read_text().splitlines(keepends=True)
             at = next(n for n, line in enumerate(lines) if line.strip() == change["line"])
-            lines.insert(at + (change["side"] == "after"), added(block))
+            lines.insert(at + (change["side"] == "after"), added_text(block))
             file.write_text("".join(lines))
 
 
 def run(folder, *command):
-    """Run a command in the copy, which is imported in place of the checkout; return its output, errors included."""
+    """Run a command in the copy, which is imported instead of the checkout; return its output including errors."""
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(folder), "MPLBACKEND": "agg"}
     return subprocess.run(
         [sys.executable, *command],
@@ -74,7 +74,7 @@ def copy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fingerprint(copy):
-    """The fingerprint that the tests of the catalogue ask for, added as they say."""
+    """Add the fingerprint that the failing test of the catalogue prints; return its file."""
     message = re.search(r"quotes_90d is new: add it with (\w+) to (\S+)\.", test(copy, CATALOGUE, "-k", "quotes_90d"))
     file = copy / message[2]
     file.write_text(file.read_text().replace("{", f'{{"quotes_90d": "{message[1]}",', 1))
@@ -83,7 +83,7 @@ def fingerprint(copy):
 
 @pytest.fixture(scope="module")
 def passed(copy, fingerprint):
-    """The number of passed tests by file, of those that the pages name; all of them pass."""
+    """Return the number of passed tests by file, among those that the pages name; fail if any test fails."""
     names = "test_catalogue and (quotes_90d or every) or test_mbox or mass_likes"
     output = test(copy, CATALOGUE, MAILING_LIST, ATTACKS, "-vv", "-k", names)
     assert re.search(r"\d passed", output), output
@@ -98,7 +98,7 @@ def test_a_feature_is_added_in_fewer_than_thirty_lines():
     assert len([line for line in lines if line.strip()]) < 15
 
 
-def test_the_feature_of_the_page_passes_the_tests_that_it_names(copy, fingerprint, passed):
+def test_the_feature_of_the_page_passes_the_named_tests(copy, fingerprint, passed):
     assert fingerprint == copy / FINGERPRINTS
     assert passed[CATALOGUE] > 1
 
@@ -120,12 +120,12 @@ def test_the_source_of_the_page_imports_and_has_a_command(copy, passed):
     assert "Import a mailing list" in output, output
 
 
-def test_the_attack_of_the_page_passes_the_tests_that_it_names(passed):
+def test_the_attack_of_the_page_passes_the_named_tests(passed):
     assert passed[ATTACKS] > 0
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: f"{page.parent.name}/{page.name}")
-def test_blocks_of_code_are_changes_that_a_test_makes(page):
+def test_all_code_blocks_are_changes_made_by_these_tests(page):
     for block in blocks(page):
         if block.language in ("py", "diff"):
             assert ADD.match(block.note), block.text

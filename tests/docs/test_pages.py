@@ -1,4 +1,4 @@
-"""Pages lead on and name what exists: links, anchors, files, and nothing of a machine or a registry."""
+"""Pages: links, anchors and named files exist, and no page contains machine paths or registry hosts."""
 
 import json
 import re
@@ -34,13 +34,13 @@ def prose(page):
 
 
 def anchors(page):
-    """Return the anchors of a page's headings, made as renderers of Markdown make them."""
+    """Return the anchors of a page's headings, as Markdown renderers make them."""
     headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", WITH_LINKS, ids=name)
-def test_links_lead_to_pages_and_headings(page):
+def test_links_point_to_existing_pages_and_headings(page):
     for link in LINK.findall(prose(page)):
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
@@ -58,13 +58,13 @@ def test_the_readme_is_short():
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.parent.name != "reference"], ids=name)
-def test_what_was_measured_stands_beside_its_command(page):
+def test_measurements_are_beside_their_commands(page):
     sections = re.split(r"^(?=#+ )", prose(page), flags=re.MULTILINE)
     assert [text for text in sections if MEASURED.search(text) and not ORIGIN.search(text)] == []
 
 
 @pytest.mark.parametrize("page", WITH_LINKS, ids=name)
-def test_files_that_a_page_names_exist(page):
+def test_files_named_on_a_page_exist(page):
     paths = re.findall(r"`((?:features|training|serving|tests|docs)/[\w./]*\w)`", page.read_text())
     assert [path for path in paths if "mbox" not in path and not (ROOT / path).exists()] == []
 
@@ -85,7 +85,7 @@ def test_the_gate_runs_two_commands_of_the_readme():
 
 
 @pytest.mark.parametrize("page", pages(), ids=name)
-def test_blocks_run_or_say_why_not(page):
+def test_blocks_run_or_state_why_not(page):
     for block in blocks(page):
         if block.language in RUNNABLE and not block.runs:
             reason = block.note.removeprefix("not run:").removeprefix("file:").strip()

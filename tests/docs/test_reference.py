@@ -1,4 +1,4 @@
-"""The reference is the code's: generated parts are up to date, and nothing that users meet is on no page."""
+"""The reference pages match the code: generated parts are current, and everything visible to users is on a page."""
 
 import re
 import tomllib
@@ -27,9 +27,9 @@ TEXT = "\n".join(page.read_text() for page in pages())
 @pytest.mark.parametrize(
     "page", [page for page in pages() if PART.search(page.read_text())], ids=lambda page: page.name
 )
-def test_generated_parts_are_the_codes(page):
+def test_generated_parts_are_current(page):
     text = page.read_text()
-    assert generate(text) == text, "python docs/generate.py writes them anew"
+    assert generate(text) == text, "run python docs/generate.py to update them"
 
 
 def commands(path, command):

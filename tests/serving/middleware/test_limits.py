@@ -164,9 +164,7 @@ def server(home):
 
 
 def answer_to(port, *parts, pause=0.0):
-    """Send the parts of a request, with a pause before each but the first; read until the service closes the
-    connection.
-    """
+    """Send the parts of a request with pauses in between; read until the service closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         for k, part in enumerate(parts):
             time.sleep(pause if k else 0)

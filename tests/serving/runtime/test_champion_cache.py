@@ -1,6 +1,4 @@
-"""The cached champion: a service starts with the champion it last loaded, reports it as stale, and loads the registry's
-as soon as it answers.
-"""
+"""The cached champion: a service starts with the last one it loaded, then loads the one of the registry."""
 
 import json
 import threading

@@ -16,8 +16,7 @@ USERS = ["ann", "bob", "cat", "dan", "eve", "fay"]
 
 @pytest.fixture
 def candidates():
-    """All users are in scope `all`; ann, bob and cat are in network a, dan, eve and fay in b. No user engages with
-    another.
+    """All users are in `all`; ann, bob and cat are in network a, dan, eve and fay in b. No user engages with another.
 
     They reach 6, 5, 4, 3, 2 and 1 strangers of a pool of a million people.
     """

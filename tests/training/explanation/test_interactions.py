@@ -45,8 +45,7 @@ def test_interactions_are_symmetric_and_add_up_to_the_points(bundle, rows):
 
 
 def test_interactions_of_two_features_by_hand(small_tree):
-    """The expected value is 1 if both are positive, 1/2 if one is and the other is unknown, and 1/4 if both are
-    unknown.
+    """The expected value is 1 if both are positive, 1/2 if one is and the other is unknown, 1/4 if both are unknown.
 
     Of the total of 3/4 nat, the second difference 1 - 1/2 - 1/2 + 1/4 is the interaction, half of it per feature.
     """

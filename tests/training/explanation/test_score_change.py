@@ -76,8 +76,7 @@ TWO = ["days_of_absence", "credible_engagers_28d"]
 
 
 def test_by_hand(plain):
-    """The old model adds one nat if both features are 1, the new one two nats; scales are 20 x nats + 10 and 30 x nats
-    + 5.
+    """The models add one and two nats if both features are 1; the scales are 20 x nats + 10 and 30 x nats + 5.
 
     A user goes from (0, 0) to (1, 1), so the score goes from 10 + 20 * 0 = 10 to 5 + 30 * 2 = 65. Of the 20 points
     under the old model, each feature has half. The new model adds a nat, 20 points on the old scale, a quarter of which

@@ -223,9 +223,7 @@ def first_rows(table, trials):
 
 class TestResuming:
     def test_resumed_trials_equal_trials_at_once(self, panel, tuned, tmp_path):
-        """Interrupted in the first and in the third trial, with a trial left open as by a kill; then resumed
-        repeatedly.
-        """
+        """Interrupted in the first and third trial, with a trial left open as by a kill; then resumed repeatedly."""
         file = tmp_path / "a home" / "not there yet" / TRIALS
         shares = []
         for done in (0, 2):
@@ -342,9 +340,7 @@ def test_the_default_is_in_the_space():
 
 @pytest.fixture
 def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
-    """Train with two tuning trials, without plots and registry; return the model, the input of tuning, reports and
-    steps.
-    """
+    """Train with two tuning trials, without plots or registry; return the model, tuning's input, reports and steps."""
     tunings, reports, steps = [], [], []
 
     def recording_tune(*args):

@@ -41,9 +41,7 @@ def fit_tree(rows, outcome, **settings):
 
 
 def test_features_needed_together_share_equally():
-    """The tree gives 1 if both features are 1, else 0. Features that change share the difference, unchanged ones get
-    none.
-    """
+    """The tree gives 1 if both features are 1, else 0. Changed features share the difference; others get none."""
     corners = [[0, 0], [0, 1], [1, 0], [1, 1]]
     booster = fit_tree(corners * 10, [0, 0, 0, 1] * 10)
     before, after = np.array([[0, 0], [0, 1], [1, 1], [0, 1]], float), np.array([[1, 1], [1, 1], [0, 0], [1, 0]], float)
