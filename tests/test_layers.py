@@ -223,7 +223,7 @@ def unit(module: str) -> str:
     return module if package in LAYERS else package
 
 
-def imported(file: Path) -> set[str]:
+def imported_modules(file: Path) -> set[str]:
     """Return every imported module, anywhere in the file; `from a import b` gives `a.b` if that is a module."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text())):
@@ -247,7 +247,7 @@ def test_a_package_imports_only_what_the_table_allows(package):
         (name, unit(target))
         for name, file in MODULES.items()
         if unit(name) == package
-        for target in imported(file)
+        for target in imported_modules(file)
         if target in MODULES
     }
     wrong = sorted(f"{name} imports {target}" for name, target in targets if not allowed(package, target))
@@ -278,17 +278,21 @@ def expand(package: str) -> set[str]:
 def test_no_layer_imports_one_above_it():
     for name in MODULES:
         above = LAYERS[LAYERS.index(name.split(".")[0]) + 1 :]
-        assert not {target for target in imported(MODULES[name]) if target.split(".")[0] in above}, name
+        assert not {target for target in imported_modules(MODULES[name]) if target.split(".")[0] in above}, name
 
 
 def test_only_the_registry_and_the_mlflow_loader_import_mlflow():
-    users = {unit(name) for name, file in MODULES.items() if any(t.split(".")[0] == "mlflow" for t in imported(file))}
+    users = {
+        unit(name) for name, file in MODULES.items() if any(t.split(".")[0] == "mlflow" for t in imported_modules(file))
+    }
     assert users == {"training.registry", "training.served_model"}
 
 
 def test_the_installed_packages_do_not_import_tests_or_notebooks():
     outside = {"tests", "notebooks", "conftest"}
-    assert {name for name, file in MODULES.items() if {t.split(".")[0] for t in imported(file)} & outside} == set()
+    assert {
+        name for name, file in MODULES.items() if {t.split(".")[0] for t in imported_modules(file)} & outside
+    } == set()
 
 
 TABLES = {"pandas", "ibis", "duckdb", "lightgbm"}

@@ -63,7 +63,7 @@ def fit_and_score(folder, as_of, horizon_days=28):
     scores.to_parquet(folder / "scores.parquet", index=False)
 
 
-def referee(folder, as_of, horizon_days=28, events="events.parquet"):
+def evaluate_independently(folder, as_of, horizon_days=28, events="events.parquet"):
     command = [sys.executable, REFEREE, events, "scores.parquet", "--as-of", as_of, "--horizon-days", horizon_days]
     run = subprocess.run([*map(str, command), "--json"], cwd=folder, capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
@@ -87,9 +87,9 @@ def interval_coverage(folder, as_of, horizon_days):
 @pytest.fixture(scope="module")
 def travel(tmp_path_factory, import_once):
     folder = tmp_path_factory.mktemp("travel")
-    _, landing = import_once("travel")
-    assert (landing["read"], landing["accepted"], landing["rejected"]) == (796_232, 715_021, 81_211)
-    shutil.copy(landing["out"], folder / "events.parquet")
+    _, counts = import_once("travel")
+    assert (counts["read"], counts["accepted"], counts["rejected"]) == (796_232, 715_021, 81_211)
+    shutil.copy(counts["out"], folder / "events.parquet")
     (folder / "clout.toml").write_text("[gate]\nattacks = false\n[evaluation]\nresamples = 20\n")
     as_of = ["--as-of", "2017-07-30"]
     clout(folder, "train", "events.parquet", *as_of, "--config", "clout.toml", "--force", "judged by the referee")
@@ -99,7 +99,7 @@ def travel(tmp_path_factory, import_once):
 
 def test_travel_beats_every_baseline(travel):
     """NDCG@100 of one instant varies by 0.01 with the seed, so it may be lower by that."""
-    report = referee(travel, "2017-07-30")
+    report = evaluate_independently(travel, "2017-07-30")
     assert leads(report)["auc"] > 0.07
     assert leads(report)["r2_log"] > 0.1
     assert leads(report)["ndcg_100"] > -0.01, report
@@ -111,7 +111,7 @@ def test_travel_beats_every_baseline(travel):
 def test_travel_beats_every_baseline_on_answers_comments_and_posts(travel):
     events = pq.read_table(travel / "events.parquet", columns=["time", "actor", "verb", "target"])
     pq.write_table(events.filter(pc.field("verb").isin(["post", "reply"])), travel / "written.parquet")
-    report = referee(travel, "2017-07-30", events="written.parquet")
+    report = evaluate_independently(travel, "2017-07-30", events="written.parquet")
     assert min(leads(report).values()) > 0, report
 
 
@@ -146,21 +146,21 @@ def test_reddit_beats_every_baseline(tmp_path):
     columns = "time=created_utc actor=author verb=type target=parent_author object=parent_id result=item_id"
     maps = [word for pair in columns.split() for word in ("--map", pair)]
     source = ["table", DATA / "reddit_college" / "items.csv.gz", *maps, "--verb", "comment=reply"]
-    landing = json.loads(clout(tmp_path, "import", *source, "--out", "events.parquet", "--json"))
-    assert landing["read"] == landing["accepted"] + landing["rejected"] == 223_239
+    counts = json.loads(clout(tmp_path, "import", *source, "--out", "events.parquet", "--json"))
+    assert counts["read"] == counts["accepted"] + counts["rejected"] == 223_239
     fit_and_score(tmp_path, "2021-11-27", horizon_days=14)
-    report = referee(tmp_path, "2021-11-27", horizon_days=14)
+    report = evaluate_independently(tmp_path, "2021-11-27", horizon_days=14)
     assert min(leads(report).values()) > 0, report
     assert 0.87 < interval_coverage(tmp_path, "2021-11-27", 14) < 0.97
 
 
 def test_slicer_beats_every_baseline_where_it_is_significant(tmp_path, import_once):
-    events, landing = import_once("slicer")
+    events, counts = import_once("slicer")
     # The others repeat a row.
-    assert (landing["read"], landing["accepted"], landing["rejected"]) == (119_949, 117_289, 2_660)
+    assert (counts["read"], counts["accepted"], counts["rejected"]) == (119_949, 117_289, 2_660)
     shutil.copy(events, tmp_path)
     fit_and_score(tmp_path, "2026-07-24")
-    report = referee(tmp_path, "2026-07-24")
+    report = evaluate_independently(tmp_path, "2026-07-24")
     assert leads(report)["auc"] > 0.02
     assert leads(report)["r2_log"] > 0.1
     # Only 29 users have an audience here, so NDCG@100 is known only to within 0.08.

@@ -119,7 +119,7 @@ class Watch:
 
 
 @contextmanager
-def served(home: Home, log: Path) -> Iterator[tuple[subprocess.Popen, int]]:
+def run_service(home: Home, log: Path) -> Iterator[tuple[subprocess.Popen, int]]:
     """Run `clout serve` until the block ends; yield its process and its port."""
     words = ["serve", "--port", "0", "--refresh", "1", "--home", str(home.folder)]
     with log.open("w") as out, subprocess.Popen([sys.executable, "-c", CLOUT, *words], stderr=out) as process:
@@ -224,7 +224,7 @@ def main() -> None:
         print_message(f"A home with two versions, and snapshots of {len(rows):,} users ...")
         updates.begin(bundle)
         work = Work(rows["user"].tolist(), posted, [updates.as_of(0), updates.as_of(1)], options.requests)
-        with served(updates.home, Path(folder) / "log") as (process, port):
+        with run_service(updates.home, Path(folder) / "log") as (process, port):
             watch, start = Watch(process), time.perf_counter()
             signal.signal(signal.SIGINT, lambda *_: setattr(work, "ended", True))
             soak(updates, work, port, watch, options.callers, options.changes)

@@ -19,7 +19,7 @@ def responses(received: pd.DataFrame) -> pd.DataFrame:
 
 def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     """Compute the features of responders, each weighted by credibility."""
-    pairs, has = _pair_weights(responses, own, people)
+    pairs, credibility = _pair_weights(responses, own, people)
     age, first, weight = pairs["last"], pairs["first"], pairs["weight"]
     faded = _round_half_up(np.exp2(-age / (28 * DAY)) * BILLION)
     columns = {f"credible_engagers_{days}d": weight.where(age <= days * DAY, 0) for days in (7, 28, 90, 365)} | {
@@ -36,7 +36,7 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
         columns[f"uncounted_exchange_{days}d"] = (pairs["vouched"] - weight).where(age <= days * DAY, 0)
     sums = pd.DataFrame(columns).groupby(pairs["user"]).sum().reindex(people).fillna(0.0)
     sums = sums.join(_by_period(responses, pairs, people))
-    sums["credibility_365d"] = has.reindex(people).fillna(0.0)
+    sums["credibility_365d"] = credibility.reindex(people).fillna(0.0)
     full, present = _full(pairs), _full(pairs, "presence")
     since = (pairs["last"] / DAY - 30 * np.log2((full / BILLION).where(full > 0))).groupby(pairs["user"])
     by_user = pairs.groupby("user")
@@ -115,14 +115,16 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     """Return the pairs of a year with their weights, and the credibility of each user."""
     pairs = _pairs(responses)
     seeds = _seeds(pairs, own)
-    has = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
-    full = (pairs["other"].map(has).fillna(0.0) / (0.0004 * BILLION)).clip(upper=1.0)
+    credibility = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
+    full = (pairs["other"].map(credibility).fillna(0.0) / (0.0004 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
     share = (full if len(seeds) else 1.0) * pairs["selectivity"].fillna(1.0)
     by_known = pairs["other"] >= 0
     weights = {"vouched": share, "presence": share * lasted, "weight": share * worth}
-    return pairs.assign(**{k: _round_half_up(part * BILLION).where(by_known, 0) for k, part in weights.items()}), has
+    return pairs.assign(
+        **{k: _round_half_up(part * BILLION).where(by_known, 0) for k, part in weights.items()}
+    ), credibility
 
 
 def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
@@ -155,15 +157,15 @@ def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
 
 def _passed_on(pairs: pd.DataFrame, seeds: pd.Index) -> pd.Series:
     """Propagate for four rounds; return the last inflow minus its largest part."""
-    has, own = pd.Series(BILLION, seeds), pd.Series(BILLION * 15 // 100, seeds)
+    inflow, own = pd.Series(BILLION, seeds), pd.Series(BILLION * 15 // 100, seeds)
     for _ in range(3):
-        has = _round_half_up(_parts(pairs, has).groupby(pairs["user"]).sum() * 0.85).add(own, fill_value=0.0)
-    parts = _parts(pairs, has).groupby(pairs["user"])
+        inflow = _round_half_up(_parts(pairs, inflow).groupby(pairs["user"]).sum() * 0.85).add(own, fill_value=0.0)
+    parts = _parts(pairs, inflow).groupby(pairs["user"])
     return parts.sum() - parts.max()
 
 
-def _parts(pairs: pd.DataFrame, has: pd.Series) -> pd.Series:
-    return _round_half_up(pairs["other"].map(has).fillna(0.0) * (pairs["passed"] / BILLION))
+def _parts(pairs: pd.DataFrame, inflow: pd.Series) -> pd.Series:
+    return _round_half_up(pairs["other"].map(inflow).fillna(0.0) * (pairs["passed"] / BILLION))
 
 
 def _full(pairs: pd.DataFrame, weight: str = "weight") -> pd.Series:

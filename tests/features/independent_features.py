@@ -119,14 +119,14 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _reach(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     pairs = _named(received).groupby(["user", "other"])["age"].agg(last="min", first="max").reset_index()
-    lately = pairs["last"] <= PERIOD
+    is_recent = pairs["last"] <= PERIOD
     windows = {f"engagers_{days}d": pairs["last"] <= days * DAY for days in (7, 28, 90, 365)}
     columns = windows | {
         "engagers_ever": pairs["last"] >= 0,
         "early_engagers": pairs["first"] > YEAR,
         "engagers_decayed_28d": _decay_weights(pairs["last"], 28 * DAY),
         "new_engagers_28d": pairs["first"] <= PERIOD,
-        "returning_engagers_28d": lately & (pairs["first"] > PERIOD),
+        "returning_engagers_28d": is_recent & (pairs["first"] > PERIOD),
     }
     return _sums(pairs, people, columns).join(_periods(received, people))
 
@@ -136,10 +136,10 @@ def _periods(received: pd.DataFrame, people: pd.Index) -> pd.DataFrame:
     six = received.loc[received["age"] <= 6 * PERIOD, ["user", "other", "age"]]
     six = six.assign(period=(six["age"] - 1) // PERIOD).drop_duplicates(["user", "other", "period"])
     by_others = _named(six)
-    weighed = _sums(by_others, people, {"n": 0.5 ** by_others["period"]})["n"]
+    decayed = _sums(by_others, people, {"n": 0.5 ** by_others["period"]})["n"]
     steady = by_others.groupby(["user", "other"]).size().loc[lambda n: n >= 3].reset_index()
     columns = {
-        "pace_28d": weighed / sum(0.5**period for period in range(6)),
+        "pace_28d": decayed / sum(0.5**period for period in range(6)),
         "steady_engagers_168d": _count(steady, people),
         "periods_drawing_168d": _count(six.drop_duplicates(["user", "period"]), people),
     }

@@ -55,14 +55,14 @@ def other_names(out):
     return sorted(path.name for path in out.parent.iterdir() if path != out)
 
 
-def writer(out, fate):
+def writer(out, end):
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, out, fate], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, out, end], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
-def killed(out, fate="killed"):
-    with writer(out, fate) as process:
+def killed(out, end="killed"):
+    with writer(out, end) as process:
         assert process.wait(timeout=30) == -signal.SIGKILL
 
 

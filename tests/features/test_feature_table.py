@@ -123,8 +123,8 @@ class TestSelfAndUnknown:
                 assert {name: after[user][name] for name in same} == {name: before[user][name] for name in same}
             soon = sum(event[0] <= 365 for event in events)
             if soon:
-                had = before["bob"]["engagements_365d"] if "bob" in before else 0
-                assert after["bob"]["engagements_365d"] == had + soon
+                count_before = before["bob"]["engagements_365d"] if "bob" in before else 0
+                assert after["bob"]["engagements_365d"] == count_before + soon
 
 
 class TestOwnActs:
@@ -136,15 +136,17 @@ class TestOwnActs:
         rows = features_of_cases([*communities, *([*events, *posts] for events in communities)])
         for before, after in zip(rows[: len(communities)], rows[len(communities) :], strict=True):
             for feature in SCORED if "ann" in before else ():
-                was, is_now = before["ann"][feature.name], after["ann"][feature.name]
+                value_before, value_after = before["ann"][feature.name], after["ann"][feature.name]
                 if feature.name == "tenure_days":
-                    assert is_now == pytest.approx(SECOND if was is None else was)
+                    assert value_after == pytest.approx(SECOND if value_before is None else value_before)
                     continue
-                assert (was is None) == (is_now is None), feature.name
-                if was is not None and feature.name != "days_of_absence":
-                    assert was <= is_now if feature.direction == "down" else was >= is_now, feature.name
-                elif was is not None:
-                    assert is_now <= was
+                assert (value_before is None) == (value_after is None), feature.name
+                if value_before is not None and feature.name != "days_of_absence":
+                    assert (
+                        value_before <= value_after if feature.direction == "down" else value_before >= value_after
+                    ), feature.name
+                elif value_before is not None:
+                    assert value_after <= value_before
 
 
 class TestPopulation:

@@ -39,7 +39,7 @@ def start_service(home):
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory, bundle):
+def registered_home(tmp_path_factory, bundle):
     home = Home(tmp_path_factory.mktemp("registry") / "home")
     home.folder.mkdir()
     version = register(home, bundle, {"rows": 800}, {"score.auc": 0.9}, {"metrics": {"score": {"auc": 0.9}}}, {})
@@ -48,42 +48,42 @@ def registered(tmp_path_factory, bundle):
 
 
 @pytest.fixture
-def environment(registered):
+def environment(registered_home):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return (
         os.environ
         | QUIET
         | {
-            "MLFLOW_TRACKING_URI": registered.registry_uri,
-            "MLFLOW_REGISTRY_URI": registered.registry_uri,
+            "MLFLOW_TRACKING_URI": registered_home.registry_uri,
+            "MLFLOW_REGISTRY_URI": registered_home.registry_uri,
             "PATH": path,
         }
     )
 
 
-def test_the_loaded_champion_equals_the_registered_one(registered, bundle):
-    assert find_champion(registered) == (bundle, "1")
+def test_the_loaded_champion_equals_the_registered_one(registered_home, bundle):
+    assert find_champion(registered_home) == (bundle, "1")
 
 
-def test_a_home_does_not_change_the_tracking_server_of_the_next(registered, monkeypatch):
+def test_a_home_does_not_change_the_tracking_server_of_the_next(registered_home, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    find_champion(registered)
-    assert home_from_environment(registered.folder) == registered
+    find_champion(registered_home)
+    assert home_from_environment(registered_home.folder) == registered_home
 
 
-def test_the_service_loads_the_champion_and_its_figures(registered):
-    service = start_service(registered)
+def test_the_service_loads_the_champion_and_its_figures(registered_home):
+    service = start_service(registered_home)
     assert service.champion.version == "1"
     assert service.champion.figures == {"metrics": {"score": {"auc": 0.9}}}
     assert set(service.missing) == {"snapshot"}
-    assert report(registered, "1") == service.champion.figures
+    assert report(registered_home, "1") == service.champion.figures
 
 
-def test_another_process_predicts_the_same(registered, environment, bundle, rows, tmp_path):
-    given, predicted = tmp_path / "given.parquet", tmp_path / "made.parquet"
-    rows[CATALOGUE.names].to_parquet(given)
-    subprocess.run([sys.executable, "-c", LOAD, given, predicted], env=environment, check=True, timeout=PATIENCE)
-    pd.testing.assert_frame_equal(pd.read_parquet(predicted), bundle.predict(rows), check_exact=True)
+def test_another_process_predicts_the_same(registered_home, environment, bundle, rows, tmp_path):
+    input_file, output_file = tmp_path / "given.parquet", tmp_path / "made.parquet"
+    rows[CATALOGUE.names].to_parquet(input_file)
+    subprocess.run([sys.executable, "-c", LOAD, input_file, output_file], env=environment, check=True, timeout=PATIENCE)
+    pd.testing.assert_frame_equal(pd.read_parquet(output_file), bundle.predict(rows), check_exact=True)
 
 
 def test_damaged_store_is_reported_and_does_not_stop_the_service(tmp_path):

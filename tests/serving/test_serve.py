@@ -73,12 +73,12 @@ def test_a_head_request_gets_no_body(server):
 def test_persistent_connection_is_answered_without_delay(server):
     """Nagle's algorithm would delay the second packet of each answer by up to 40 ms."""
     with httpx.Client(base_url=server.address, trust_env=False, timeout=20) as client:
-        taken = []
+        seconds = []
         for _ in range(40):
             began = time.perf_counter()
             client.get("/health")
-            taken.append(time.perf_counter() - began)
-    assert sorted(taken)[len(taken) // 2] < 0.03
+            seconds.append(time.perf_counter() - began)
+    assert sorted(seconds)[len(seconds) // 2] < 0.03
 
 
 def test_its_log_is_json_lines_without_ids(server):
@@ -95,8 +95,8 @@ def test_its_log_is_json_lines_without_ids(server):
 
 
 def test_a_port_in_use_is_reported():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as seconds:
+        port = seconds.getsockname()[1]
         with pytest.raises(CloutError, match=f"cannot listen on 127.0.0.1 port {port}: .*Choose another"):
             serve(Home("nowhere"), "127.0.0.1", port)
 

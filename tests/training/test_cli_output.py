@@ -19,7 +19,7 @@ FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1
 
 
 @pytest.fixture
-def printed(trained, capsys, tmp_path):
+def run_and_capture(trained, capsys, tmp_path):
     def print_result(**changed):
         print_training(dataclasses.replace(trained, **changed), Home(tmp_path / "it's my home"))
         return capsys.readouterr()
@@ -27,8 +27,8 @@ def printed(trained, capsys, tmp_path):
     return print_result
 
 
-def test_figures_and_scale(printed, trained):
-    output = printed(bundle=dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0)))
+def test_figures_and_scale(run_and_capture, trained):
+    output = run_and_capture(bundle=dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0)))
     assert "decayed engagers" in output.out
     assert "Ablation" not in output.out
     assert "20 points are 1, 50 points are 20.1, 80 points are 403 people within 28 days" in output.err
@@ -36,12 +36,12 @@ def test_figures_and_scale(printed, trained):
     assert "another scale" not in output.err
 
 
-def test_new_scale_prints_how_points_change(printed, trained):
+def test_new_scale_prints_how_points_change(run_and_capture, trained):
     bundle = dataclasses.replace(trained.bundle, scale=Scale(20.0, 10.0))
-    output = printed(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
+    output = run_and_capture(bundle=bundle, scale_before=Scale(30.0, 20.0), promoted=False).err
     assert "points of 0 become 5.0, 20 become 15.0, 50 become 30.0, 80 become 45.0, 100 become 55.0 once" in output
     assert "Earlier scores are not comparable" in output
-    assert "another scale" not in printed(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
+    assert "another scale" not in run_and_capture(bundle=bundle, scale_before=Scale(20.0, 10.0)).err
 
 
 def printed_commands(text):
@@ -52,18 +52,18 @@ def verdict(passed, forced=None):
     return Verdict((Finding("coverage", "it covers", passed), Finding("churn", "who knows", None)), forced)
 
 
-def test_passed_gate(printed):
-    output = printed(verdict=verdict(True), version="4", champion_before="3").err
+def test_passed_gate(run_and_capture):
+    output = run_and_capture(verdict=verdict(True), version="4", champion_before="3").err
     assert "gate, passed: it covers." in output
     assert "gate, not judged: who knows." in output
     assert "Registered as version 4 of the model 'clout', champion in place of version 3." in output
     assert "warning" not in output
-    assert "'clout', champion." in printed(verdict=verdict(True)).err
+    assert "'clout', champion." in run_and_capture(verdict=verdict(True)).err
     assert [words[1] for words in printed_commands(output)] == ["score", "card"]
 
 
-def test_failed_gate(printed, tmp_path):
-    output = printed(verdict=verdict(False), promoted=False, version="4", champion_before="3")
+def test_failed_gate(run_and_capture, tmp_path):
+    output = run_and_capture(verdict=verdict(False), promoted=False, version="4", champion_before="3")
     assert "warning: gate, FAILED: it covers." in output.err
     assert "'clout', challenger; version 3 stays champion." in output.err
     assert "What fell short:\n  - Of 100 users, " in output.out
@@ -76,19 +76,19 @@ def test_failed_gate(printed, tmp_path):
         ["promote", "4", "--force"],
         ["card", "--version", "4"],
     ]
-    assert "challenger; there is no champion yet." in printed(verdict=verdict(False), promoted=False).err
+    assert "challenger; there is no champion yet." in run_and_capture(verdict=verdict(False), promoted=False).err
 
 
-def test_overridden_gate(printed):
-    output = printed(verdict=verdict(False, "why not"), version="4", champion_before="3").err
+def test_overridden_gate(run_and_capture):
+    output = run_and_capture(verdict=verdict(False, "why not"), version="4", champion_before="3").err
     assert "'clout', champion in place of version 3." in output
     assert "warning: the gate failed; promoted by --force: why not." in output
 
 
-def test_ablation_table(printed, trained):
+def test_ablation_table(run_and_capture, trained):
     rows = tuple(AblationRow(name, **FIGURES) for name in VARIANTS)
     evaluation = dataclasses.replace(trained.evaluation, ablation=rows)
-    output = printed(measured=dataclasses.replace(trained.measured, evaluation=evaluation)).out
+    output = run_and_capture(measured=dataclasses.replace(trained.measured, evaluation=evaluation)).out
     assert "Ablation: means over 4 past cutoffs, out of time" in output
     for name in VARIANTS:
         assert name in output

@@ -252,7 +252,7 @@ VERBS = st.sampled_from(["like", "reply", "mention", "follow", "dislike", "post"
 ACTS = st.lists(st.tuples(st.integers(1, 395), AMONG, VERBS, AMONG), min_size=5, max_size=60)
 
 
-def scored(rows, without=frozenset()):
+def scored_features(rows, without=frozenset()):
     return {user: {name: row[name] for name in SCORED.names if name not in without} for user, row in rows.items()}
 
 
@@ -263,7 +263,7 @@ def test_accounts_without_responses_do_not_change_scored_features(features_of, e
     events = [*ESTABLISHED, *((396, "e0", "view", name) for name in ("ann", "bob", "cid")), *events]
     events += [(396, name, "view", None) for name in ("ann", "bob", "cid")]
     fresh = [(days, f"x{k % 9}", verb, target) for k, (days, verb, target) in enumerate(crowd)]
-    before, after = scored(features_of(events)), scored(features_of([*events, *fresh]))
+    before, after = scored_features(features_of(events)), scored_features(features_of([*events, *fresh]))
     assert {user: after[user] for user in before} == before
 
 

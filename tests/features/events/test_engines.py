@@ -33,7 +33,7 @@ SCOPES = ["all", "network:*", "topic:tea"]
 DAY = 86_400_000_000
 
 
-def nasty(rng, rows):
+def difficult_events(rng, rows):
     """Difficult events: equal times, window edges, own targets, duplicates, nulls, unusual ids, extreme counts."""
     edges = np.array([1, 7, 28, 62, 84, 90, 168, 364, 365]) * DAY
     ages = np.where(rng.random(rows) < 0.3, rng.choice(edges, rows), rng.integers(1, 400 * DAY, rows))
@@ -84,7 +84,7 @@ def assert_few_features_alike(events, engine, plans=None):
 @pytest.fixture(scope="module")
 def events(tmp_path_factory):
     file = tmp_path_factory.mktemp("nasty") / "events.parquet"
-    nasty(np.random.default_rng(3), 4_000).to_parquet(file, index=False, coerce_timestamps="us")
+    difficult_events(np.random.default_rng(3), 4_000).to_parquet(file, index=False, coerce_timestamps="us")
     return file
 
 
@@ -166,7 +166,7 @@ class TestDatabases:
     @settings(max_examples=3, deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(11, 300))
     def test_random_events_by_database_url(self, tmp_path_factory, seed, rows):
-        events = nasty(np.random.default_rng(seed), rows)
+        events = difficult_events(np.random.default_rng(seed), rows)
         url = f"duckdb://{tmp_path_factory.mktemp('database') / 'acts.duckdb'}"
         engine = open_engine(url)
         engine.create_table("acts", events.drop(columns="topics").assign(topics=events["topics"]))

@@ -34,7 +34,7 @@ def event(**fields):
     return {"time": NOON, "actor": "a", "verb": "like", "target": "b", **fields}
 
 
-def validated(**fields):
+def validate_event(**fields):
     return validate_events(raw([event(**fields)])).to_pyarrow().to_pylist()[0]
 
 
@@ -55,13 +55,13 @@ def validated(**fields):
     ],
 )
 def test_an_invalid_row_gets_a_reason(fields, reason):
-    assert validated(**fields)["reason"] == reason
+    assert validate_event(**fields)["reason"] == reason
 
 
 @pytest.mark.parametrize(("seconds", "reason"), [(50, None), (70, "time in the future")])
 def test_the_tolerance_for_clocks_is_configurable(seconds, reason, monkeypatch):
     monkeypatch.setenv("CLOUT_CLOCK_ALLOWANCE", "60")
-    assert validated(time=datetime.now(UTC) + timedelta(seconds=seconds))["reason"] == reason
+    assert validate_event(time=datetime.now(UTC) + timedelta(seconds=seconds))["reason"] == reason
 
 
 def test_times_outside_the_calendar_do_not_stop_the_import(tmp_path):
@@ -87,12 +87,12 @@ def test_times_outside_the_calendar_do_not_stop_the_import(tmp_path):
     ],
 )
 def test_a_valid_event_gets_no_reason(fields):
-    assert validated(**fields)["reason"] is None
+    assert validate_event(**fields)["reason"] is None
 
 
 def test_the_first_rule_that_fails_is_the_reason():
-    assert validated(time=None, verb="poke", actor=None, target=None)["reason"] == "time missing or unreadable"
-    assert validated(verb="poke", actor=None, target=None)["reason"] == "unknown verb 'poke'"
+    assert validate_event(time=None, verb="poke", actor=None, target=None)["reason"] == "time missing or unreadable"
+    assert validate_event(verb="poke", actor=None, target=None)["reason"] == "unknown verb 'poke'"
 
 
 def test_a_reason_of_the_source_takes_precedence():
@@ -101,23 +101,29 @@ def test_a_reason_of_the_source_takes_precedence():
 
 
 def test_empty_ids_are_null():
-    row = validated(actor="", object="", result="", network="", content_hash="")
+    row = validate_event(actor="", object="", result="", network="", content_hash="")
     assert [row[name] for name in ("actor", "object", "result", "content_hash")] == [None] * 4
     assert row["network"] == "default"
 
 
 def test_the_object_of_a_post_is_the_new_post():
-    assert (validated(verb="post", result="p")["object"], validated(verb="post", result="p")["result"]) == ("p", None)
-    assert (validated(verb="reply", result="p")["object"], validated(verb="reply", result="p")["result"]) == (None, "p")
-    both = validated(verb="post", object="o", result="p")
+    assert (validate_event(verb="post", result="p")["object"], validate_event(verb="post", result="p")["result"]) == (
+        "p",
+        None,
+    )
+    assert (validate_event(verb="reply", result="p")["object"], validate_event(verb="reply", result="p")["result"]) == (
+        None,
+        "p",
+    )
+    both = validate_event(verb="post", object="o", result="p")
     assert (both["object"], both["result"]) == ("o", "p")
 
 
 def test_topics_are_distinct_sorted_and_never_empty():
-    assert validated(topics=["b", "a", None, "", "b"])["topics"] == ["a", "b"]
-    assert validated(topics=[])["topics"] is None
-    assert validated(topics=[None, ""])["topics"] is None
-    assert validated(topics=None)["topics"] is None
+    assert validate_event(topics=["b", "a", None, "", "b"])["topics"] == ["a", "b"]
+    assert validate_event(topics=[])["topics"] is None
+    assert validate_event(topics=[None, ""])["topics"] is None
+    assert validate_event(topics=None)["topics"] is None
 
 
 def test_missing_columns_are_null():

@@ -29,7 +29,7 @@ PACKAGE = "clout_client"
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory):
+def generated_client(tmp_path_factory):
     """Generate the client and make it importable."""
     from openapi_python_client.cli import app as generate
 
@@ -48,7 +48,7 @@ def generated(tmp_path_factory):
 
 
 @pytest.fixture
-def call(generated, home, bundle, scores, rows, champion):
+def call(generated_client, home, bundle, scores, rows, champion):
     """Call a route by its operation id through the generated client."""
     write_snapshot(home, EARLIER, bundle, "3", scores, rows)
     selecting = with_selection(bundle, SELECTION_MODEL)
@@ -81,8 +81,8 @@ def models():
     return importlib.import_module(f"{PACKAGE}.models")
 
 
-def test_no_route_is_dropped(generated):
-    output, document = generated
+def test_no_route_is_dropped(generated_client):
+    output, document = generated_client
     assert "WARNING" not in output
     assert "Unable" not in output
     operations = {item["operationId"] for path in document["paths"].values() for item in path.values()}
@@ -173,14 +173,14 @@ def test_the_service_describes_itself(call):
     assert call("get_metrics").status_code == HTTPStatus.OK
 
 
-def test_every_route_is_called_in_these_tests(generated):
-    _, document = generated
+def test_every_route_is_called_in_these_tests(generated_client):
+    _, document = generated_client
     source = inspect.getsource(sys.modules[__name__])
     for path in document["paths"].values():
         for operation in path.values():
             assert f'call("{operation["operationId"]}"' in source
 
 
-def test_the_client_uses_httpx(generated):
+def test_the_client_uses_httpx(generated_client):
     client = importlib.import_module(PACKAGE).Client(base_url="http://testserver")
     assert isinstance(client.get_httpx_client(), httpx.Client)

@@ -118,10 +118,10 @@ def problem(response, status):
 
 
 def send(client, method, path):
-    return client.request(method, filled(path), json=BODIES[path] if method == "post" else None)
+    return client.request(method, fill_path(path), json=BODIES[path] if method == "post" else None)
 
 
-def filled(path):
+def fill_path(path):
     return path.replace("{user}", "ann").replace("{case}", EXAMPLE_CASE)
 
 
@@ -244,7 +244,7 @@ def test_every_documented_error_is_a_problem(app):
             content = response["content"][PROBLEM]
             assert content["schema"] == reference, (path, status)
             example = Problem.model_validate(content["example"], strict=True, extra="forbid")
-            assert (example.status, example.instance) == (int(status), filled(path))
+            assert (example.status, example.instance) == (int(status), fill_path(path))
 
 
 def test_every_documented_error_has_a_request(app):
@@ -274,7 +274,7 @@ def test_every_route_refuses_other_methods(client):
     }
     for path, methods in answered.items():
         for method in {"GET", "PUT", "POST", "DELETE", "PATCH"} - methods:
-            response = client.request(method, filled(path))
+            response = client.request(method, fill_path(path))
             problem(response, 405)
             allowed = methods | ({"HEAD"} if "GET" in methods else set())
             assert {item.strip() for item in response.headers["allow"].split(",")} == allowed

@@ -37,7 +37,7 @@ def as_of():
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory, bundle, as_of):
+def scored_home_path(tmp_path_factory, bundle, as_of):
     """A home with a snapshot of the events beside it."""
     folder = tmp_path_factory.mktemp("earned")
     events = pd.DataFrame([(as_of - timedelta(days=act[0]), *act[1:]) for act in ACTS], columns=COLUMNS)
@@ -50,23 +50,23 @@ def scored(tmp_path_factory, bundle, as_of):
 
 
 @pytest.fixture
-def shown(scored, monkeypatch, capsys):
+def run_explain(scored_home_path, monkeypatch, capsys):
     """Return a function that runs `clout explain` in the folder of the events and returns its output and messages."""
 
     def run(*words):
-        monkeypatch.chdir(scored)
+        monkeypatch.chdir(scored_home_path)
         monkeypatch.setenv("COLUMNS", "100")
         monkeypatch.setattr(sys, "argv", ["clout", "explain", *words, "--home", "home"])
         with pytest.raises(SystemExit) as ended:
             main.main()
-        out, said = capsys.readouterr()
-        return ended.value.code, out, " ".join(said.split())
+        out, err = capsys.readouterr()
+        return ended.value.code, out, " ".join(err.split())
 
     return run
 
 
-def test_engagements_by_post_follow_the_ledger(shown):
-    code, out, said = shown("star", "--events", "events.parquet")
+def test_engagements_by_post_follow_the_ledger(run_explain):
+    code, out, err = run_explain("star", "--events", "events.parquet")
     assert code == 0
     ledger, _, pieces = out.partition(
         "What star earned in the 90 days before 2017-07-30: 2 pieces, in different people"
@@ -81,11 +81,11 @@ def test_engagements_by_post_follow_the_ledger(shown):
     assert "With content: 9 different people, 13 acts, 2 pieces." in text
     assert "9 of them responded and count as" in text
     assert "The score was made from the same totals." in text
-    assert said == ""
+    assert err == ""
 
 
-def test_json_contains_all_figures(shown):
-    code, out, _ = shown("star", "--events", "events.parquet", "--json", "--top", "1")
+def test_json_contains_all_figures(run_explain):
+    code, out, _ = run_explain("star", "--events", "events.parquet", "--json", "--top", "1")
     document = json.loads(out)
     assert code == 0
     assert document["evidence"] == "some"
@@ -101,24 +101,24 @@ def test_json_contains_all_figures(shown):
             "verbs": {"like": {"people": 8, "engagements": 9}, "dislike": {"people": 2, "engagements": 2}},
         }
     ]  # fmt: skip
-    assert "earned" not in json.loads(shown("star", "--json")[1])
+    assert "earned" not in json.loads(run_explain("star", "--json")[1])
 
 
-def test_events_that_differ_from_the_scored_ones_raise_a_warning(shown):
-    code, _, said = shown("star", "--events", "fewer.parquet")
+def test_events_that_differ_from_the_scored_ones_raise_a_warning(run_explain):
+    code, _, err = run_explain("star", "--events", "fewer.parquet")
     assert code == 0
-    assert "warning: the score was made from other totals: engagers_90d 8, not 10; engagements_90d 12, not 14;" in said
-    differing = json.loads(shown("star", "--events", "fewer.parquet", "--json")[1])["earned"]["differing"]
+    assert "warning: the score was made from other totals: engagers_90d 8, not 10; engagements_90d 12, not 14;" in err
+    differing = json.loads(run_explain("star", "--events", "fewer.parquet", "--json")[1])["earned"]["differing"]
     assert differing["engagers_90d"] == {"events": 8.0, "scored": 10.0}
 
 
-def test_a_user_without_engagements_gets_a_message(shown):
-    code, out, said = shown("quiet", "--events", "events.parquet")
+def test_a_user_without_engagements_gets_a_message(run_explain):
+    code, out, err = run_explain("quiet", "--events", "events.parquet")
     assert code == 0
     assert "Nobody engaged with quiet in the 90 days before 2017-07-30. The score was made from the same" in " ".join(
         out.split()
     )
-    assert said == ""
+    assert err == ""
     assert "earned" not in out
 
 
@@ -136,7 +136,7 @@ def test_a_user_without_engagements_gets_a_message(shown):
         (["star", "--events", "events.parquet", "--top", "0"], "Invalid value for '--top'"),
     ],
 )
-def test_the_command_refuses_invalid_requests(shown, words, message):
-    code, out, said = shown(*words)
+def test_the_command_refuses_invalid_requests(run_explain, words, message):
+    code, out, err = run_explain(*words)
     assert (code, out) == (2, "")
-    assert message in said
+    assert message in err

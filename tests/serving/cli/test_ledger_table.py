@@ -14,7 +14,7 @@ from serving.snapshots.story import TITLES, Section
 
 
 @pytest.fixture
-def shown(home, monkeypatch, capsys):
+def run_explain(home, monkeypatch, capsys):
     """Return a function that runs `clout explain` and returns its output and messages."""
 
     def run(*words):
@@ -26,9 +26,9 @@ def shown(home, monkeypatch, capsys):
     return run
 
 
-def test_printed_facts_add_up_to_the_printed_score(shown):
-    code, out, said = shown("user0004")
-    assert (code, said) == (0, "")
+def test_printed_facts_add_up_to_the_printed_score(run_explain):
+    code, out, err = run_explain("user0004")
+    assert (code, err) == (0, "")
     text, table = out.split("The points of the score")
     assert re.match(r"\s+this user\s+average\s+points\n", table)
     *parts, score = (round(10 * float(last)) for last in re.findall(r"(\S+)\s*$", table, flags=re.MULTILINE)[1:])
@@ -51,9 +51,9 @@ def test_the_text_states_the_time_of_a_newcomer_once(home, capsys):
     assert capsys.readouterr().out.startswith(f"What raises it:\n  - 2 came {time}.\nIt rests on 2 in this time.\n")
 
 
-def test_the_text_has_the_score_first_and_then_possible_changes(shown):
-    code, out, said = shown("user0001", "--plain")
-    assert (code, said) == (0, "")
+def test_the_text_has_the_score_first_and_then_possible_changes(run_explain):
+    code, out, err = run_explain("user0001", "--plain")
+    assert (code, err) == (0, "")
     standing = r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Fewer than 0.1% of all users "
     assert re.match(standing, " ".join(out.split()))
     titles = re.findall(r"^(What .+?):", out, flags=re.MULTILINE)
@@ -64,9 +64,9 @@ def test_the_text_has_the_score_first_and_then_possible_changes(shown):
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_too_little_evidence_shows_no_number(shown):
-    code, out, said = shown("user0003")
-    assert (code, said) == (0, "")
+def test_too_little_evidence_shows_no_number(run_explain):
+    code, out, err = run_explain("user0003")
+    assert (code, err) == (0, "")
     assert "user0003 has no score as of 2017-07-30. How sure it is: - Too little is known" in " ".join(out.split())
 
 
@@ -78,7 +78,7 @@ def test_too_little_evidence_shows_no_number(shown):
         (["user0001", "--scope", "topic:fish"], "error: 'user0001' has no score of the scope 'topic:fish'"),
     ],
 )
-def test_the_command_refuses_unknown_users_and_scopes(shown, words, message):
-    code, out, said = shown(*words)
+def test_the_command_refuses_unknown_users_and_scopes(run_explain, words, message):
+    code, out, err = run_explain(*words)
     assert (code, out) == (2, "")
-    assert message in said.replace("\n", " ")
+    assert message in err.replace("\n", " ")

@@ -67,9 +67,9 @@ def test_older_scores_of_the_champion_are_reported(clout, two_versions, bundle, 
         "by version 1 are served, because version 2, which scored as of 2017-08-27T00:00:00Z, is not the champion."
     )
     assert expected in clout(two_versions, "promote", "1").stderr
-    version, said = explaining_version(clout, two_versions)
+    version, err = explaining_version(clout, two_versions)
     assert version == "1"
-    assert expected in said
+    assert expected in err
 
 
 def test_a_home_without_scores_names_the_next_command(clout, two_versions):
@@ -79,9 +79,9 @@ def test_a_home_without_scores_names_the_next_command(clout, two_versions):
 
 def test_the_newest_scores_are_used_if_the_registry_is_unreachable(clout, two_versions):
     two_versions.store.write_bytes(b"no database " * 1000)
-    version, said = explaining_version(clout, two_versions)
+    version, err = explaining_version(clout, two_versions)
     assert version == "2"
-    assert said.startswith("warning: the champion is unknown, so the newest scores are shown: the registry at ")
+    assert err.startswith("warning: the champion is unknown, so the newest scores are shown: the registry at ")
 
 
 def test_a_running_service_switches_within_the_stated_time(two_versions, tmp_path, bundle, rows):

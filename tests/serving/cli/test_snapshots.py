@@ -72,9 +72,9 @@ def test_the_list_marks_served_forced_and_damaged_snapshots(clout, home, rows):
 def test_a_removed_snapshot_is_no_longer_served(clout, home):
     run = clout(home, "snapshots", "remove", FUTURE_NAME)
     assert run.returncode == 0, run.stderr
-    said = " ".join(run.stderr.split())
-    assert said.startswith(f"The snapshot {FUTURE_NAME} is removed.")
-    assert said.endswith("The scores as of 2017-07-30T00:00:00Z by version 1 are served.")
+    err = " ".join(run.stderr.split())
+    assert err.startswith(f"The snapshot {FUTURE_NAME} is removed.")
+    assert err.endswith("The scores as of 2017-07-30T00:00:00Z by version 1 are served.")
     assert names(home) == [NAME]
     assert [file.name for file in home.snapshots.iterdir()] == [NAME]
 

@@ -322,12 +322,12 @@ def remove_records(home):
         file.unlink()
 
 
-@pytest.mark.parametrize("spoil", [damage, remove_records])
-def test_damage_and_loss_keep_the_last_good_keys(home, champion, caplog, spoil):
+@pytest.mark.parametrize("damage_records", [damage, remove_records])
+def test_damage_and_loss_keep_the_last_good_keys(home, champion, caplog, damage_records):
     key = add_key(home, "ann", "read")
     client = client_of(home)
     assert client.get("/v1/model", headers=bearer(key)).status_code == 200
-    spoil(home)
+    damage_records(home)
     for _ in range(3):
         assert client.get("/v1/model", headers=bearer(key)).status_code == 200
         assert client.get("/v1/model").status_code == 401

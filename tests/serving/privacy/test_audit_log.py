@@ -73,7 +73,7 @@ class Clock:
         return self.now
 
 
-def written(home, lines=5, clock=None, about=("ann",)):
+def write_log(home, lines=5, clock=None, about=("ann",)):
     """Write some lines; return the file."""
     log = AuditLog(home, clock or Clock())
     for k in range(lines):
@@ -274,7 +274,7 @@ def line_of(file, empty_home):
     return file.read_bytes().splitlines(keepends=True)[empty_home - 1]
 
 
-def spoil(file, change):
+def tamper(file, change):
     file.chmod(0o600)
     file.write_bytes(b"".join(change(file.read_bytes().splitlines(keepends=True))))
 
@@ -290,7 +290,7 @@ def messages(home):
 
 
 def test_untouched_log_passes_the_check(empty_home):
-    file = written(empty_home, 5)
+    file = write_log(empty_home, 5)
     check = check_audit_log(empty_home)
     assert (check.tampered, check.notes, check.lines) == ([], [], 6)
     assert check.heads[file.name] == (6, json.loads(line_of(file, 6))["seal"])
@@ -298,33 +298,35 @@ def test_untouched_log_passes_the_check(empty_home):
 
 @pytest.mark.parametrize("at", [2, 3, 5, 6])
 def test_edited_line_is_reported(empty_home, at):
-    spoil(written(empty_home, 5), edit(at))
+    tamper(write_log(empty_home, 5), edit(at))
     assert messages(empty_home) == [(at, "was altered, or a line before it was")]
 
 
 @pytest.mark.parametrize("at", [2, 3, 5])
 def test_removed_line_is_reported(empty_home, at):
-    spoil(written(empty_home, 5), lambda lines: lines[: at - 1] + lines[at:])
+    tamper(write_log(empty_home, 5), lambda lines: lines[: at - 1] + lines[at:])
     assert messages(empty_home) == [(at, f"has number {at + 1}, expected {at}")]
 
 
 def test_removed_first_line_is_reported(empty_home):
-    spoil(written(empty_home, 5), lambda lines: lines[1:])
+    tamper(write_log(empty_home, 5), lambda lines: lines[1:])
     assert messages(empty_home)[0] == (1, "has number 2, expected 1")
-    spoil(audit_files(empty_home)[0], lambda lines: [line.replace(b'"line":2', b'"line":1') for line in lines])
+    tamper(audit_files(empty_home)[0], lambda lines: [line.replace(b'"line":2', b'"line":1') for line in lines])
     assert messages(empty_home)[0] == (1, "was altered, or a line before it was")
 
 
 @pytest.mark.parametrize("at", [2, 4])
 def test_swapped_lines_are_reported(empty_home, at):
-    spoil(written(empty_home, 5), lambda lines: [*lines[: at - 1], lines[at], lines[at - 1], *lines[at + 1 :]])
+    tamper(write_log(empty_home, 5), lambda lines: [*lines[: at - 1], lines[at], lines[at - 1], *lines[at + 1 :]])
     assert messages(empty_home)[0] == (at, f"has number {at + 1}, expected {at}")
 
 
 def test_added_or_repeated_line_is_reported(empty_home):
-    spoil(written(empty_home, 3), lambda lines: [*lines, lines[-1]])
+    tamper(write_log(empty_home, 3), lambda lines: [*lines, lines[-1]])
     assert messages(empty_home) == [(5, "has number 4, expected 5")]
-    spoil(audit_files(empty_home)[0], lambda lines: [*lines[:-1], b'{"line":5,"about":[],"seal":"%s"}\n' % (b"0" * 64)])
+    tamper(
+        audit_files(empty_home)[0], lambda lines: [*lines[:-1], b'{"line":5,"about":[],"seal":"%s"}\n' % (b"0" * 64)]
+    )
     assert messages(empty_home) == [(5, "was altered, or a line before it was")]
 
 
@@ -332,13 +334,13 @@ def test_added_or_repeated_line_is_reported(empty_home):
     "junk", [b"\n", b"{}\n", b"[]\n", b"null\n", b"\xff\xfe\n", b'{"line":"x"}\n', b"[" * 9000 + b"\n"]
 )
 def test_malformed_line_is_reported(empty_home, junk):
-    spoil(written(empty_home, 3), lambda lines: [*lines[:2], junk, *lines[2:]])
+    tamper(write_log(empty_home, 3), lambda lines: [*lines[:2], junk, *lines[2:]])
     assert messages(empty_home)[0] == (3, "is not a line of the log")
 
 
 def test_lines_sealed_with_another_key_are_reported(empty_home, tmp_path):
     """An attacker who knows the algorithm and reseals all following lines lacks the key."""
-    file, other = written(empty_home, 3), read_or_create_key(Home(tmp_path / "other"))
+    file, other = write_log(empty_home, 3), read_or_create_key(Home(tmp_path / "other"))
     before, forged = "", b""
     for line in file.read_bytes().splitlines():
         entry = json.loads(line)
@@ -350,7 +352,7 @@ def test_lines_sealed_with_another_key_are_reported(empty_home, tmp_path):
 
 
 def test_last_line_cut_short_is_a_note(empty_home):
-    file = written(empty_home, 3)
+    file = write_log(empty_home, 3)
     content = file.read_bytes()
     last = len(line_of(file, 4))
     for cut in (1, 2, last // 2, last - 1):
@@ -379,9 +381,9 @@ def test_removed_day_is_not_tampering(empty_home):
 
 def test_heads_show_lines_cut_from_the_end(empty_home):
     """The check itself cannot detect this; comparing with the heads of an earlier check, stored elsewhere, does."""
-    file = written(empty_home, 5)
+    file = write_log(empty_home, 5)
     before = check_audit_log(empty_home).heads[file.name]
-    spoil(file, lambda lines: lines[:-2])
+    tamper(file, lambda lines: lines[:-2])
     check = check_audit_log(empty_home)
     assert check.tampered == []
     assert check.heads[file.name] == (4, json.loads(line_of(file, 4))["seal"]) != before
@@ -391,7 +393,7 @@ def test_files_of_an_older_version_are_read_and_checked(tmp_path):
     """In files of an older version the second file continues the chain of the first."""
     home = Home(tmp_path / "home")
     shutil.copytree(Path(__file__).parent / "earlier_audit_log", home.folder)
-    written(home, 1, Clock(NOON + timedelta(days=2)))
+    write_log(home, 1, Clock(NOON + timedelta(days=2)))
     check = check_audit_log(home)
     assert (check.tampered, check.notes, check.lines) == ([], [], 3 + 3 + 2)
     reads = reads_about(home, "ann")
@@ -399,15 +401,15 @@ def test_files_of_an_older_version_are_read_and_checked(tmp_path):
     assert reads.illegible == ()
     for file in audit_files(home):
         before = file.read_bytes()
-        spoil(file, edit(file.read_bytes().count(b"\n")))
+        tamper(file, edit(file.read_bytes().count(b"\n")))
         assert len(messages(home)) == 1
         file.write_bytes(before)
 
 
 def test_file_of_another_key_is_reported(empty_home):
-    written(empty_home, 2)
+    write_log(empty_home, 2)
     key_file(empty_home).unlink()
-    written(empty_home, 1, Clock(NOON + timedelta(days=1)))
+    write_log(empty_home, 1, Clock(NOON + timedelta(days=1)))
     (finding,) = check_audit_log(empty_home).tampered
     assert "is sealed with another key" in finding.message
     result = reads_about(empty_home, "ann")
@@ -460,7 +462,7 @@ def test_killed_process_leaves_complete_lines(empty_home):
     check = check_audit_log(empty_home)
     assert check.tampered == []
     assert check.lines > 100
-    written(empty_home, 1)
+    write_log(empty_home, 1)
     assert check_audit_log(empty_home).tampered == []
 
 
@@ -606,7 +608,7 @@ def test_new_day_begins_a_new_file(empty_home):
     assert [len(file.read_bytes().splitlines()) for file in audit_files(empty_home)] == [2, 4]
     first, _ = audit_files(empty_home)
     assert check_audit_log(empty_home).tampered == []
-    spoil(first, edit(2))
+    tamper(first, edit(2))
     first.write_bytes(first.read_bytes().replace(b'"name":"a"', b'"name":"z"'))
     assert messages(empty_home) == [(2, "was altered, or a line before it was")]
 
@@ -655,7 +657,7 @@ def test_reads_are_bounded_and_paged(empty_home):
 
 @pytest.mark.fast
 def test_commands_show_reads_and_check(clout, empty_home):
-    written(empty_home, 3)
+    write_log(empty_home, 3)
     run = clout(empty_home, "audit", "--user", "ann")
     assert run.returncode == 0
     assert "Reads about ann: 3, newest first" in run.stdout
@@ -665,7 +667,7 @@ def test_commands_show_reads_and_check(clout, empty_home):
     good = clout(empty_home, "audit", "--check")
     assert good.returncode == 0
     assert "4 lines in 1 files." in good.stdout
-    spoil(audit_files(empty_home)[0], edit(3))
+    tamper(audit_files(empty_home)[0], edit(3))
     bad = clout(empty_home, "audit", "--check")
     assert bad.returncode == 3
     assert re.search(r"warning: 2026-05-01_[0-9a-f]{12}\.jsonl, line 3: was altered", bad.stderr)

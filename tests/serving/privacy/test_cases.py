@@ -111,7 +111,7 @@ def test_ids_that_are_not_valid_utf8_survive_the_database(cases, explanation):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "is empty"),
         (" \n\t ", "is empty"),
@@ -121,11 +121,11 @@ def test_ids_that_are_not_valid_utf8_survive_the_database(cases, explanation):
         ("a\ud800b", r"contains '\\ud800'"),
     ],
 )
-def test_invalid_texts_are_refused(cases, explanation, text, said):
-    with pytest.raises(CaseTextError, match=f"the statement of what is wrong {said}"):
+def test_invalid_texts_are_refused(cases, explanation, text, message):
+    with pytest.raises(CaseTextError, match=f"the statement of what is wrong {message}"):
         cases.open(explanation, text, "website")
     case = cases.open(explanation, SAID, "website")
-    with pytest.raises(CaseTextError, match=f"the text of the reasons {said}"):
+    with pytest.raises(CaseTextError, match=f"the text of the reasons {message}"):
         cases.resolve(case.case, "stands", text, "bob")
     assert cases.find(case.case) == case
     with pytest.raises(CaseTextError, match="unknown decision 'upheld'; expected one of stands, corrected"):
@@ -210,8 +210,8 @@ def test_deletion_removes_all_cases_of_one_user(tmp_path, explanation):
     assert delete_cases(home, "user0001") == 0
     assert not home.folder.exists()
     cases = Cases(Records(home))
-    mine = [cases.open(explanation, "a very telling text", "website").case for _ in range(2)]
-    cases.resolve(mine[0], "stands", "So.", "bob")
+    own_cases = [cases.open(explanation, "a very telling text", "website").case for _ in range(2)]
+    cases.resolve(own_cases[0], "stands", "So.", "bob")
     other = cases.open(replace(explanation, user="user00011"), SAID, "website")
     assert delete_cases(home, "user0001") == 2
     assert delete_cases(home, "user0001") == 0

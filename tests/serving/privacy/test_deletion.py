@@ -105,16 +105,18 @@ def test_deletion_removes_one_user_and_changes_no_other(client, snapshot_home, s
     }
     assert receipt["failed"] == []
     for folder in list_snapshots(snapshot_home):
-        was, now = before[folder.name], open_snapshot(snapshot_home, *parsed_name(folder))
-        others = was.scores.filter(pa.compute.not_equal(was.scores["user"], WHO))
-        assert now.scores.to_pylist() == others.to_pylist()
-        assert now.users == len(set(now.scores["user"].to_pylist()))
-        assert now.feature_row("user0250") == pytest.approx(was.feature_row("user0250"), nan_ok=True)
+        snapshot_before, snapshot_after = before[folder.name], open_snapshot(snapshot_home, *parsed_name(folder))
+        others = snapshot_before.scores.filter(pa.compute.not_equal(snapshot_before.scores["user"], WHO))
+        assert snapshot_after.scores.to_pylist() == others.to_pylist()
+        assert snapshot_after.users == len(set(snapshot_after.scores["user"].to_pylist()))
+        assert snapshot_after.feature_row("user0250") == pytest.approx(
+            snapshot_before.feature_row("user0250"), nan_ok=True
+        )
     client.app.state.watcher.look()
     assert WHO not in client.app.state.service.snapshot().scores["user"].to_pylist()
     answers_now = {user: client.get(f"/v1/users/{user}/explanation").json() for user in answers}
     for user, answer in answers_now.items():  # a share of the remaining users
-        assert answer.pop("users_below") == pytest.approx(shares_below[user], abs=1 / now.users)
+        assert answer.pop("users_below") == pytest.approx(shares_below[user], abs=1 / snapshot_after.users)
     assert answers_now == answers
 
 
@@ -297,10 +299,10 @@ def test_receipt_lists_models_that_name_the_user(snapshot_home, bundle):
     request_deletion(snapshot_home, WHO)
     (receipt,) = delete_pending(snapshot_home)
     assert any("(1, 2, 3) may have learnt" in sentence for sentence in receipt.remains)
-    (of_seeds,) = [sentence for sentence in receipt.remains if "credibility seeds" in sentence]
-    (of_gate,) = [sentence for sentence in receipt.remains if "who moved furthest" in sentence]
-    assert of_seeds.startswith("Version 2 names")
-    assert of_gate.startswith("The gate of version 3 names")
+    (seeds_remain,) = [sentence for sentence in receipt.remains if "credibility seeds" in sentence]
+    (gate_remains,) = [sentence for sentence in receipt.remains if "who moved furthest" in sentence]
+    assert seeds_remain.startswith("Version 2 names")
+    assert gate_remains.startswith("The gate of version 3 names")
     assert {
         file
         for file in files_containing(snapshot_home.folder, WHO)

@@ -77,8 +77,8 @@ OF_RECORDS |= {"/v1/users/{user}/reads"}
 def two_snapshots(home, bundle, rows):
     """A home with two snapshots of the same users, with permuted features."""
     order = np.random.default_rng(1).permutation(len(rows))
-    dealt = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
-    write_snapshot(home, LATER, bundle, "3", score_rows(bundle, "3", dealt), dealt)
+    permuted = rows[KEYS].join(rows[CATALOGUE.names].take(order).set_axis(rows.index))
+    write_snapshot(home, LATER, bundle, "3", score_rows(bundle, "3", permuted), permuted)
     return home
 
 

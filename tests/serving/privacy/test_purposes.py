@@ -141,7 +141,7 @@ def test_purpose_is_optional_by_default(client):
 
 
 @pytest.mark.parametrize(
-    ("purpose", "said"),
+    ("purpose", "detail"),
     [
         ("x" * (MAX_LENGTH + 1), "201 characters, expected 200"),
         ("a\tb", "control characters"),
@@ -153,10 +153,10 @@ def test_purpose_is_optional_by_default(client):
         ("12 34", "no letter"),
     ],
 )
-def test_invalid_purpose_is_refused(client, purpose, said):
+def test_invalid_purpose_is_refused(client, purpose, detail):
     answer = client.get(SCORE, headers=purpose_header(purpose))
     assert answer.status_code == 400
-    assert said in answer.json()["detail"]
+    assert detail in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("purpose", [b"a\nb", b"a\r\nX: y", b"a\x00b", b"a\x1bb"])

@@ -275,7 +275,7 @@ def test_damaged_features_are_reported(two_snapshots):
 
 
 @pytest.fixture
-def shown(two_snapshots, monkeypatch, capsys):
+def run_change(two_snapshots, monkeypatch, capsys):
     """Return a function that runs `clout change` and returns its output and messages."""
 
     def run(*words):
@@ -288,9 +288,9 @@ def shown(two_snapshots, monkeypatch, capsys):
 
 
 @pytest.mark.fast
-def test_one_users_change_on_the_terminal(shown, pair):
-    code, out, said = shown("user0001")
-    assert (code, said) == (0, "")
+def test_one_users_change_on_the_terminal(run_change, pair):
+    code, out, err = run_change("user0001")
+    assert (code, err) == (0, "")
     result = change(*pair, "user0001")
     printed = re.findall(r"^(\w.*?)\s{2,}([+-]?\d+\.\d\d)\s*$", out, flags=re.MULTILINE)
     shown_points = {title: float(points) for title, points in printed}
@@ -304,22 +304,22 @@ def test_one_users_change_on_the_terminal(shown, pair):
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_one_users_change_as_json(shown, pair):
-    code, out, _ = shown("user0001", "--from", "2017-07-02", "--to", "2017-07-30", "--json")
+def test_one_users_change_as_json(run_change, pair):
+    code, out, _ = run_change("user0001", "--from", "2017-07-02", "--to", "2017-07-30", "--json")
     assert code == 0
     assert json.loads(out) == json.loads(json.dumps(asdict(change(*pair, "user0001"))))
 
 
-def test_too_little_evidence_shows_no_number(shown):
-    code, out, said = shown("user0003")
-    assert (code, said) == (0, "")
+def test_too_little_evidence_shows_no_number(run_change):
+    code, out, err = run_change("user0003")
+    assert (code, err) == (0, "")
     assert "How the score of user0003 changed from 2017-07-02 to 2017-07-30 is not known." in out
     assert "Why not:\n  - As of 2017-07-30: Too little is known" in out
 
 
-def test_a_community_on_the_terminal(shown, tmp_path):
-    code, out, said = shown("--top", "3", "--out", str(tmp_path / "all.parquet"))
-    assert (code, said) == (0, "")
+def test_a_community_on_the_terminal(run_change, tmp_path):
+    code, out, err = run_change("--top", "3", "--out", str(tmp_path / "all.parquet"))
+    assert (code, err) == (0, "")
     assert max(map(len, out.splitlines())) <= 80
     text = " ".join(out.split())
     assert len(pd.read_parquet(tmp_path / "all.parquet")) == 307
@@ -328,7 +328,7 @@ def test_a_community_on_the_terminal(shown, tmp_path):
     assert re.search(r"[\d.]+% of \d+ users moved by more than 5 points from 2017-07-02 to 2017-07-30", text)
     assert re.search(r"\d+ of the 307 users with a score at both instants had too little evidence", text)
     assert "Only at the first instant: 1 user; only at the second: 1 user." in text
-    result = json.loads(shown("--top", "3", "--json")[1])
+    result = json.loads(run_change("--top", "3", "--json")[1])
     assert [len(result["risen"]), len(result["fallen"]), result["users"]] == [3, 3, 307]
 
 
@@ -348,10 +348,10 @@ def test_a_community_on_the_terminal(shown, tmp_path):
         (["user0001", "--out", "x.parquet"], "--out is for a whole community: omit the user"),
     ],
 )
-def test_the_command_refuses_invalid_changes(shown, words, message):
-    code, out, said = shown(*words)
+def test_the_command_refuses_invalid_changes(run_change, words, message):
+    code, out, err = run_change(*words)
     assert (code, out) == (2, "")
-    assert message in " ".join(said.replace("│", " ").split())
+    assert message in " ".join(err.replace("│", " ").split())
 
 
 @pytest.fixture

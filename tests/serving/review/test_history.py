@@ -216,7 +216,7 @@ def test_a_newer_snapshot_is_in_the_history_at_once(client, history_home, bundle
 
 
 @pytest.fixture
-def shown(history_home, monkeypatch, capsys):
+def run_history(history_home, monkeypatch, capsys):
     def show(*words):
         monkeypatch.setattr(sys, "argv", ["clout", "history", *words, "--home", str(history_home.folder)])
         with pytest.raises(SystemExit) as ended:
@@ -227,9 +227,9 @@ def shown(history_home, monkeypatch, capsys):
     return show
 
 
-def test_a_history_on_the_terminal(shown, history_home):
-    code, out, said = shown("user0001")
-    assert (code, said) == (0, "")
+def test_a_history_on_the_terminal(run_history, history_home):
+    code, out, err = run_history("user0001")
+    assert (code, err) == (0, "")
     rows = [line for line in out.splitlines() if "2017-" in line]
     oldest, older, newest = history(history_home, "user0001").scores
     assert "3 of 3 snapshots" in out
@@ -240,20 +240,20 @@ def test_a_history_on_the_terminal(shown, history_home):
     assert "+0.0" in rows[1]
     assert f"{newest.score - older.score:+.1f}" in rows[2]
     assert "clout change shows by how much" in out.replace("\n", " ")
-    assert json.loads(shown("user0001", "--json")[1]) == json.loads(
+    assert json.loads(run_history("user0001", "--json")[1]) == json.loads(
         json.dumps(asdict(history(history_home, "user0001")))
     )
 
 
-def test_absent_damaged_and_unread_snapshots_are_printed(shown, history_home, monkeypatch):
-    assert "No score as of 2017-07-02." in shown("user0007")[1]
-    assert "too little known" in shown("user0003", "--from", "2017-07-30")[1]
+def test_absent_damaged_and_unread_snapshots_are_printed(run_history, history_home, monkeypatch):
+    assert "No score as of 2017-07-02." in run_history("user0007")[1]
+    assert "too little known" in run_history("user0003", "--from", "2017-07-30")[1]
     monkeypatch.setattr(module, "MOST_SNAPSHOTS", 2)
     (list_snapshots(history_home)[0] / "scores.parquet").write_bytes(b"")
-    _, out, said = shown("user0001")
+    _, out, err = run_history("user0001")
     assert "1 of 2 snapshots" in out
     assert "clout history --to 2017-06-04T00:00:00Z" in out
-    assert "skipped damaged snapshots: 2017-07-30." in said
+    assert "skipped damaged snapshots: 2017-07-30." in err
 
 
 def test_ids_are_printed_literally(capsys):
@@ -271,7 +271,7 @@ def test_ids_are_printed_literally(capsys):
         (["user0001", "--to", "x"], "error: 'x' is not a valid instant"),
     ],
 )
-def test_the_command_refuses_invalid_options(shown, words, message):
-    code, out, said = shown(*words)
+def test_the_command_refuses_invalid_options(run_history, words, message):
+    code, out, err = run_history(*words)
     assert (code, out) == (2, "")
-    assert message in said
+    assert message in err

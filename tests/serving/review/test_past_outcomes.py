@@ -24,17 +24,17 @@ def test_predictions_are_compared_with_audiences_of_the_later_snapshot(home_with
     after = open_snapshot(home_with_earlier_snapshot)
     before = open_snapshot(home_with_earlier_snapshot, promise_instant(home_with_earlier_snapshot, after))
     outcomes = past_outcomes(before, after)
-    promised, happened, inside = [], [], []
+    expected, happened, inside = [], [], []
     for user in sorted(set(before.scores.column("user").to_pylist())):
         score = before.score(user)
         if score["status"] == "scored":
             is_there = bool(after.scores_by_user([user]))
             count = float(np.nan_to_num(after.feature_row(user)["engagers_28d"])) if is_there else 0.0
-            promised.append(score["expected_audience"])
+            expected.append(score["expected_audience"])
             happened.append(count)
             inside.append(score["low"] <= round(count) <= score["high"])
-    assert outcomes.users == len(promised)
-    assert outcomes.promised == pytest.approx(sum(promised), rel=1e-5)
+    assert outcomes.users == len(expected)
+    assert outcomes.promised == pytest.approx(sum(expected), rel=1e-5)
     assert outcomes.happened == pytest.approx(sum(happened))
     assert outcomes.coverage == pytest.approx(np.mean(inside))
     assert sum(band.users for band in outcomes.bands) == outcomes.users

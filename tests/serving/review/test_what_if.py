@@ -88,8 +88,8 @@ def run_what_if(home, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["clout", "what-if", *words, "--home", str(home.folder)])
         with pytest.raises(SystemExit) as ended:
             main.main()
-        code, (out, said) = ended.value.code, capsys.readouterr()
-        return code, " ".join(out.split()), " ".join(said.split())
+        code, (out, err) = ended.value.code, capsys.readouterr()
+        return code, " ".join(out.split()), " ".join(err.split())
 
     return run
 
@@ -237,8 +237,8 @@ class TestRoute:
 
 class TestCommand:
     def test_proposals(self, run_what_if):
-        code, out, said = run_what_if("user0011")
-        assert (code, said) == (0, "")
+        code, out, err = run_what_if("user0011")
+        assert (code, err) == (0, "")
         assert re.search(r"user0011 has [\d.]+ of 100 points, as of 2017-07-30. What would change it: - ", out)
         assert ASSOCIATION in out
 
@@ -283,9 +283,9 @@ class TestCommand:
         ],
     )
     def test_invalid_requests_are_refused(self, run_what_if, words, message):
-        code, out, said = run_what_if(*words)
+        code, out, err = run_what_if(*words)
         assert (code, out) == (2, "")
-        assert message in said.replace("│ ", "")
+        assert message in err.replace("│ ", "")
 
     def test_lost_responses_come_from_the_events(self, home, run_what_if, monkeypatch, tmp_path):
         calls = []
@@ -298,8 +298,8 @@ class TestCommand:
         times = pd.to_datetime(["2017-07-01", "2017-07-02"], utc=True)
         events = pd.DataFrame({"time": times, "actor": ["a", "b"], "verb": "like", "target": ["b", "a"]})
         events.to_parquet(tmp_path / "e.parquet", index=False)
-        code, out, said = run_what_if("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
-        assert (code, said) == (0, "")
+        code, out, err = run_what_if("user0001", "--away-days", "7", "--events", str(tmp_path / "e.parquet"))
+        assert (code, err) == (0, "")
         (result,) = calls
         assert result[:5] == (2, "user0001", "all", AS_OF, 7)
         assert result[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
@@ -308,9 +308,9 @@ class TestCommand:
 
     def test_another_catalogue(self, run_what_if, home, rows):
         use_another_catalogue(home, rows)
-        code, out, said = run_what_if("user0001")
+        code, out, err = run_what_if("user0001")
         assert (code, out) == (2, "")
-        assert "error: the model was trained on another catalogue of features" in said
+        assert "error: the model was trained on another catalogue of features" in err
 
     def test_an_absent_snapshot_is_reported(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["clout", "what-if", "ann", "--home", str(tmp_path)])

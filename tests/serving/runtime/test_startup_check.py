@@ -25,14 +25,14 @@ COMMAND = "import sys; from serving.cli.main import main; sys.argv[0] = 'clout';
 
 
 @pytest.fixture
-def registered(monkeypatch, bundle):
+def registered_champion(monkeypatch, bundle):
     monkeypatch.setattr(watcher, "champion_version", lambda _: "4")
     monkeypatch.setattr(startup_check, "champion_version", lambda _: "4")
     monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
     monkeypatch.setattr(state, "report", lambda *_: None)
 
 
-def checked(home, host="127.0.0.1", port=0):
+def run_checks(home, host="127.0.0.1", port=0):
     return {finding.name: finding for finding in check_start(home, host, port)}
 
 
@@ -48,10 +48,10 @@ def clout(*arguments, **environment):
     )  # fmt: skip
 
 
-def test_complete_home_reports_every_finding(home, registered, score_as):
-    assert "by version 3, 309 users, whole; the scores as of" in checked(home)["snapshot"].found
+def test_complete_home_reports_every_finding(home, registered_champion, score_as):
+    assert "by version 3, 309 users, whole; the scores as of" in run_checks(home)["snapshot"].found
     score_as("4")
-    findings = checked(home)
+    findings = run_checks(home)
     assert list(findings) == NAMES
     assert missing(findings) == set()
     assert findings["snapshot"].found == "2017-07-30T00:00:00Z by version 4, 309 users, whole"
@@ -61,7 +61,7 @@ def test_complete_home_reports_every_finding(home, registered, score_as):
 
 
 def test_empty_home_says_what_to_run(tmp_path):
-    findings = checked(Home(tmp_path / "absent"))
+    findings = run_checks(Home(tmp_path / "absent"))
     assert missing(findings) == {"home", "champion", "snapshot"}
     for name, command in (("home", "clout demo"), ("champion", "clout train"), ("snapshot", "clout score")):
         assert command in findings[name].run
@@ -70,46 +70,46 @@ def test_empty_home_says_what_to_run(tmp_path):
     assert not (tmp_path / "absent").exists()
 
 
-def test_damaged_snapshot_names_its_file(home, registered):
+def test_damaged_snapshot_names_its_file(home, registered_champion):
     (home.snapshots / "2017-07-30T000000Z_v3" / "scores.parquet").write_bytes(b"nonsense")
-    findings = checked(home)
+    findings = run_checks(home)
     assert missing(findings) == {"snapshot"}
     assert "scores.parquet cannot be read" in findings["snapshot"].found
 
 
-def test_a_public_address_requires_keys(home, registered):
-    assert missing(checked(home, "0.0.0.0")) == {"keys"}
+def test_a_public_address_requires_keys(home, registered_champion):
+    assert missing(run_checks(home, "0.0.0.0")) == {"keys"}
     add_key(home, "dashboard", "read")
-    findings = checked(home, "0.0.0.0")
+    findings = run_checks(home, "0.0.0.0")
     assert missing(findings) == set()
     assert findings["keys"].found == "1 for 0.0.0.0"
 
 
-def test_used_port_suggests_another(home, registered):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        findings = checked(home, port=port)
+def test_used_port_suggests_another(home, registered_champion):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        findings = run_checks(home, port=port)
         assert missing(findings) == {"port"}
         assert findings["port"].run == f"run: clout serve --port {port + 1}"
-    assert missing(checked(home, port=port)) == set()
+    assert missing(run_checks(home, port=port)) == set()
 
 
-def test_full_disk_is_reported(home, registered, monkeypatch):
+def test_full_disk_is_reported(home, registered_champion, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB - 1))
-    findings = checked(home)
+    findings = run_checks(home)
     assert missing(findings) == {"disk"}
     assert "expected 1.0 GiB, for two new snapshots" in findings["disk"].message
     monkeypatch.setattr(startup_check.shutil, "disk_usage", lambda _: usage(9, 9, startup_check.GiB))
-    assert missing(checked(home)) == set()
+    assert missing(run_checks(home)) == set()
 
 
-def test_unwritable_home_is_reported(home, registered, monkeypatch):
+def test_unwritable_home_is_reported(home, registered_champion, monkeypatch):
     def refused(**_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(startup_check, "TemporaryFile", refused)
-    findings = checked(home)
+    findings = run_checks(home)
     assert missing(findings) == {"home"}
     assert "cannot be written to (Permission denied)" in findings["home"].found
     assert "chown" in findings["home"].run
@@ -117,48 +117,50 @@ def test_unwritable_home_is_reported(home, registered, monkeypatch):
 
 def test_file_instead_of_home_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
-    assert "home" in missing(checked(Home(tmp_path / "file")))
+    assert "home" in missing(run_checks(Home(tmp_path / "file")))
 
 
 def test_cached_champion_is_reported_without_registry(home, bundle):
-    away = Home(home.folder, "http://127.0.0.1:9")
-    assert "A start would" not in checked(away)["champion"].found
-    cache_champion(away, Champion(bundle, "7", None))
-    assert checked(away)["champion"].found.endswith(" A start would use version 7, which was loaded last.")
-    assert missing(checked(away)) == {"champion", "registry"}
+    home_without_registry = Home(home.folder, "http://127.0.0.1:9")
+    assert "A start would" not in run_checks(home_without_registry)["champion"].found
+    cache_champion(home_without_registry, Champion(bundle, "7", None))
+    assert run_checks(home_without_registry)["champion"].found.endswith(
+        " A start would use version 7, which was loaded last."
+    )
+    assert missing(run_checks(home_without_registry)) == {"champion", "registry"}
 
 
 def test_absent_registry_is_reported_without_password(home):
-    findings = checked(Home(home.folder, "http://me:secret@127.0.0.1:9"))
+    findings = run_checks(Home(home.folder, "http://me:secret@127.0.0.1:9"))
     assert missing(findings) == {"champion", "registry"}
     assert "secret" not in findings["registry"].message
     assert "127.0.0.1:9" in findings["registry"].message
 
 
-def test_database_is_checked(home, registered, database, bundle, scores, rows):
-    away = checked(Home(home.folder, database="postgresql://me:secret@127.0.0.1:9/none"))
-    assert missing(away) == {"database", "keys"}  # the keys are in the database
-    assert "secret" not in away["database"].message + away["keys"].message
+def test_database_is_checked(home, registered_champion, database, bundle, scores, rows):
+    home_without_registry = run_checks(Home(home.folder, database="postgresql://me:secret@127.0.0.1:9/none"))
+    assert missing(home_without_registry) == {"database", "keys"}  # the keys are in the database
+    assert "secret" not in home_without_registry["database"].message + home_without_registry["keys"].message
     replica = Home(home.folder, database=database)
-    assert "holds 0 snapshots" in checked(replica)["database"].found
+    assert "holds 0 snapshots" in run_checks(replica)["database"].found
     write_snapshot(replica, datetime(2018, 1, 1, tzinfo=UTC), bundle, "3", scores, rows)
-    assert "holds 1 snapshots, the newest 2018-01-01T000000Z_v3" in checked(replica)["database"].found
+    assert "holds 1 snapshots, the newest 2018-01-01T000000Z_v3" in run_checks(replica)["database"].found
 
 
-def test_a_replica_may_start_without_a_home(tmp_path, registered, database, bundle, scores, rows):
+def test_a_replica_may_start_without_a_home(tmp_path, registered_champion, database, bundle, scores, rows):
     replica = Home(tmp_path / "absent", database=database)
-    assert missing(checked(replica)) == {"snapshot"}
+    assert missing(run_checks(replica)) == {"snapshot"}
     write_snapshot(Home(tmp_path / "publisher", database=database), AS_OF, bundle, "3", scores, rows)
-    findings = checked(replica)
+    findings = run_checks(replica)
     assert missing(findings) == set()
     address = findings["database"].found.partition(" holds ")[0]
     assert findings["snapshot"].found == f"2017-07-30T000000Z_v3, which a start fetches from {address}"
     assert not replica.folder.exists()
 
 
-def test_a_damaged_snapshot_of_a_replica_is_reported_despite_the_database(home, registered, database, bundle):
+def test_a_damaged_snapshot_of_a_replica_is_reported_despite_the_database(home, registered_champion, database, bundle):
     (home.snapshots / "2017-07-30T000000Z_v3" / "scores.parquet").write_bytes(b"nonsense")
-    assert missing(checked(Home(home.folder, database=database))) == {"snapshot"}
+    assert missing(run_checks(Home(home.folder, database=database))) == {"snapshot"}
 
 
 def test_the_command_prints_lines_or_json(home):

@@ -7,39 +7,39 @@ from serving.selections.select import SelectionError
 from serving.selections.user_files import read_costs, read_users
 
 
-def written(folder, name, text):
+def write(folder, name, text):
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
 
 
 def test_users_are_read_from_lines_or_a_column(tmp_path):
-    assert read_users(written(tmp_path, "users.txt", "ann\n\n12.0\n")) == ("ann", "12")
-    assert read_users(written(tmp_path, "users.csv", "cost,user\n3,ann\n4,007\n")) == ("ann", "007")
+    assert read_users(write(tmp_path, "users.txt", "ann\n\n12.0\n")) == ("ann", "12")
+    assert read_users(write(tmp_path, "users.csv", "cost,user\n3,ann\n4,007\n")) == ("ann", "007")
     pd.DataFrame({"user": ["ann", "bob"]}).to_parquet(tmp_path / "users.parquet")
     assert read_users(tmp_path / "users.parquet") == ("ann", "bob")
 
 
 def test_costs_are_numbers_by_user(tmp_path):
-    assert read_costs(written(tmp_path, "costs.csv", "user,cost\nann,3\n12.0,0.5\n")) == {"ann": 3.0, "12": 0.5}
+    assert read_costs(write(tmp_path, "costs.csv", "user,cost\nann,3\n12.0,0.5\n")) == {"ann": 3.0, "12": 0.5}
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_byte_order_marks_and_windows_line_ends_are_stripped(tmp_path, mark, end):
-    lines = written(tmp_path, "users.txt", f"{mark}ann{end}bob{end}")
+    lines = write(tmp_path, "users.txt", f"{mark}ann{end}bob{end}")
     assert read_users(lines) == ("ann", "bob")
-    table = written(tmp_path, "costs.csv", f"{mark}user;cost{end}ann;3{end}bob;0.5{end}")
+    table = write(tmp_path, "costs.csv", f"{mark}user;cost{end}ann;3{end}bob;0.5{end}")
     assert read_users(table) == ("ann", "bob")
     assert read_costs(table) == {"ann": 3.0, "bob": 0.5}
 
 
 def test_files_without_users_are_refused(tmp_path):
-    assert read_users(written(tmp_path, "users.txt", "\n\n")) == ()
-    assert read_users(written(tmp_path, "users.csv", "user\n")) == ()
-    assert read_costs(written(tmp_path, "costs.csv", "user,cost\n")) == {}
+    assert read_users(write(tmp_path, "users.txt", "\n\n")) == ()
+    assert read_users(write(tmp_path, "users.csv", "user\n")) == ()
+    assert read_costs(write(tmp_path, "costs.csv", "user,cost\n")) == {}
     with pytest.raises(SelectionError, match=r"none\.csv cannot be read as a table of costs: Empty CSV file"):
-        read_costs(written(tmp_path, "none.csv", ""))
+        read_costs(write(tmp_path, "none.csv", ""))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_files_without_users_are_refused(tmp_path):
 )
 def test_broken_files_are_refused(tmp_path, read, text, message):
     with pytest.raises(SelectionError, match=message):
-        read(written(tmp_path, "users.csv", text))
+        read(write(tmp_path, "users.csv", text))
 
 
 def test_missing_files_are_refused(tmp_path):

@@ -79,5 +79,5 @@ def test_rows_are_not_modified(small_tree):
 def test_no_rows_and_a_model_without_splits(bundle, small_tree, rows):
     assert interactions(bundle, rows[:0]).shape == (0, len(bundle.features), len(bundle.features))
     flat = lgb.train({"objective": "regression", "verbose": -1}, lgb.Dataset(np.ones((30, 2)), np.ones(30)), 1)
-    blunt = dataclasses.replace(small_tree(), booster_text=flat.model_to_string())
-    assert not interactions(blunt, pd.DataFrame({"a": [1.0], "b": [2.0]})).any()
+    without_splits = dataclasses.replace(small_tree(), booster_text=flat.model_to_string())
+    assert not interactions(without_splits, pd.DataFrame({"a": [1.0], "b": [2.0]})).any()

@@ -124,8 +124,8 @@ def test_features_outside_the_model_have_no_effect_unless_they_are_added(booster
     sold = panel.assign(**dict.fromkeys(SHOWN, 1e6))
     assert len(SHOWN) == len(CATALOGUE) - len(SCORED) > 0
     assert np.array_equal(margins(booster, sold), margins(booster, panel))
-    deceived = fit_booster(panel, Model(trees=60, min_users_per_leaf=10), features=CATALOGUE)
-    assert not np.array_equal(margins(deceived, sold), margins(deceived, panel))
+    with_all_features = fit_booster(panel, Model(trees=60, min_users_per_leaf=10), features=CATALOGUE)
+    assert not np.array_equal(margins(with_all_features, sold), margins(with_all_features, panel))
 
 
 def test_directions_of_features():

@@ -27,7 +27,7 @@ def most_at_once(monkeypatch):
     """Return the maximum number of concurrent LightGBM calls."""
     predict, count, results, running = lgb.Booster.predict, threading.Lock(), [0], [0]
 
-    def counted(self, *args, **more):
+    def counting_call(self, *args, **more):
         with count:
             running[0] += 1
             results[0] = max(results[0], running[0])
@@ -38,7 +38,7 @@ def most_at_once(monkeypatch):
             with count:
                 running[0] -= 1
 
-    monkeypatch.setattr(lgb.Booster, "predict", counted)
+    monkeypatch.setattr(lgb.Booster, "predict", counting_call)
     return results
 
 

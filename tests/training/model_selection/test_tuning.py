@@ -339,7 +339,7 @@ def test_the_default_is_in_the_space():
 
 
 @pytest.fixture
-def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
+def train_with_tuning(monkeypatch, tmp_path, simulated, train_and_release):
     """Train with two tuning trials, without plots or registry; return the model, tuning's input, reports and steps."""
     tunings, reports, steps = [], [], []
 
@@ -368,8 +368,8 @@ def trained_on(monkeypatch, tmp_path, simulated, train_and_release):
     return version, tunings, reports, steps
 
 
-def test_training_uses_the_chosen_settings(trained_on, tmp_path, capsys):
-    version, ((panel, cutoffs, base, trials, storage, _),), (report,), steps = trained_on
+def test_training_uses_the_chosen_settings(train_with_tuning, tmp_path, capsys):
+    version, ((panel, cutoffs, base, trials, storage, _),), (report,), steps = train_with_tuning
     assert cutoffs[-1].isoformat() < version.evaluation.as_of == panel["as_of"].max().isoformat()
     assert (trials, storage) == (2, tmp_path / "tuning.db")
     assert storage.exists()
@@ -380,8 +380,8 @@ def test_training_uses_the_chosen_settings(trained_on, tmp_path, capsys):
     assert list(dict.fromkeys(step for step, _ in steps))[:2] == ["panel", "tune"]
     assert _training_json(version)["tuned"] == {"model": version.tuned.model.model_dump(), "finished": 2, "pruned": 0}
     print_training(version, Home(tmp_path))
-    *_, pasted = capsys.readouterr().err.partition("For a clout.toml:\n")
-    (tmp_path / "clout.toml").write_text(pasted)
+    *_, printed_settings = capsys.readouterr().err.partition("For a clout.toml:\n")
+    (tmp_path / "clout.toml").write_text(printed_settings)
     assert read_config(tmp_path / "clout.toml").model == version.tuned.model
 
 

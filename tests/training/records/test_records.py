@@ -100,8 +100,8 @@ def test_an_unusable_records_file_names_the_remedy(tmp_path):
 
 def test_silent_server_times_out(tmp_path, notes, monkeypatch):
     monkeypatch.setattr(records, "WAIT_SECONDS", 2)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        home = Home(tmp_path, database=f"postgresql://clout@127.0.0.1:{mute.getsockname()[1]}/none")
+    with socket.create_server(("127.0.0.1", 0)) as silent_server:
+        home = Home(tmp_path, database=f"postgresql://clout@127.0.0.1:{silent_server.getsockname()[1]}/none")
         start = time.monotonic()
         with pytest.raises(RecordsError, match="timeout"):
             write(home, notes, "a")

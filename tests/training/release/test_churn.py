@@ -80,7 +80,7 @@ def test_a_feature_absent_from_the_champion_has_no_points(bundle, other, rows):
     index = int(bundle.booster.feature_importance("gain").argmax())
     lacking = list(bundle.features)[index]
     features = {name: print_ for name, print_ in other.features.items() if name != lacking}
-    blind = SimpleNamespace(
+    smaller_champion = SimpleNamespace(
         features=features,
         scale=other.scale,
         predict=other.predict,
@@ -90,7 +90,7 @@ def test_a_feature_absent_from_the_champion_has_no_points(bundle, other, rows):
             bundle.shap_values(np.insert(model, index, rows[lacking].median(), axis=1), baseline), index, 1
         ),
     )
-    result = churn(blind, "3", bundle, rows, 0.0)
+    result = churn(smaller_champion, "3", bundle, rows, 0.0)
     reasons = [reason for move in result.largest for reason in move.reasons if reason.feature == lacking]
     assert reasons
     assert all(reason.before == 0.0 and reason.after != 0.0 for reason in reasons)

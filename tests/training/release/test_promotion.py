@@ -136,16 +136,16 @@ def rolled_back(simulated, tmp_path_factory, train_and_release):
     def trained(at, **options):
         return train_and_release(events, Config(model=Model(trees=20), **config), home, at, force="a test", **options)
 
-    def scored(at):
+    def write_scores(at):
         run = run_command("score", events, "--as-of", at.isoformat(), "--home", home.folder)
         assert run.exit_code == 0, run.output
 
     releases = [trained(as_of[0])]
-    scored(as_of[0])
+    write_scores(as_of[0])
     releases.append(trained(as_of[1], rescale=True))
-    scored(as_of[1])
+    write_scores(as_of[1])
     promote(home, "1", "a test")
-    scored(as_of[2])
+    write_scores(as_of[2])
     releases.append(trained(as_of[2]))
     return home, as_of, releases
 

@@ -112,12 +112,12 @@ def test_bridged_farm_gets_one_answer_per_account_before_it_likes():
 
 
 def test_bridged_farm_without_established_users_gets_no_answers():
-    lonely = AttackContext(
+    without_established = AttackContext(
         AS_OF, USERS, USERS[:0], USERS[:0], USERS[:0], make_context().top_pieces, 90, np.random.default_rng(0)
     )
-    farm = attack_events("bridged_farm", context=lonely)
+    farm = attack_events("bridged_farm", context=without_established)
     assert farm.loc[farm["provoked"], "actor"].isna().all()
-    assert len(attack_events("old_accounts", context=lonely)) == 28
+    assert len(attack_events("old_accounts", context=without_established)) == 28
 
 
 def test_targets_by_attack():

@@ -110,32 +110,32 @@ class TestAgainstLightGBM:
 
 
 @pytest.fixture(scope="module")
-def fitted():
+def tables_and_matrix():
     matrix, audience = data()
     return shap_tables(booster(matrix, audience)), matrix
 
 
 class TestRows:
-    def test_values_of_a_row_do_not_depend_on_other_rows(self, fitted):
-        tables, matrix = fitted
+    def test_values_of_a_row_do_not_depend_on_other_rows(self, tables_and_matrix):
+        tables, matrix = tables_and_matrix
         expected = tables.values(matrix)
         order = np.random.default_rng(0).permutation(len(matrix))
         assert np.array_equal(tables.values(matrix[order]), expected[order])
         assert np.array_equal(np.vstack([tables.values(matrix[k : k + 1]) for k in range(30)]), expected[:30])
 
     @pytest.mark.parametrize("chunk", [1, 7, 399, 400, 401])
-    def test_values_do_not_depend_on_the_chunk_size(self, fitted, chunk, monkeypatch):
-        tables, matrix = fitted
+    def test_values_do_not_depend_on_the_chunk_size(self, tables_and_matrix, chunk, monkeypatch):
+        tables, matrix = tables_and_matrix
         expected = tables.values(matrix)
         monkeypatch.setattr(treeshap, "CHUNK", chunk)
         assert np.array_equal(tables.values(matrix), expected)
 
-    def test_values_do_not_depend_on_the_memory_layout(self, fitted):
-        tables, matrix = fitted
+    def test_values_do_not_depend_on_the_memory_layout(self, tables_and_matrix):
+        tables, matrix = tables_and_matrix
         assert np.array_equal(tables.values(np.asfortranarray(matrix)), tables.values(matrix))
 
-    def test_no_rows(self, fitted):
-        tables, matrix = fitted
+    def test_no_rows(self, tables_and_matrix):
+        tables, matrix = tables_and_matrix
         assert tables.values(matrix[:0]).shape == (0, 7)
 
 
