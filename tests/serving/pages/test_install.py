@@ -70,7 +70,7 @@ def test_columns_of_filters_are_read_in_advance(home, champion):
 
 def test_a_failed_preparation_does_not_stop_the_service(home, champion, monkeypatch, caplog):
     service = create_app(home).state.service
-    prepare(service)  # because there is no earlier snapshot
+    prepare(service)  # works without an earlier snapshot
     monkeypatch.setattr(service, "snapshot", lambda: {}["absent"])
     with caplog.at_level(logging.ERROR):
         prepare(service)

@@ -39,8 +39,7 @@ class TestPagerank:
         assert ranks.to_dict() == pytest.approx({"a": 1.0, "b": 1.0})
 
     def test_pagerank_of_three_users_by_hand(self):
-        # a -> c, b -> c, c -> nobody: a = b = (0.15 + 0.85 c / 3), c = a + 0.85 (a + b), in units of the share that c
-        # spreads
+        # a -> c, b -> c, c -> nobody: a and b get the base share only, c gets it plus 0.85 (a + b), so c = 2.7 a.
         ranks = pagerank(edges(("a", "c", 1, 0), ("b", "c", 1, 0)))
         x = 3 / (2 + 2.7)
         assert ranks.to_dict() == pytest.approx({"a": x, "b": x, "c": 2.7 * x}, rel=1e-6)

@@ -135,7 +135,7 @@ class TestBundle:
         figures = evaluate_bundle(load_encoded_events(simulated.events), bundle, resamples=20)
         last = pc.max(simulated.events["time"]).as_py()
         assert datetime.fromisoformat(figures.as_of) == last.replace(microsecond=0) + timedelta(seconds=1, days=-28)
-        assert figures.in_sample  # the events begin before the bundle's as_of
+        assert figures.in_sample  # the horizon begins before the bundle's as_of
         assert list(figures.metrics) == ["score", *BASELINES]
         assert json.loads(json.dumps(figures.as_json(), allow_nan=False)) == figures.as_json()
 

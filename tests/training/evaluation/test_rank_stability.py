@@ -22,7 +22,7 @@ def test_rank_stability_by_hand():
     retention = rank_retention(earlier, later)
     assert retention.users == (8, 8)
     assert retention.both == 8
-    # the top eighth is a, then c; the top quarter is a and b, then c and a
+    # the first user is a, later c; the first two are a and b, later c and a
     assert top(retention, 0.1) == TopShare(0.1, 1, 0.0, 0.0)
     assert top(retention, 0.25) == TopShare(0.25, 2, 0.5, 0.0)
     now = later.set_index("user")["score"][list("abcdefgh")].to_numpy()

@@ -42,7 +42,7 @@ def test_responses_from_anybody_move_a_score_within_the_band(bundle, rows, row, 
     assert abs(other - one) <= bundle.most_from_anybody + 1e-9
 
 
-def test_points_of_the_bounded_term_are_within_its_band(bundle):
+def test_width_of_the_band_in_points(bundle):
     assert bundle.most_from_anybody == pytest.approx(2 * 0.1 * bundle.scale.points_per_nat)
     assert replace(bundle, bounded=None).most_from_anybody == 0
 

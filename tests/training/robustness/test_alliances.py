@@ -130,7 +130,7 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     one, answered = by_name["friends_1_for_28d"], by_name["answered_12_28d"]
     assert one.people == 1
     assert (one.acts, one.answers) == (2 * 28, 0)
-    assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions of the members
+    assert (answered.acts, answered.answers) == (28 + 12 * 28 + 12, 3)  # posts, responses and questions
     assert answered.cost in AttackReport(simulated.as_of, "", 20.0, (), alliances=results).answered_accounts
     new = by_name["new_with_1_for_7d"]
     assert (new.acts, new.members) == (2 * 7, one.members)

@@ -22,7 +22,7 @@ def random_pairs(seed):
 
 
 def past_horizon(seed, calibration):
-    """A past horizon in which users of each of four leaves have equal expectations, and the true correction."""
+    """Return pairs, probabilities, expectations equal within each of four leaves, and audiences with a correction."""
     rng = np.random.default_rng(seed)
     pairs, expected = random_pairs(seed), rng.choice([0.2, 1.0, 5.0, 20.0], USERS)
     inputs = pairs, rng.random(len(pairs.engagers)), expected
