@@ -125,7 +125,7 @@ def test_the_attack_of_the_page_passes_the_named_tests(passed):
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: f"{page.parent.name}/{page.name}")
-def test_all_code_blocks_are_changes_made_by_these_tests(page):
+def test_these_tests_use_all_code_blocks(page):
     for block in blocks(page):
         if block.language in ("py", "diff"):
             assert ADD.match(block.note), block.text

@@ -237,7 +237,7 @@ def test_only_users_of_a_year_or_the_first_quarter_of_the_history_establish_othe
     assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)
 
 
-def test_later_accounts_do_not_establish_each_other(features_of):
+def test_young_accounts_cannot_become_established(features_of):
     young = [(180, name, "post", None) for name in FOUNDERS]
     young += [(days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (170, 8)]
     crowd = [f"x{k}" for k in range(40)]

@@ -28,7 +28,7 @@ PATHS = (
 RULES_OF_COLOURS = ["color-contrast", "link-in-text-block"]
 
 
-def test_a_user_is_opened_by_id_and_the_ledger_adds_up(tab, address):
+def test_the_search_box_leads_to_a_user_whose_ledger_adds_up(tab, address):
     tab.goto(address)
     tab.get_by_role("combobox", name="Id of a user").fill("user0001")
     tab.keyboard.press("Enter")

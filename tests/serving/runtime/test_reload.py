@@ -440,7 +440,7 @@ def test_a_new_champion_does_not_reopen_the_served_snapshot(home_and_client, mon
     assert client.app.state.service.snapshot() is before
 
 
-def test_champion_and_snapshot_are_replaced_together(home_and_client, publish, monkeypatch):
+def test_champion_and_snapshot_are_replaced_in_one_state(home_and_client, publish, monkeypatch):
     home, client = home_and_client
     publish(AS_OF, version="2")
     look(client)

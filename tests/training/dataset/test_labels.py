@@ -33,7 +33,7 @@ def test_the_horizon_is_half_open(table):
     assert audiences(table, [(day, who, "like", "u") for day, who in acts], 29) == {"u": 3}
 
 
-def test_each_person_counts_once_but_not_oneself_or_unknown_actors(table):
+def test_people_count_once_but_not_oneself_or_unknown_actors(table):
     acts = [(11, "a", "like"), (12, "a", "reply"), (13, None, "like"), (14, "u", "like"), (15, "b", "reply")]
     assert audiences(table, [(*act, "u") for act in acts]) == {"u": 2}
 

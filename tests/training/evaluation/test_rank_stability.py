@@ -37,7 +37,7 @@ def test_departed_and_new_users_are_ignored():
     assert top(rank_retention(earlier, scores(x=9, a=10)), 0.25) == TopShare(0.25, 1, 1.0, 0.0)
 
 
-def test_tied_users_are_in_the_top_together_or_not_at_all():
+def test_ties_are_in_the_top_completely_or_not_at_all():
     earlier, later = scores(a=5, b=5, c=5, d=1, e=0, f=0, g=0, h=0), scores(a=5, b=4, c=1, d=5, e=0, f=0, g=0, h=0)
     assert top(rank_retention(earlier, later), 0.01) == TopShare(0.01, 3, 1 / 3, 0.0)
     assert top(rank_retention(later, earlier), 0.01) == TopShare(0.01, 2, 0.5, 0.0)

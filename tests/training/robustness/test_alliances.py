@@ -60,7 +60,7 @@ def test_members_of_a_pod_answer_all_others():
     assert set(answers["actor"]) == set(answers["target"]) == set(USERS[:5])
 
 
-def test_members_of_a_ring_answer_each_other_before_the_member():
+def test_a_ring_responds_internally_before_it_answers_the_member():
     events = events_of("slow_ring")
     to_member = events["target"] == "u0"
     ring = set(events.loc[to_member, "actor"])

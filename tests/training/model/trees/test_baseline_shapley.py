@@ -40,7 +40,7 @@ def fit_tree(rows, outcome, **settings):
     return lgb.train(settings, lgb.Dataset(np.array(rows, float), outcome), 1)
 
 
-def test_features_needed_together_share_equally():
+def test_jointly_needed_features_share_equally():
     """The tree gives 1 if both features are 1, else 0. Changed features share the difference; others get none."""
     corners = [[0, 0], [0, 1], [1, 0], [1, 1]]
     booster = fit_tree(corners * 10, [0, 0, 0, 1] * 10)
