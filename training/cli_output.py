@@ -110,7 +110,7 @@ def _next_commands(promoted: bool, version: str, home: "Home") -> dict[str, str]
     if promoted:
         return {home.command("score EVENTS"): "scores everybody"} | card
     return {
-        home.command(f"score EVENTS --version {version}"): "scores with it for a look, marked as not released",
+        home.command(f"score EVENTS --version {version}"): "scores with it for inspection, marked as not released",
         home.command(f"gate --version {version}"): "the whole report",
         home.command(f"promote {version} --force REASON"): "makes it the champion anyway",
     } | card

@@ -33,20 +33,24 @@ def find(
     network: Network = None,
     contains: Annotated[str | None, typer.Option(help="Only ids with this in them, in any case.")] = None,
     evidence: Annotated[
-        Literal["some", "strong"] | None, typer.Option(help="The least evidence; some is enough for a score.")
+        Literal["some", "strong"] | None, typer.Option(help="The lowest evidence; some is enough for a score.")
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="The least score, in points, included.")] = None,
-    min_percentile: Annotated[float | None, typer.Option(help="The least percentile in the scope, included.")] = None,
-    min_peer_percentile: Annotated[float | None, typer.Option(help="The least percentile among peers.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="The lowest score, in points, inclusive.")] = None,
+    min_percentile: Annotated[float | None, typer.Option(help="The lowest percentile in the scope, inclusive.")] = None,
+    min_peer_percentile: Annotated[
+        float | None, typer.Option(help="The lowest percentile among peers, inclusive.")
+    ] = None,
     min_growth: Annotated[
-        float | None, typer.Option(help="The least growth since the earlier snapshot, in points.")
+        float | None, typer.Option(help="The lowest growth since the earlier snapshot, in points.")
     ] = None,
     min_people: Annotated[
-        float | None, typer.Option(help="The least people who engaged in the last 365 days; peers have about as many.")
+        float | None, typer.Option(help="The lowest number of people who engaged in a year; peers have about as many.")
     ] = None,
-    max_people: Annotated[float | None, typer.Option(help="The most people who engaged in these days.")] = None,
+    max_people: Annotated[
+        float | None, typer.Option(help="The highest number of people who engaged in these days.")
+    ] = None,
     min_credibility: Annotated[
-        float | None, typer.Option(help="The least share of these people whom established ones vouch for, in percent.")
+        float | None, typer.Option(help="The lowest share of these people whom established ones vouch for, in percent.")
     ] = None,
     sort: Annotated[
         Literal["score", "growth", "expected_audience", "peer_percentile"] | None,

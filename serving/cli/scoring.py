@@ -41,7 +41,7 @@ def score(
         Path | None, typer.Option(help="Where every user's points per feature go: a .parquet file.")
     ] = None,
     version: Annotated[
-        str | None, typer.Option(help="Score with this version of the model, for a look if it was never the champion.")
+        str | None, typer.Option(help="Score with this version of the model, also one that was never the champion.")
     ] = None,
     engine: Engine = "duckdb",
     force: Annotated[
@@ -57,7 +57,7 @@ def score(
 ) -> None:
     """Score every user with the champion: one row per user and scope; the default scopes are the model's.
 
-    With --version, a version that was never the champion scores for a look: its snapshot is marked as not released,
+    With --version, a version that was never the champion scores for inspection: its snapshot is marked as not released,
     stays in this home, and is not served while there are others.
 
     Example: clout score events --as-of 2017-07-30
@@ -149,5 +149,5 @@ def _print_scoring(facts: "SnapshotFacts", snapshot: Path, out: Path | None, hom
             warn(detail)
         print_commands("Next:", {home.command("explain USER"): "", home.command("serve"): ""})
     else:
-        warn(f"version {facts.model_version} is not released: these scores are for a look, and not served by default.")
+        warn(f"version {facts.model_version} is not released: these scores are for inspection, not served by default.")
         print_commands("Next:", {home.command(f"explain USER --version {facts.model_version}"): ""})

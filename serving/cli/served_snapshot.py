@@ -41,5 +41,5 @@ def open_served(
         warn(detail)
     snapshot = open_snapshot(home, as_of, version, champion)
     if not snapshot.released:
-        warn(f"version {snapshot.model_version} is not released: it was never the champion, and scored for a look.")
+        warn(f"version {snapshot.model_version} is not released: it was never the champion, and scored for inspection.")
     return snapshot, champion

@@ -119,7 +119,10 @@ def add(
     name: Name,
     scope: Annotated[
         Literal["read", "review", "admin"],
-        typer.Option(help="read: scores, model, catalogue; review: explanations, changes, what-ifs as well."),
+        typer.Option(
+            help="read: scores, model, catalogue; review: also explanations, changes, what-ifs and cases; "
+            "admin: everything."
+        ),
     ],
     home: HomeFolder = None,
 ) -> None:

@@ -50,8 +50,8 @@ def write_snapshot(
 ) -> Path:
     """Write a snapshot, replacing one of the same instant and model; also to the database, if the home has one.
 
-    That of a model which was never the champion is for a look: it is not written to the database, and not served while
-    there are others.
+    That of a model which was never the champion is for inspection: it is not written to the database, and not served
+    while there are others.
 
     Users who have opted out by now are excluded, even if they were scored before.
 
@@ -316,7 +316,7 @@ def open_snapshot(
 
 
 def _open(home: Home, folder: Path, champion: str | None) -> Snapshot:
-    """Open a snapshot; one that was made for a look is released once its model is the champion."""
+    """Open a snapshot; one that was made for inspection is released once its model is the champion."""
     snapshot = read_snapshot(folder, hidden_users(home))
     return replace(snapshot, released=True) if snapshot.model_version == champion else snapshot
 

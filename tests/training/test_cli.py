@@ -50,7 +50,7 @@ def test_gate_fails_and_is_overridden(run_command, tmp_path):
     assert "gate, not judged: attacks were not measured: switched off" in run.text
     assert "Registered as version 1 of the model 'clout', challenger; there is no champion yet." in run.text
     assert "It expected " in run.stdout
-    assert "scores with it for a look" in run.text
+    assert "scores with it for inspection" in run.text
     assert find_champion(home) is None
     assert versions(home)["1"] == {"gate": "failed"}
 

@@ -69,7 +69,7 @@ def test_failed_gate(run_and_capture, tmp_path):
     assert "What fell short:\n  - Of 100 users, " in output.out
     assert "What to try:\n  - Bring more " in output.out
     assert {words[-1] for words in printed_commands(output.err)} == {str(tmp_path / "it's my home")}
-    assert "\n      scores with it for a look, marked as not released\n" in output.err
+    assert "\n      scores with it for inspection, marked as not released\n" in output.err
     assert [words[1:4] for words in printed_commands(output.err)] == [
         ["score", "EVENTS", "--version"],
         ["gate", "--version", "4"],

@@ -40,31 +40,33 @@ async def _parameters(
     contains: Annotated[Text | None, Query(description="A part of the id, in any case", examples=["ann"])] = None,
     evidence: Annotated[
         Literal["some", "strong"] | None,
-        Query(description="The least evidence: some is enough for a score", examples=["some"]),
+        Query(description="The lowest evidence: some is enough for a score", examples=["some"]),
     ] = None,
-    min_score: Annotated[float | None, _bound("score", "The least score, in points, included", 40)] = None,
+    min_score: Annotated[float | None, _bound("score", "The lowest score, in points, inclusive", 40)] = None,
     max_score: Annotated[float | None, _bound("score", "The largest score, in points, included", 90)] = None,
     min_percentile: Annotated[
-        float | None, _bound("percentile", "The least percentile in the scope, included", 50)
+        float | None, _bound("percentile", "The lowest percentile in the scope, inclusive", 50)
     ] = None,
     max_percentile: Annotated[
         float | None, _bound("percentile", "The largest percentile in the scope, included", 100)
     ] = None,
     min_peer_percentile: Annotated[
-        float | None, _bound("peer_percentile", "The least percentile among peers, included", 50)
+        float | None, _bound("peer_percentile", "The lowest percentile among peers, inclusive", 50)
     ] = None,
     min_growth: Annotated[
-        float | None, _bound("growth", "The least growth since the earlier snapshot, in points", 2)
+        float | None, _bound("growth", "The lowest growth since the earlier snapshot, in points", 2)
     ] = None,
     max_growth: Annotated[float | None, _bound("growth", "The largest growth, in points", 20)] = None,
     min_people: Annotated[
         float | None,
-        _bound("people", "The least people who engaged in the last 365 days; peers have about as many", 31),
+        _bound("people", "The lowest number of people who engaged in the last 365 days; peers have about as many", 31),
     ] = None,
-    max_people: Annotated[float | None, _bound("people", "The most people who engaged in these days", 62)] = None,
+    max_people: Annotated[
+        float | None, _bound("people", "The highest number of people who engaged in these days", 62)
+    ] = None,
     min_credibility: Annotated[
         float | None,
-        _bound("credibility", "The least share of these people whom established ones vouch for, in percent", 80),
+        _bound("credibility", "The lowest share of these people whom established ones vouch for, in percent", 80),
     ] = None,
     sort: Annotated[
         Literal["score", "growth", "expected_audience", "peer_percentile"] | None,

@@ -57,7 +57,7 @@ def score(clout, home, events, *words, as_of="2017-07-30"):
 class TestUnreleasedVersion:
     def test_a_home_without_champion_scores_and_explains(self, clout, unpromoted, events):
         run = score(clout, unpromoted, events, "--version", "2")
-        assert "warning: version 2 is not released: these scores are for a look" in run.stderr
+        assert "warning: version 2 is not released: these scores are for inspection" in run.stderr
         assert "\n  clout explain USER --version 2\n" in run.stderr
         explained = clout(unpromoted, "explain", "u1", "--json")
         assert (json.loads(explained.stdout)["model_version"], json.loads(explained.stdout)["released"]) == ("2", False)
