@@ -186,7 +186,7 @@ def feature_table_and_pairs(
 def _feature_tables(
     events: EncodedEvents, as_of: datetime, progress: Progress, plan: FeaturePlan, with_pairs: bool
 ) -> Iterator[dict[str, ir.Table]]:
-    with _year_inputs(events, as_of) as inputs:
+    with events.files.unchanged(), _year_inputs(events, as_of) as inputs:
         inputs["recent"] = before(events.rows, as_of, plan.recent_days).select(plan.recent_columns)
         remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
         steps = partial(_steps, plan, remainders, events.cached, with_pairs)

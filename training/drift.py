@@ -166,7 +166,6 @@ def monitor(
         progress("realised", 0.0)
         realised, past = _evaluate_past(shared, bundle, at, config)
         progress("realised", 1.0)
-    events.files.check_unchanged()
     drift = measure_drift(rows, bundle, config.monitor)
     findings = [*drift_findings(drift, config.monitor), *past]
     alarms = tuple(finding.message for finding in findings if finding.passed is False)

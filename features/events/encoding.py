@@ -87,11 +87,17 @@ def _user_key(engine: str, one_scope: bool) -> UserKey:
 
 @contextmanager
 def cached(events: EncodedEvents) -> Iterator[EncodedEvents]:
-    """Cache events in temporary tables, which repeated readers should use: the events are read and encoded once."""
+    """Cache events in temporary tables, which repeated readers should use: the events are read and encoded once.
+
+    Raises
+    ------
+    EventsError : two users share a key, or a file of the events changed meanwhile
+
+    """
     if events.cached:
         yield events
         return
-    with events.rows.cache() as rows, cached_users(events) as users:
+    with events.files.unchanged(), events.rows.cache() as rows, cached_users(events) as users:
         yield replace(events, rows=rows, users=users, cached=True)
 
 

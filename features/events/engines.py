@@ -29,7 +29,13 @@ DISK_FULL = re.compile("No space left on device|Disk quota exceeded|File too lar
 WRITTEN_TO = re.compile(r"writing rows to (?:file:/*)?(/\S*\w)")
 FILE_GONE = re.compile(r"IO Error: (No files found|Cannot open file .*No such file)")  # of DuckDB
 FILE_DAMAGED = re.compile("Invalid Input Error: (Failed to read|No magic bytes|File .* too small)|TProtocolException")
+# Of Spark: what is wrong, and the file.
+UNREADABLE = re.compile(r"\[FAILED_READ_FILE\.(\w+)\] Encountered error while reading file (?:file://)?(\S*\w)")
 HEAP_FULL = "java.lang.OutOfMemoryError"
+EXECUTORS_LOST = re.compile(
+    r"ExecutorLostFailure \([^)]*\)\s*Reason: ([^\n]*\w)|(Master removed our application)|"
+    r"(Python worker exited unexpectedly)"
+)
 
 
 def open_engine(name: str) -> ibis.BaseBackend:
@@ -82,16 +88,8 @@ def _not_an_engine(name: str) -> EngineError:
 def engine_error(error: BaseException) -> CloutError | None:
     """Return the error to show where Spark or a database failed; None for other errors."""
     text = str(error)
-    if FILE_GONE.match(text):
-        return EventsError(
-            f"a file of the events was removed while they were read ({first_line(error)}). Nothing was changed; start "
-            "the command again."
-        )
-    if FILE_DAMAGED.match(text):
-        return EventsError(
-            f"a file of the events is damaged ({first_line(error)}). Replace it by an undamaged copy; build a store "
-            "again from its events."
-        )
+    if unreadable := _unreadable_file(error):
+        return unreadable
     engine = _failed_engine(error)
     if engine is None:
         return None
@@ -103,16 +101,42 @@ def engine_error(error: BaseException) -> CloutError | None:
         )
     if python := _python_error(engine, text):
         return python
+    if lost := EXECUTORS_LOST.search(text):
+        return EngineError(
+            f"executors of {engine} ended again and again ({next(filter(None, lost.groups()))}), killed or out of "
+            "memory. Give them more: spark.executor.memory, and spark.executor.memoryOverhead for their Python; on a "
+            "local master spark.driver.memory for all. Nothing was changed; start the command again."
+        )
     if full := DISK_FULL.search(text):
         return OutputError(
             f"a disk that {engine} writes to is full ({full[0]}){_folders(engine, text)}. Free space there. Nothing "
             "was changed."
         )
     if is_lost_connection(error):
-        text = f"its Java process has ended ({text}), killed or out of memory."
+        text = f"its Java process has ended ({text}), killed or out of memory, of which spark.driver.memory gives more."
     return EngineError(
         f"{engine} failed half way: {java_cause(text).removesuffix('.')}. Nothing was changed; start the command again."
     )
+
+
+def _unreadable_file(error: BaseException) -> EventsError | None:
+    """Return the error to show where a file that an engine reads is gone or damaged; None for other errors."""
+    text, reason = str(error), first_line(error)
+    gone, damaged = FILE_GONE.match(text), FILE_DAMAGED.match(text)
+    if spark := UNREADABLE.search(text):
+        gone, damaged = (spark, None) if spark[1] == "FILE_NOT_EXIST" else (None, spark)
+        reason = f"{spark[2]}: {java_cause(text)}"
+    if gone:
+        return EventsError(
+            f"a file of the events was removed while they were read ({reason}). Nothing was changed; start the command "
+            "again."
+        )
+    if damaged:
+        return EventsError(
+            f"a file of the events is damaged ({reason}). Replace it by an undamaged copy; build a store again from "
+            "its events."
+        )
+    return None
 
 
 def _folders(engine: str, text: str) -> str:

@@ -5,7 +5,8 @@ ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
@@ -24,7 +25,7 @@ from ibis.util import gen_name
 from pyarrow import parquet
 
 from features.errors import EngineError, EventsError, first_line
-from features.events.spark_session import is_lost_connection
+from features.events.spark_session import is_lost_connection, java_cause
 from features.utc import latest_event_time
 
 log = logging.getLogger("clout")
@@ -191,6 +192,24 @@ class FileVersions:
         """Return the present versions of files."""
         return cls({file: _version(file) for file in files})
 
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Check at the end that the files are those that were opened, and where an error ends the reading.
+
+        What an engine says of a file that changes under it depends on the engine, and on which part it was reading.
+
+        Raises
+        ------
+        EventsError : one was replaced, rewritten or removed
+
+        """
+        try:
+            yield
+        except Exception:
+            self.check_unchanged()
+            raise
+        self.check_unchanged()
+
     def check_unchanged(self) -> None:
         """Check that the files are those that were opened.
 
@@ -228,7 +247,7 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
     except Exception as error:
         if is_lost_connection(error):
             raise
-        raise EventsError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
+        raise EventsError(f"{path} cannot be read as Parquet: {java_cause(str(error))}") from error
     return _create_table(table, engine)
 
 
@@ -257,7 +276,7 @@ def load_table(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.
     except Exception as error:
         if is_lost_connection(error):
             raise
-        raise EventsError(f"the table cannot be read: {first_line(error)}") from error
+        raise EventsError(f"the table cannot be read: {java_cause(str(error))}") from error
     return _create_table(typed, engine)
 
 

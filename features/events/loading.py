@@ -53,7 +53,8 @@ def load_encoded_events(
             raise StoreError(f"{source} is a store, which has its {option} already; use the events themselves instead.")
         return exclude_users_encoded(open_store(Path(source), scopes), excluded, read_store_identities(Path(source)))
     files = _versions(source)
-    return replace(encode_events(load_events(source, identities, engine, excluded), scopes), files=files)
+    with files.unchanged():
+        return replace(encode_events(load_events(source, identities, engine, excluded), scopes), files=files)
 
 
 def _versions(source: Source) -> FileVersions:

@@ -131,11 +131,8 @@ def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
     _check_canary(manifest, _canary(backend), folder)
     _check_scopes(manifest, scopes, folder)
     files = FileVersions.of(_listed_files(folder, manifest))
-    try:
+    with files.unchanged():
         rows, users = (_read(backend, folder, kind, manifest) for kind in KINDS)
-    except StoreError:
-        files.check_unchanged()
-        raise
     scoped = users if tuple(scopes) == manifest.scopes else users.filter(in_scopes(users.scope, scopes))
     return EncodedEvents(drop_impossible_times(rows), scoped, files=files)
 

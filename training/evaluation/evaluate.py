@@ -58,15 +58,15 @@ def evaluate_bundle(
     EventsError : a file of the events changed while it was read
 
     """
-    _, last = time_range(events.rows)
-    horizon = timedelta(days=bundle.horizon_days)
-    as_of = resolve_as_of(events.rows, as_of or resolve_as_of(events.rows) - horizon)
-    require_complete_horizon(last, as_of, bundle.horizon_days)
-    seeded, features = events.with_seeds(bundle.seeds), comparison_features(bundle.features)
-    rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
-    require_users(len(rows), events, as_of)
-    signals = baselines(events, rows, as_of)
-    events.files.check_unchanged()
+    with events.files.unchanged():
+        _, last = time_range(events.rows)
+        horizon = timedelta(days=bundle.horizon_days)
+        as_of = resolve_as_of(events.rows, as_of or resolve_as_of(events.rows) - horizon)
+        require_complete_horizon(last, as_of, bundle.horizon_days)
+        seeded, features = events.with_seeds(bundle.seeds), comparison_features(bundle.features)
+        rows = in_scope(panel_rows(seeded, as_of, bundle.horizon_days, bundle.label, features), ALL)
+        require_users(len(rows), events, as_of)
+        signals = baselines(events, rows, as_of)
     level = bundle.intervals.level
     comparison = evaluate(rows["audience"].to_numpy(), bundle.predict(rows), level, signals, resamples, seed)
     return EvaluationReport(

@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -88,6 +90,13 @@ def events(tmp_path_factory):
     return file
 
 
+CHANGES = {
+    "replaced": lambda file: difficult_events(np.random.default_rng(4), 100).to_parquet(file, coerce_timestamps="us"),
+    "removed": Path.unlink,
+    "truncated": lambda file: os.truncate(file, 5_000),
+}
+
+
 KILLED_SPARK = """
 import ibis
 from features.events.engines import engine_error, open_engine
@@ -139,6 +148,43 @@ class TestSpark:
         assert 1_000 < len(ours) < 3_500
         assert not {user for event in ours for user in event[1:3]} & (EXCLUDED | {"u2", "u4"})
         assert acts_of(events, spark) == ours
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_events_that_change_while_they_are_read(self, spark, events, tmp_path, change):
+        file = Path(shutil.copy(events, tmp_path))
+        encoded = load_encoded_events(file, engine=spark)
+        CHANGES[change](file)
+        with (
+            pytest.raises(EventsError, match=rf"^the events changed while they were read: {file} was"),
+            cached(encoded),
+        ):
+            pass
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (
+                "removed",
+                r"a file of the events was removed while they were read \(/.*events\.parquet: .* not exist\)\. N",
+            ),
+            (
+                "truncated",
+                r"a file of the events is damaged \(/.*events\.parquet: .*not a Parquet file.*\)\. Replace it",
+            ),
+        ],
+    )
+    def test_a_file_that_cannot_be_read(self, spark, events, tmp_path, change, message):
+        file = Path(shutil.copy(events, tmp_path))
+        rows = load_encoded_events(file, engine=spark).rows
+        CHANGES[change](file)
+        with pytest.raises(Exception, match="FAILED_READ_FILE") as raised:
+            rows.actor.max().execute()
+        assert re.match(message, str(engine_error(raised.value)))
+
+    def test_a_file_that_is_no_parquet(self, spark, tmp_path):
+        (tmp_path / "events.parquet").write_bytes(bytes(100))
+        with pytest.raises(EventsError, match=r"events\.parquet cannot be read as Parquet: .*is not a Parquet file"):
+            load_encoded_events(tmp_path / "events.parquet", engine=spark)
 
     @pytest.mark.real
     def test_real_community_gives_the_same_features(self, spark, slicer):
@@ -218,6 +264,26 @@ class TestErrors:
                 "is full (No space left on device): the one of /home/c/rows, or that of its temporary files, which",
             ),
             ("Caused by: java.lang.OutOfMemoryError: Java heap space", EngineError, "more: spark.driver.memory"),
+            (
+                "x\n: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 2.0 failed 4 "
+                "times, most recent failure: Lost task 0.3 in stage 2.0 (TID 6) (10.0.0.2 executor 4): "
+                "ExecutorLostFailure (executor 4 exited caused by one of the running tasks) Reason: Command exited "
+                "with code 137\nDriver",
+                EngineError,
+                "executors of Spark ended again and again (Command exited with code 137), killed or out of memory. "
+                "Give them more: spark.executor.memory, and",
+            ),
+            (
+                "Job aborted due to stage failure: Master removed our application: FAILED",
+                EngineError,
+                "ended again and again (Master removed our application), killed or out of memory. Give them more",
+            ),
+            (
+                "org.apache.spark.SparkException: Python worker exited unexpectedly (crashed)\nCaused by: "
+                "java.io.EOFException",
+                EngineError,
+                "ended again and again (Python worker exited unexpectedly), killed or out of memory. Give them more",
+            ),
         ],
     )
     def test_errors_of_an_engine_say_what_to_do(self, text, kind, message):
@@ -229,7 +295,7 @@ class TestErrors:
         lost = type("Py4JNetworkError", (Exception,), {"__module__": "py4j.protocol"})
         assert str(engine_error(lost("Error while sending or receiving"))) == (
             "Spark failed half way: its Java process has ended (Error while sending or receiving), killed or out of "
-            "memory. Nothing was changed; start the command again."
+            "memory, of which spark.driver.memory gives more. Nothing was changed; start the command again."
         )
 
     def test_other_errors_are_internal_errors(self):
@@ -238,8 +304,8 @@ class TestErrors:
 
     def test_a_killed_java_process_is_reported(self, killed_spark):
         assert re.fullmatch(
-            r"Spark failed half way: its Java process has ended \(.*\), killed or out of memory\. Nothing was changed; "
-            r"start the command again\.",
+            r"Spark failed half way: its Java process has ended \(.*\), killed or out of memory, of which "
+            r"spark\.driver\.memory gives more\. Nothing was changed; start the command again\.",
             killed_spark[1],
         )
 
