@@ -43,12 +43,12 @@ async def _parameters(
         Query(description="The lowest evidence: some is enough for a score", examples=["some"]),
     ] = None,
     min_score: Annotated[float | None, _bound("score", "The lowest score, in points, inclusive", 40)] = None,
-    max_score: Annotated[float | None, _bound("score", "The largest score, in points, included", 90)] = None,
+    max_score: Annotated[float | None, _bound("score", "The highest score, in points, inclusive", 90)] = None,
     min_percentile: Annotated[
         float | None, _bound("percentile", "The lowest percentile in the scope, inclusive", 50)
     ] = None,
     max_percentile: Annotated[
-        float | None, _bound("percentile", "The largest percentile in the scope, included", 100)
+        float | None, _bound("percentile", "The highest percentile in the scope, inclusive", 100)
     ] = None,
     min_peer_percentile: Annotated[
         float | None, _bound("peer_percentile", "The lowest percentile among peers, inclusive", 50)
@@ -56,7 +56,7 @@ async def _parameters(
     min_growth: Annotated[
         float | None, _bound("growth", "The lowest growth since the earlier snapshot, in points", 2)
     ] = None,
-    max_growth: Annotated[float | None, _bound("growth", "The largest growth, in points", 20)] = None,
+    max_growth: Annotated[float | None, _bound("growth", "The highest growth, in points", 20)] = None,
     min_people: Annotated[
         float | None,
         _bound("people", "The lowest number of people who engaged in the last 365 days; peers have about as many", 31),
