@@ -18,6 +18,7 @@ PUBLISHED = [
 ]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MOST_BYTES_OF_THE_README = 6_200
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-\d+)?")
 MEASURED = re.compile(r"(?<![\w.])\d[\d,.]* (?:ms|s|microseconds|milliseconds)\b|\b0\.\d{3}\b")
 ORIGIN = re.compile(
     r"`(?:time |python )?(?:tests/|docs/|notebooks/|clout |\d\d_)|(?:measurements|scale|credibility)\.md"
@@ -91,6 +92,15 @@ def test_blocks_run_or_state_why_not(page):
             reason = block.note.removeprefix("not run:").removeprefix("file:").strip()
             assert len(reason) > 5, block.text
         assert block.language, f"a block without a language: {block.text}"
+
+
+def test_sections_have_the_figures_of_the_claims():
+    page = (ROOT / "docs" / "explained" / "measurements.md").read_text()
+    table, sections = page.split("\n## ", 1)
+    claims = [line.split(" | ") for line in table.splitlines() if line.startswith("| [")]
+    figures = {number for claim in claims for number in NUMBER.findall(claim[1])}
+    assert figures - set(NUMBER.findall(sections)) == set()
+    assert len(claims) > 10
 
 
 def test_page_and_notebook_have_the_stored_figures_of_the_frontier():
