@@ -44,7 +44,8 @@ def responders_sentence(days: int) -> Sentence:
     def sentence(value: float | None, row: Row) -> str:
         count, since = responders(row, value, days), when(days, row)
         if value or count:
-            return _describe_responders(value or 0.0, count, since)
+            why = "" if count is None else _why_none(row, value or 0.0, days)
+            return _describe_responders(value or 0.0, count, since, why)
         if count is None:
             return f"{NOBODY_COUNTS} responded {since}."
         return nobody_responded(row, days, f"responded {since}")
@@ -52,14 +53,26 @@ def responders_sentence(days: int) -> Sentence:
     return sentence
 
 
-def _describe_responders(value: float, count: float | None, since: str) -> str:
+def _why_none(row: Row, value: float, days: int) -> str:
+    """Return why nobody who responded counts, if there is one reason; empty where somebody counts."""
+    why = [text for kind, text in WHY_FEWER.items() if row[f"uncounted_{kind}_{days}d"]]
+    return f", because {why[0]}" if not value and len(why) == 1 else ""
+
+
+def _counts(value: float) -> str:
+    """Say what a single person counts as."""
+    if not value:
+        return "does not count"
+    return f"counts as {members(value)}" if value < WHOLE_FROM else "counts"
+
+
+def _describe_responders(value: float, count: float | None, since: str, why: str) -> str:
     if count is None:
         return f"The people who responded {since} count as {members(value)}."
     if count < 1.5:
-        part = "does not count" if not value else f"counts as {members(value)}" if value < WHOLE_FROM else "counts"
-        return f"1 person responded {since} and {part}."
+        return f"1 person responded {since} and {_counts(value)}{why}."
     if not value:
-        return f"None of the {people(count)} who responded {since} counts."
+        return f"None of the {people(count)} who responded {since} counts{why}."
     return f"{people(count)} responded {since} and together count as {members(value)}."
 
 
@@ -125,7 +138,7 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    return f"Responses fade to half in four weeks and are now worth {members(value)}."
+    return f"Allowing for fading (half in four weeks), the responses are now worth {members(value)}."
 
 
 def posts_sentence(days: int, text: str = "{posts} drew reactions that count {when}.") -> Sentence:
@@ -225,13 +238,13 @@ def _somebody(row: Row) -> str:
     """Return who responded of those who count half or more; unknown beyond 90 days is whether they were known."""
     if _only_anonymous(row):
         return "Somebody anonymous"
-    return f"Somebody {'' if value_of(row, 'unknown_share_90d') == 0 else 'anonymous or '}at least half established"
+    return f"Somebody established{'' if value_of(row, 'unknown_share_90d') == 0 else ' or anonymous'}"
 
 
 def describe_established(value: float | None, row: Row) -> str:
-    """Say when somebody at least half established last responded."""
+    """Say when somebody established, who counts half or more, last responded."""
     if value is None:
-        return _none_counts(row) or f"Nobody at least half established responded {when(LOOKBACK_DAYS, row)}."
+        return _none_counts(row) or f"Nobody established responded {when(LOOKBACK_DAYS, row)}."
     return f"{_somebody(row)} last responded {ago(value)}."
 
 

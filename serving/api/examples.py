@@ -17,6 +17,7 @@ from serving.snapshots.query import PageToken, SearchQuery
 from serving.snapshots.story import (
     TITLES,
     Topic,
+    describe_certainty,
     describe_expectation,
     describe_factor,
     describe_spread,
@@ -47,6 +48,7 @@ EARLIER_SCORE = {
 }
 SCALE = Scale(4.0, 12.0)
 AVERAGE = Baseline(8_431, {}, None, {}, NEWEST["as_of"], active_days=56.0, scores=(48.0,))
+RANKED = rank(0.974, AVERAGE, "all", 48.71, 30.0)
 CURSOR = encode_cursor(Cursor(datetime(2017, 7, 30, tzinfo=UTC), "3", SearchQuery(), PageToken(48.71, "ann")))
 LATELY = CATALOGUE["credible_engagers_decayed_28d"].describe(9.5)
 RATE = CATALOGUE["responder_rate_365d"].describe(4.2)
@@ -106,8 +108,8 @@ EXPLANATION = {
         _section(
             "score",
             standing("ann", 48.71, NEWEST["as_of"]),
-            rank(0.974, AVERAGE, "all", 48.71),
-            start(30.0, AVERAGE, "all"),
+            RANKED,
+            start(30.0, AVERAGE, "all", RANKED),
             describe_expectation(41.5, 28, False),
             *describe_factor(41.5, SCALE),
         ),
@@ -115,8 +117,9 @@ EXPLANATION = {
         _section("against", AWAY.pointed),
         _section(
             "evidence",
+            describe_certainty(Interval(24, 66, 0.9), SCALE),
+            describe_spread(Interval(24, 66, 0.9), 28),
             describe_evidence("strong", {"engagers_365d": 312.0}),
-            describe_spread(Interval(24, 66, 0.9), 28, SCALE),
         ),
         _section("change", RESPONSES["sentence"]),
     ],

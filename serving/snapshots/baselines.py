@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from features.events.scopes import ALL
 from serving.snapshots.layout import BASELINES_FILE
@@ -19,7 +20,7 @@ from training.selection.file_arrays import GroupedFileArray
 
 LEAST_ACTIVE = 30  # users of a scope; with fewer, explanations are relative to those of the community
 MOST_AVERAGED = 10_000
-SHARES = 1_000
+SHARES, PERCENTILES = 1_000, 100
 
 
 def scope_baselines(bundle: Bundle, scored: ScoredRows, as_of: datetime) -> dict[str, Baseline]:
@@ -46,17 +47,32 @@ def scope_baselines(bundle: Bundle, scored: ScoredRows, as_of: datetime) -> dict
     sample = scored.take(np.sort(np.concatenate(chosen)), ["scope", *bundle.features])
     averages = measure_baselines(bundle, sample, as_of, numbers)
     shares = {scope: _at_every_share(of_active) for scope, of_active in scores.by_group() if scope in averages}
+    percentiles = _percentiles(bundle, sample)
     days = {scope: median_allowance(of_absent) for scope, of_absent in allowances.by_group()}
     return {
-        scope: replace(baseline, active_days=days[scope], scores=shares[scope]) for scope, baseline in averages.items()
+        scope: replace(baseline, active_days=days[scope], scores=shares[scope], percentiles=percentiles[scope])
+        for scope, baseline in averages.items()
     }
 
 
-def _at_every_share(scores: np.ndarray) -> list[float]:
-    """Return the scores that 0.1 %, 0.2 % and so on to all of the users do not exceed, shape (1000,); sort in place."""
-    positions = np.ceil(np.arange(1, SHARES + 1) * len(scores) / SHARES - 1e-9).astype(int) - 1
-    scores.sort()
-    return [float(score) for score in scores[positions]]
+def _percentiles(bundle: Bundle, rows: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    """Return the percentiles of `Baseline` of each scope, of features that are known of all its rows."""
+    names = [name for name in bundle.features if name not in bundle.bounded_features]
+    return {
+        str(scope): {
+            str(name): _at_every_share(values.to_numpy(float, copy=True), PERCENTILES)
+            for name, values in of_scope[names].items()
+            if not values.isna().any()
+        }
+        for scope, of_scope in rows.groupby("scope")
+    }
+
+
+def _at_every_share(values: np.ndarray, shares: int = SHARES) -> list[float]:
+    """Return the values that equal shares of users do not exceed: 0.1 %, 0.2 % and so on to all. Sort in place."""
+    positions = np.ceil(np.arange(1, shares + 1) * len(values) / shares - 1e-9).astype(int) - 1
+    values.sort()
+    return [float(value) for value in values[positions]]
 
 
 def baseline_of(scope: str, baselines: Mapping[str, Baseline], bundle: Bundle) -> Baseline:

@@ -7,12 +7,14 @@ from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
-from serving.snapshots.story import MEMBER, TITLES, describe_spread_briefly, time_named_once
+from serving.snapshots.story import TITLES, describe_spread_briefly, time_named_once
 
 MOST_LINES, WIDTH = 10, 80
 CHANGE = "What would change it"
+PEOPLE = re.compile(r"(person|people) (who )?responded|(Nobody|No known person) responded")
+RESTS_ON = re.compile(r"^The score rests on (other users with similar figures: )?")
 NOTHING = "Nothing moves it by half a point or more from the average."
-ESTABLISHED = f"An established member is {MEMBER}."
+ESTABLISHED = "Established are those to whom long-standing users respond."
 END_OF_SENTENCE = re.compile(r"(?<=\.) ")
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 
@@ -20,24 +22,53 @@ Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the t
 def brief(explanation: Explanation) -> tuple[str, ...]:
     """Return the paragraphs of the story: as many of its sentences as ten lines of 80 characters hold.
 
-    What the score is and means, the strongest fact, what would change it and how sure it is come first; then further
-    facts, strongest first, none of which is hidden behind a weaker one.
+    What the score is and means, the strongest fact, what would change it and how sure it is come first; then, if no
+    fact says so, how many people responded, and further facts, strongest first, none of which is hidden behind a weaker
+    one.
     """
     if explanation.missing is not None:
         return tuple(sentence for section in explanation.story for sentence in section.sentences)
     facts = list(_facts(explanation))
     changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
     selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
-    certainty = next(section for section in explanation.story if section.topic == "evidence").sentences[0]
+    certainty, *_, evidence = next(section for section in explanation.story if section.topic == "evidence").sentences
     selected += [("", describe_spread_briefly(explanation.interval)), ("", certainty)]
-    if any("established" in sentence for _, sentence in selected):
-        selected.append(("", ESTABLISHED))
-    for further in (facts[1:], changes[1:]):
-        for sentence in further:
-            if _lines([*selected, sentence]) > MOST_LINES:
-                break
-            selected.append(sentence)
-    return tuple(_paragraphs(selected))
+    texts = _with_further(selected, facts[1:])
+    if not any(PEOPLE.search(sentence) for _, sentence in texts):
+        texts = _with_further(_with_further(selected, [("", _number_of_people(evidence))]), facts[1:])
+    return tuple(_explained(_with_further(texts, changes[1:])))
+
+
+def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> list[Sentence]:
+    """Add further sentences as long as the text has ten lines at most."""
+    fitting = list(selected)
+    for sentence in further:
+        if not any(map(_fits, _versions([*fitting, sentence]))):
+            break
+        fitting.append(sentence)
+    return fitting
+
+
+def _explained(sentences: Sequence[Sentence]) -> list[str]:
+    """Return the paragraphs, with what "established" means if there is room for it."""
+    return next((text for text in _versions(sentences) if _fits(text)), _paragraphs(sentences))
+
+
+def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
+    """Return the paragraphs with what "established" means, if they use the word: at its first use, or before."""
+    titles = _titles(sentences)
+    ordered = sorted(sentences, key=lambda sentence: titles.index(sentence[0]))
+    first = next((k + 1 for k, (_, sentence) in enumerate(ordered) if "established" in sentence), None)
+    if first is None:
+        return [_paragraphs(ordered)]
+    there = [*ordered[:first], (ordered[first - 1][0], ESTABLISHED), *ordered[first:]]
+    return [_paragraphs(there), _paragraphs([*ordered, ("", ESTABLISHED)])]
+
+
+def _number_of_people(evidence: str) -> str:
+    """Return of the sentence on what a score rests on how many people responded."""
+    number = RESTS_ON.sub("", evidence).replace(" who ", " ")
+    return f"{number[0].upper()}{number[1:]}"
 
 
 def _opening(explanation: Explanation) -> list[Sentence]:
@@ -61,15 +92,19 @@ def _leading_sentences(fact: Fact) -> list[str]:
     return [sentence for sentence, moved in zip(sentences, points, strict=True) if moved >= max(points) / 2]
 
 
+def _titles(sentences: Sequence[Sentence]) -> list[str]:
+    """Return the titles in the order of their first sentences, what would change the score last."""
+    return sorted(dict.fromkeys(title for title, _ in sentences), key=lambda title: title == CHANGE)
+
+
 def _paragraphs(sentences: Sequence[Sentence]) -> list[str]:
-    """Return the sentences as paragraphs, in the order of their first sentences, what would change the score last."""
-    titles = sorted(dict.fromkeys(title for title, _ in sentences), key=lambda title: title == CHANGE)
+    """Return the sentences as paragraphs, in the order of their titles."""
     shorten = time_named_once()
     return [
         shorten(f"{title}{': ' if title else ''}{' '.join(sentence for of, sentence in sentences if of == title)}")
-        for title in titles
+        for title in _titles(sentences)
     ]
 
 
-def _lines(sentences: Sequence[Sentence]) -> int:
-    return sum(len(wrap(paragraph, WIDTH)) for paragraph in _paragraphs(sentences))
+def _fits(paragraphs: Sequence[str]) -> bool:
+    return sum(len(wrap(paragraph, WIDTH)) for paragraph in paragraphs) <= MOST_LINES

@@ -6,6 +6,8 @@ from typing import Literal, TypedDict
 
 from typing_extensions import TypeAliasType
 
+from features.catalogue.credible_wording import WHY_FEWER
+from features.catalogue.wording import points_of
 from features.utc import UtcText
 from serving.snapshots.facts import Fact, facts_of
 from serving.snapshots.story import (
@@ -25,6 +27,7 @@ from training.explanation.ledger import Discount, Ledger, ledger
 from training.explanation.possible_changes import UNDONE, PossibleChange
 from training.explanation.reasons import (
     INSUFFICIENT,
+    LEAST_POINTS,
     Line,
     Reason,
     describe_evidence,
@@ -163,7 +166,7 @@ def explanation(
     is not of the scope or does not hold the active users' scores.
     """
     parts = ledger(bundle, row, baseline)
-    merged = facts_of(parts, row)
+    merged = facts_of(parts, row, baseline.percentiles)
     unscored = score["status"] == INSUFFICIENT
     main = [] if unscored else [fact for fact in merged if fact.is_distinct]
     pro, contra = ([fact for fact in main if sign * fact.points > 0] for sign in (+1, -1))
@@ -172,7 +175,7 @@ def explanation(
         "for": [fact.pointed for fact in pro],
         "against": [fact.pointed for fact in contra],
         "rest": [] if unscored else _rest(parts, merged, main),
-        "not_counted": [discount.sentence for discount in held_back],
+        "not_counted": [sentence for discount in held_back for sentence in _not_counted(discount, main)],
         "change": [_with_others(change, main, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
     }
@@ -223,6 +226,15 @@ def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[s
     return remainder(total - shown, round(parts.base, 1) + total, parts.score)
 
 
+def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
+    """Return what would have counted in full and why it does not, unless a fact gives the reason."""
+    if not any(f", because {WHY_FEWER[discount.kind]}." in fact.sentence for fact in main):
+        return [discount.sentence]
+    if discount.points < LEAST_POINTS:
+        return []
+    return [f"Counted in full, those who responded would add about {points_of(discount.points)}."]
+
+
 def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) -> str:
     """Say what would change a score, and that undoing something changes other facts, by a point or more, if it does."""
     costs = [-fact.points for fact in main if UNDONE.get(change.kind) in fact.features]
@@ -238,17 +250,18 @@ def _frame(
     """Return the sentences on what a score is and means, and on how sure it is."""
     if score["status"] == INSUFFICIENT:
         return {"score": [f"{score['user']} has no score as of {score['as_of'][:10]}."], "evidence": [lacking(row)]}
+    ranked = rank(users_below, baseline, score["scope"], score["score"], parts.base)
     return {
         "score": [
             standing(score["user"], score["score"], score["as_of"]),
-            rank(users_below, baseline, score["scope"], score["score"]),
-            start(parts.base, baseline, score["scope"]),
+            ranked,
+            start(parts.base, baseline, score["scope"], ranked),
             expectation(score, bundle),
             *describe_factor(score["expected_audience"], bundle.scale),
         ],
         "evidence": [
             describe_certainty(interval(score), bundle.scale),
-            spread(score, bundle),
+            spread(score),
             describe_evidence(score["evidence"], row),
         ],
     }
@@ -259,6 +272,6 @@ def expectation(score: ScoreRow, bundle: Bundle) -> str:
     return describe_expectation(score["expected_audience"], score["horizon_days"], bundle.label == CREDIBLE_ENGAGERS)
 
 
-def spread(score: ScoreRow, bundle: Bundle) -> str:
+def spread(score: ScoreRow) -> str:
     """Say how far users like this one differ, as `describe_spread` does."""
-    return describe_spread(interval(score), score["horizon_days"], bundle.scale)
+    return describe_spread(interval(score), score["horizon_days"])

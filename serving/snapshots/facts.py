@@ -1,20 +1,16 @@
 """The facts of a score as text, table and page show them: in the same words, with points that add up as printed."""
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TypeAlias
 
-from features.aggregates import windows
-from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible_wording import LATELY, NEVER
-from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
-from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
-from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of, pointed, rounded_to_sum
-from training.explanation.feature_constraints import ABSENT, AGE, SINCE
+from features.catalogue.credible_wording import LATELY
+from features.catalogue.originality import EXCESS_REPETITIONS
+from features.catalogue.responder_rate import MONTH_DAYS, RATES
+from features.catalogue.wording import LEAST_SHOWN, pointed, rounded_to_sum
+from serving.snapshots.comparisons import AMOUNTS, PERIODS_DAYS, TENURE, Comparisons, compared, value_shown
+from training.explanation.feature_constraints import ABSENT, AGE
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.possible_changes import POSTS
 from training.explanation.reasons import (
@@ -31,17 +27,10 @@ from training.explanation.reasons import (
 )
 from training.model.bundle import FeatureRow
 
-PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
-TENURE = "tenure_days"
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
-PRECISE_BELOW = 99.95  # averages have a decimal
-COUNTED_PERIODS = re.compile(r"^In (?=\d)")
-END_OF_CLAUSE = re.compile(r"; |, because |\.$")
-ACTIVE = "active"
 OTHERS = "other_facts"  # the fact of all that make no reason
 REST = "Other facts, and what facts do together"
 ENDS = "Scores end at 0 and at 100"
-Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,25 +79,30 @@ class Fact:
         return pointed(self.sentence, self.points)
 
 
-def facts_of(parts: Ledger, row: FeatureRow) -> tuple[Fact, ...]:
-    """Return the facts that make the reasons, strongest first, and last all others together."""
-    lines, compares = _comparable(parts.lines, row), any(line.typical is not None for line in parts.lines)
-    merged = _merge_responses(facts(lines), row, compares)
-    main = main_lines(merged, row, compares)
+def facts_of(
+    parts: Ledger, row: FeatureRow, percentiles: Mapping[str, Sequence[float]] | None = None
+) -> tuple[Fact, ...]:
+    """Return the facts that make the reasons, strongest first, and last all others together.
+
+    `percentiles` are those of the active users, see `Baseline`.
+    """
+    comparisons = Comparisons(row, any(line.typical is not None for line in parts.lines), percentiles or {})
+    merged = _merge_responses(facts(_comparable(parts.lines, row)), comparisons)
+    main = main_lines(merged, comparisons)
     others = without(merged, main)
     every = [*main, _sum_up(others)] if others else main
     exact = [*(line.points for line in every), parts.clipping]
     points = rounded_to_sum(exact, round(parts.score, 1) - round(parts.base, 1))
-    return tuple(_fact(line, rounded, row) for line, rounded in zip(every, points, strict=False))
+    return tuple(_fact(line, rounded, comparisons) for line, rounded in zip(every, points, strict=False))
 
 
-def _merge_responses(merged: Sequence[Line], row: FeatureRow, compares: bool) -> list[Line]:
+def _merge_responses(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     """Make one fact of the people who responded, and of the last response and of periods if these are worth telling."""
     group = [
         line
         for line in merged
         if line.feature in SAME_PEOPLE
-        or (line.feature in RESPONSES and abs(line.points) >= LEAST_POINTS and _is_reason(line, row, compares))
+        or (line.feature in RESPONSES and abs(line.points) >= LEAST_POINTS and _is_reason(line, comparisons))
     ]
     if len(group) < 2 or not any(line.feature in SAME_PEOPLE for line in group):
         return list(merged)
@@ -128,9 +122,9 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
     return [replace(line, typical=None) if line.feature == LATELY else line for line in lines]
 
 
-def main_lines(merged: Sequence[Line], row: FeatureRow, compares: bool = False) -> list[Line]:
+def main_lines(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
-    possible = (line for line in merged if _is_reason(line, row, compares))
+    possible = (line for line in merged if _is_reason(line, comparisons))
     return [
         line
         for rank, line in enumerate(possible)
@@ -138,21 +132,19 @@ def main_lines(merged: Sequence[Line], row: FeatureRow, compares: bool = False) 
     ]
 
 
-def _is_reason(line: Line, row: FeatureRow, compares: bool) -> bool:
+def _is_reason(line: Line, comparisons: Comparisons) -> bool:
     """Return whether a fact can be a reason.
 
     That a user is active and repeats few posts is none: nearly all whom the points are relative to do so. Nor is how
     many people responded, whoever they are: the facts of those who count say so. Nor is it one against a newcomer that
-    there were not more periods. Nor is a number that is the average as printed, where averages are known (`compares`):
-    its points come from what facts do together.
+    there were not more periods. Nor is a number whose points neither the average nor a share of users explains: they
+    come from what facts do together.
     """
     if line.feature in (ABSENT, EXCESS_REPETITIONS):
         return bool(line.value)
-    if line.feature in PERIODS and line.points < 0 and _had_no_more_periods(line, row):
+    if line.feature in PERIODS and line.points < 0 and _had_no_more_periods(line, comparisons.row):
         return False
-    if compares and line.feature in COMPARED:
-        return any(_typical(part, row) for part in line.parts or (line,))
-    return line.feature != ANYBODY
+    return line.feature != ANYBODY and not comparisons.contradict(line)
 
 
 def _had_no_more_periods(line: Line, row: FeatureRow) -> bool:
@@ -165,7 +157,7 @@ def _sum_up(others: Sequence[Line]) -> Line:
     return Line(OTHERS, parts[0].family, None, points, sentence, parts=parts)
 
 
-def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
+def _fact(line: Line, points: float, comparisons: Comparisons) -> Fact:
     groups = _by_sentence(line)
     totals = [points]
     if len(groups) > 1:
@@ -173,9 +165,10 @@ def _fact(line: Line, points: float, row: FeatureRow) -> Fact:
     sentence, rows = line.sentence, []
     for group, total in zip(groups, totals, strict=True):
         leading, text = _leading(group), group[0].sentence
-        average = _typical(leading, row)
-        rows.append(FactRow(label(leading.feature), _value(group[0], row), average, total))
-        sentence = sentence.replace(text, _with_comparison(text, leading, average, row))
+        comparison = comparisons.of(leading, total)
+        value = value_shown(group[0], comparisons.row)
+        rows.append(FactRow(label(leading.feature), value, comparison.average, total))
+        sentence = sentence.replace(text, compared(text, leading, comparison))
     return Fact(
         sentence=sentence,
         points=points,
@@ -195,55 +188,9 @@ def _by_sentence(line: Line) -> list[list[Line]]:
     return list(groups.values())
 
 
-def _with_comparison(sentence: str, line: Line, figure: str, row: FeatureRow) -> str:
-    """Add what gives about the average; fewer periods than it are "only" so many."""
-    if not figure or line.feature not in PERIODS:
-        return _with_average(sentence, line.feature, figure, row)
-    some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
-    return f"{some.removesuffix('.')} (average: {figure})."
-
-
-def _with_average(sentence: str, feature: str, figure: str, row: FeatureRow) -> str:
-    """Put what gives about the average behind the first clause, which holds the user's number."""
-    if not figure or feature in WITHOUT_AVERAGE:
-        return sentence
-    within = f" in {count_of(math.floor(row[AGE]), 'day')}" if feature in RATES and row[AGE] < LOOKBACK_DAYS else ""
-    unit = " days ago" if feature in DAYS and figure[-1].isdigit() else ""
-    if feature in RATES and "established member" not in sentence:
-        unit = " established member" if figure == "1" else " established members"
-    return END_OF_CLAUSE.sub(rf" (average{within}: {figure}{unit})\g<0>", sentence, count=1)
-
-
 def _leading(group: Sequence[Line]) -> Line:
     """Return the line whose figures stand for features that say the same: that of the people, if there is one."""
     return group[0] if len(group) == 1 else next((line for line in group if line.feature in RATES), group[0])
-
-
-def _typical(line: Line, row: FeatureRow) -> str:
-    """Return what gives about the average as a figure; empty where it is unknown or printed as the user's is."""
-    if line.feature == ABSENT:
-        return ACTIVE
-    if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
-        return ""
-    if line.feature in RATES and row[AGE] < RATES[line.feature].few_days:
-        return ""  # the rate of so many people is that of more days
-    amount = AMOUNTS[line.feature]
-    typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)
-    if line.value is not None:
-        value = _rounded(amount(line.value, row))
-        more = line.typical > line.value
-        if value == typical or (typical > value) != more:
-            return ""
-    return _shown(line.feature, typical)
-
-
-def _value(line: Line, row: FeatureRow) -> str:
-    if line.feature not in AMOUNTS:
-        return ""
-    if line.value is None:
-        return "none"
-    amount = AMOUNTS[line.feature](line.value, row)
-    return "under 0.1" if 0 < amount < LEAST_SHOWN else _shown(line.feature, _rounded(amount))
 
 
 def label(feature: str) -> str:
@@ -251,38 +198,6 @@ def label(feature: str) -> str:
     if feature in LABELS:
         return LABELS[feature]
     return (CATALOGUE[feature].title if feature in CATALOGUE else "") or feature.replace("_", " ").capitalize()
-
-
-def _rounded(amount: float) -> float:
-    """Round a user's amount as sentences do: small ones have a decimal."""
-    return math.floor(amount + 0.5) if WHOLE_FROM <= amount < math.inf else round(amount, 1)
-
-
-def _shown(feature: str, amount: float) -> str:
-    """Return a rounded amount as text."""
-    if math.isinf(amount):
-        return "none in a year"
-    if math.isnan(amount):
-        return "never"
-    if feature in SILENT and amount <= MONTH_DAYS:
-        return f"under {MONTH_DAYS}"
-    return f"{amount:,.1f}".removesuffix(".0") if amount < PRECISE_BELOW else f"{amount:,.0f}"
-
-
-def _itself(value: float, _: FeatureRow) -> float:
-    return value
-
-
-def _responders(rate: ResponderRate, value: float, row: FeatureRow) -> float:
-    return rate.responders(value, row[AGE])
-
-
-def _days(value: float, _: FeatureRow) -> float:
-    return math.nan if math.isnan(value) else math.floor(value)
-
-
-def _silence(days: float, row: FeatureRow) -> float:
-    return math.inf if days >= NEVER else _days(MONTH_DAYS + days, row)
 
 
 LABELS = {
@@ -296,14 +211,3 @@ LABELS = {
     EXCESS_REPETITIONS: "Repeated posts",
     OTHERS: REST,
 }
-AMOUNTS: dict[str, Amount] = {
-    **{name: partial(_responders, rate) for name, rate in RATES.items()},
-    **dict.fromkeys((LATELY, POSTS, *PERIODS), _itself),
-    **dict.fromkeys(SILENT, _silence),
-    TENURE: _days,
-    ABSENT: lambda days, row: _days(row.get(SINCE, days), row),
-    EXCESS_REPETITIONS: lambda excess, _: excess + FREE_REPETITIONS,
-}
-DAYS = {*SILENT, TENURE}
-WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}
-COMPARED = {POSTS, *PERIODS, TENURE}

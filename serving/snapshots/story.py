@@ -28,10 +28,10 @@ APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?
 CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
 ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
-MEMBER = "somebody to whom several long-standing users respond"
 ESTABLISHED = (
-    f"A response counts in full if it comes from an established member: {MEMBER}, directly or through others. From "
-    "anybody else, or if this user responds to them as well, it counts in part, or not at all."
+    "The more long-standing users respond to somebody, directly or through others, the more that person counts, up to "
+    "one established member; such parts add up. Whoever counts at least half is established. People to whom this user "
+    "responds as well count less."
 )
 ANONYMOUS = "Anonymous responses, such as votes, count as reactions to posts, not as people."
 # Words that need an explanation, by a part of the texts that use them.
@@ -88,8 +88,8 @@ def standing(user: str, score: float, as_of: str) -> str:
     return f"{user} has an influence score of {score:.1f} out of 100, as of {as_of[:10]}."
 
 
-def rank(below: float, baseline: Baseline, scope: str, score: float) -> str:
-    """Say how many of the active users have a lower score.
+def rank(below: float, baseline: Baseline, scope: str, score: float, base: float) -> str:
+    """Say how many of the active users have a lower score, and where a score is beside their average.
 
     Parameters
     ----------
@@ -97,15 +97,30 @@ def rank(below: float, baseline: Baseline, scope: str, score: float) -> str:
     baseline : of active users; where it is not of the scope, or does not hold their scores, `below` is of all users
     scope : the part of the activity
     score : the user's
+    base : the average score of the baseline
 
     """
     if _is_of(baseline, scope):
-        return _compared(below, f"the {baseline.population}", score)
+        compared = _compared(below, f"the {baseline.population}", score)
+        return f"{compared.removesuffix('.')}{_beside_average(below, score, base)}."
     return _compared(below, "all users" if scope == ALL else f"all users of {scope}", score)
 
 
-def start(base: float, baseline: Baseline, scope: str) -> str:
-    """Say which average the points start from: that of the users of `rank`, where the baseline is of them."""
+def _beside_average(below: float, score: float, base: float) -> str:
+    """Say that a score which more than half are below is itself below the average, or the other way round."""
+    difference = round(score, 1) - round(base, 1)
+    if below >= 0.5 and difference < 0:
+        return f", but below their average of {base:.1f}"
+    return f", but above their average of {base:.1f}" if below < 0.5 and difference > 0 else ""
+
+
+def start(base: float, baseline: Baseline, scope: str, ranked: str) -> str:
+    """Say which average the points start from: that of the users of `rank`, where the baseline is of them.
+
+    `ranked` is the sentence before, which may have named it.
+    """
+    if "average" in ranked:
+        return "The points below start from this average."
     average = f"their average, {base:.1f}" if _is_of(baseline, scope) else f"{baseline.description}: {base:.1f}"
     return f"The points below start from {average}."
 
@@ -150,21 +165,20 @@ def describe_factor(expected: float, scale: Scale) -> list[str]:
     return [f"10 points more mean {scale.factor_per_10_points:.1f} times the people."] if expected >= PERSON else []
 
 
-def describe_spread(interval: Interval, days: int, scale: Scale) -> str:
-    """Say with how many people engaging most users end who are like this one, and how many points these are."""
-    ends = dict.fromkeys(f"{scale.points_of_people(end):.0f}" for end in (interval.low, interval.high))
-    stated = f" ({' to '.join(ends)} points)" if interval.high else ""
+def describe_spread(interval: Interval, days: int) -> str:
+    """Say with how many people engaging most users end who are like this one."""
     engage = "engages" if interval.high <= 1 else "engage"
-    return (
-        f"For {_most(interval.level)} users with similar figures, {_between(interval)} {engage} in the next {days} "
-        f"days{stated}."
-    )
+    similar = f"For {_most(interval.level)} users with similar figures"
+    return f"{similar}, {_between(interval)} {engage} in the next {days} days."
 
 
 def describe_certainty(interval: Interval, scale: Scale) -> str:
-    """Say how sure a score is, by the points between the ends of its interval."""
-    width = scale.points_of_people(interval.high) - scale.points_of_people(interval.low)
-    return f"The score is {next(words for most, words in CERTAINTY.items() if width <= most)}."
+    """Say how sure a score is, by the points between the ends of its interval, and which points these are."""
+    low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
+    judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
+    ends = f"{low:.0f}", f"{high:.0f}"
+    likely = f": likely {' to '.join(ends)} points" if ends[0] != ends[1] else ""
+    return f"The score is {judgement}{likely}."
 
 
 def describe_spread_briefly(interval: Interval) -> str:

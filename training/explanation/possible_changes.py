@@ -28,6 +28,7 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
+ESTABLISHED = 0.5  # the weight of somebody established, at least
 STAYING: dict[OwnKind, str] = {
     "activity": "Even without such activity",
     "repetition": "Even if the repeats go on",
@@ -126,7 +127,7 @@ def possible_changes(
     own : the points gained by each of `own_changes`
     responses : the points gained with each of COUNTS more members, shape (counts,)
     absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
-    someone : whether anybody who counts has responded in the last year
+    someone : whether anybody established has responded in the last year
 
     """
     changes = [_own_change(kind, gain, score) for kind, gain in own.items() if gain >= LEAST_POINTS]
@@ -187,6 +188,6 @@ def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someo
 
 
 def _more_members(people: float, someone: bool) -> str:
-    """Say that so many members responded who had not; more than before where someone had."""
+    """Say that so many members responded who had not; more than before where a member had."""
     who = count_of(people, f"{'more ' if someone else ''}established member")
     return f"{who} responded within four weeks, {'to' if people == 1 else 'each to'} a new post"

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,8 @@ class Baseline:
     averaged : of how many users the averages are; None for all of them
     active_days : in how many days before `as_of` they were all active; None where that was not stored
     scores : the scores that 0.1 %, 0.2 % and so on to all of them do not exceed; None where that was not stored
+    percentiles : of scored features that are known of all of them, the values that 1 %, 2 % and so on to all of them do
+        not exceed, rising; empty where that was not stored
 
     """
 
@@ -50,6 +52,7 @@ class Baseline:
     averaged: int | None = None
     active_days: float | None = None
     scores: Sequence[float] | None = None
+    percentiles: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def description(self) -> str:

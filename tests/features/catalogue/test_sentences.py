@@ -54,7 +54,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "None of the 4 people who responded in the last 28 days counts.",
+            "None of the 4 people who responded in the last 28 days counts, because hardly any established member "
+            "responds to them.",
         ),
         (
             "credible_engagers_28d",
@@ -66,7 +67,20 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days and does not count.",
+            "1 person responded in the last 28 days and does not count, because hardly any established member "
+            "responds to them.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.0,
+            {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 1.0},
+            "1 person responded in the last 28 days and does not count, because this user responds to them as well.",
+        ),
+        (
+            "credible_engagers_28d",
+            0.0,
+            {"uncounted_new_28d": 1.6, "uncounted_exchange_28d": 0.4},
+            "None of the 2 people who responded in the last 28 days counts.",
         ),
         (
             "credible_engagers_28d",
@@ -93,13 +107,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Responses fade to half in four weeks and are now worth about 100 established members.",
+            "Allowing for fading (half in four weeks), the responses are now worth about 100 established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Responses fade to half in four weeks and are now worth about 1 established member.",
+            "Allowing for fading (half in four weeks), the responses are now worth about 1 established member.",
         ),
         (
             "credible_pace_28d",
@@ -264,31 +278,31 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             338.0,
             {},
-            "Nobody at least half established responded in the last year.",
+            "Nobody established responded in the last year.",
         ),
         (
             "days_of_silence",
             0.0,
             {},
-            "Somebody anonymous or at least half established responded in the last 28 days.",
+            "Somebody established or anonymous responded in the last 28 days.",
         ),
         (
             "days_of_silence",
             13.5,
             {},
-            "Somebody anonymous or at least half established last responded 41 days ago.",
+            "Somebody established or anonymous last responded 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "Nobody at least half established responded in the last year.",
+            "Nobody established responded in the last year.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "Somebody anonymous or at least half established last responded 3 days ago.",
+            "Somebody established or anonymous last responded 3 days ago.",
         ),
         ("credible_posts_90d", 0.0, {}, "No post drew reactions that count in the last 90 days."),
         (
@@ -312,7 +326,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Responses fade to half in four weeks and are now worth 0.4 of an established member.",
+            "Allowing for fading (half in four weeks), the responses are now worth 0.4 of an established member.",
         ),
         (
             "responder_rate_365d",
@@ -431,13 +445,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "repetitions_beyond_10_90d",
             61.0,
             {"created_90d": 75.0},
-            "71 of 75 posts in the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
+            "71 of 75 posts in the last 90 days repeat an earlier one of this user; the first 10 cost nothing.",
         ),
         (
             "repetitions_beyond_10_90d",
             1.0,
             {},
-            "11 posts in the last 90 days repeat an earlier one of this user; up to 10 repeats cost nothing.",
+            "11 posts in the last 90 days repeat an earlier one of this user; the first 10 cost nothing.",
         ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew reactions that count in the last 28 days."),
         (

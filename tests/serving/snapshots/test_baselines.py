@@ -105,7 +105,13 @@ def test_baselines_are_the_same_from_rows_in_parts(bundle, scoped):
         users = rows[rows["scope"] == scope]
         assert baseline.users == is_active(users).sum()
         assert baseline.active_days == absence_allowance(users)
-        assert max(baseline.scores) == snapshot_score(scored, scope, users[is_active(users)]).max()
+        active = users[is_active(users)]
+        assert max(baseline.scores) == snapshot_score(scored, scope, active).max()
+        assert {*baseline.percentiles} <= {*bundle.features} - {*bundle.bounded_features}
+        assert "credible_engagers_decayed_28d" in baseline.percentiles
+        for name, values in baseline.percentiles.items():
+            assert values == sorted(values)
+            assert values == [np.quantile(active[name], k / 100, method="inverted_cdf") for k in range(1, 101)]
 
 
 def snapshot_score(scored, scope, users):

@@ -33,7 +33,23 @@ def test_established_members_are_explained_where_they_occur(explanation):
     changes = tuple(replace(change, sentence="Nothing.") for change in explanation.possible_changes)
     for fact, explained in (("Nobody came.", False), ("2 established members came.", True)):
         texts = brief(replace(explanation, facts=_facts(fact), possible_changes=changes))
-        assert texts[0].endswith(ESTABLISHED) == explained
+        assert texts[1].endswith(ESTABLISHED) == explained
+
+
+def test_what_established_means_stands_behind_the_first_use(explanation):
+    changes = (replace(explanation.possible_changes[0], sentence="2 established members more."),)
+    texts = brief(replace(explanation, facts=_facts("1 established member came. It counts."), possible_changes=changes))
+    assert f"What raises it: 1 established member came. {ESTABLISHED} It counts." in texts
+    assert " ".join(texts).count(ESTABLISHED) == 1
+    *_, last = brief(replace(explanation, facts=_facts("Nobody came."), possible_changes=changes))
+    assert last == f"What would change it: 2 established members more. {ESTABLISHED}"
+
+
+def test_how_many_people_responded_is_said_where_no_fact_does(explanation):
+    evidence = "Only 23 people responded since this user appeared 6 days ago."
+    for fact, stated in (("The first activity was long ago.", True), ("1 person responded in the last year.", False)):
+        texts = brief(replace(explanation, facts=_facts(fact)))
+        assert texts[0].endswith(f" {evidence}") == stated
 
 
 def test_of_a_fact_the_sentences_that_move_the_score_most(explanation):

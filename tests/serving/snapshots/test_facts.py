@@ -2,7 +2,8 @@
 
 import pytest
 
-from serving.snapshots.facts import AMOUNTS, LABELS, OTHERS, Fact, FactRow, facts_of, label, main_lines
+from serving.snapshots.comparisons import AMOUNTS, Comparisons
+from serving.snapshots.facts import LABELS, OTHERS, Fact, FactRow, facts_of, label, main_lines
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
@@ -34,7 +35,7 @@ def facts(*lines, base=28.42, row=ROW):
         (PERIODS, 2.0, 1.0, 1.96, ""),
         ("days_without_established", 38.0, -0.8, 5.2, " (average: 33 days ago)"),
         ("days_of_silence", 0.0, 5.6, 1.3, " (average: 29 days ago)"),
-        ("days_of_silence", 338.0, -0.8, 0.2, " (average: under 28 days ago)"),
+        ("days_of_silence", 338.0, -0.8, 0.2, " (average: in the last 28 days)"),
         ("days_of_silence", 38.0, 0.8, 338.0, " (average: none in a year)"),
         ("tenure_days", 418.5, 1.6, 305.4, " (average: 305 days ago)"),
         ("days_of_absence", 35.0, -25.8, 0.0, ""),
@@ -115,14 +116,16 @@ def test_the_average_of_a_part_is_at_most_that_of_the_sum():
     assert fact.sentence == "About 4 count (average in 100 days: 0.4 established members). They weigh 4."
 
 
-def test_the_rate_of_a_newcomer_has_no_average_of_people():
+def test_the_rate_of_a_newcomer_is_compared_with_that_of_90_days():
     """It divides the first responders by 90 days."""
     (fact,) = facts(
         (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90),
         (LATELY, 4.0, 4.4, "They weigh 4.", 1.2),
         row=ROW | {"account_age_days": 89.0},
     )
-    assert fact.sentence == "About 4 count. They weigh 4 (average: 1.2)."
+    assert fact.sentence == (
+        "About 4 count (compared with the average in 90 days: 0.4 established members). They weigh 4 (average: 1.2)."
+    )
 
 
 def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
@@ -136,7 +139,7 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     (fact,) = merged
     assert fact.sentence == (
         "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2). The last came "
-        "lately. In only 2 of six somebody responded (average: 4)."
+        "lately. In only 2 of six somebody responded (average: in 4 of them)."
     )
     assert fact.points == pytest.approx(3.8)
     assert [row.points for row in fact.rows] == [0.2, -0.9, 5.1, -0.6]
@@ -198,7 +201,7 @@ def test_printed_points_add_up_to_the_printed_score(base):
 )
 def test_no_fact_of_a_point_is_hidden(points, shown):
     merged = [Line(f"feature_{k}x", "reach", 1.0, p, f"Fact {k}.") for k, p in enumerate(points)]
-    assert main_lines(merged, ROW) == merged[:shown]
+    assert main_lines(merged, Comparisons(ROW)) == merged[:shown]
 
 
 def test_labels_are_short():

@@ -49,12 +49,30 @@ def test_standing():
 )
 def test_rank_among_active_users(below, words):
     users = "the 2,311 users active in the last eight weeks"
-    assert rank(below, ACTIVE, "all", 5.0) == words.format(users)
-    assert start(39.14, ACTIVE, "all") == "The points below start from their average, 39.1."
+    ranked = rank(below, ACTIVE, "all", 5.0, 5.0)
+    assert ranked == words.format(users)
+    assert start(39.14, ACTIVE, "all", ranked) == "The points below start from their average, 39.1."
+
+
+@pytest.mark.parametrize(
+    ("below", "score", "beside"),
+    [
+        (0.61, 28.4, ", but below their average of 28.6"),
+        (0.61, 28.62, ""),
+        (0.5, 20.0, ", but below their average of 28.6"),
+        (0.499, 20.0, ""),
+        (0.42, 30.0, ", but above their average of 28.6"),
+        (0.61, 30.0, ""),
+    ],
+)
+def test_a_score_between_the_average_and_what_half_have(below, score, beside):
+    ranked = rank(below, ACTIVE, "all", score, 28.63)
+    assert ranked.endswith(f"active in the last eight weeks{beside}.")
+    assert ("this average" in start(28.63, ACTIVE, "all", ranked)) == bool(beside)
 
 
 def test_nobody_is_below_zero():
-    assert rank(0.0, ACTIVE, "all", 0.0).startswith(
+    assert rank(0.0, ACTIVE, "all", 0.0, 5.0).startswith(
         "None of the 2,311 users active in the last eight weeks has a lower score"
     )
 
@@ -63,10 +81,11 @@ def test_nobody_is_below_zero():
     ("low", "high", "words"),
     [
         (0, 0, "fairly certain"),
-        (2, 6, "fairly certain"),
-        (2, 8, "only roughly known"),
-        (0, 10, "only roughly known"),
-        (0, 20, "very uncertain"),
+        (2, 2, "fairly certain"),
+        (2, 6, "fairly certain: likely 12 to 26 points"),
+        (2, 8, "only roughly known: likely 12 to 29 points"),
+        (0, 10, "only roughly known: likely 0 to 32 points"),
+        (0, 20, "very uncertain: likely 0 to 40 points"),
     ],
 )
 def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high, words):
@@ -91,8 +110,9 @@ def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high,
     ],
 )
 def test_rank_among_all_users(baseline, scope, users, average):
-    assert rank(0.571, baseline, scope, 50.0) == f"That is higher than 57% of {users}."
-    assert start(39.14, baseline, scope) == f"The points below start from {average}: 39.1."
+    ranked = rank(0.571, baseline, scope, 50.0, 60.0)
+    assert ranked == f"That is higher than 57% of {users}."
+    assert start(39.14, baseline, scope, ranked) == f"The points below start from {average}: 39.1."
 
 
 SCALE = Scale(4.0, 12.0)
@@ -122,26 +142,24 @@ def test_what_ten_points_mean_is_said_of_people_and_not_of_a_chance():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "words", "guide"),
+    ("low", "high", "words"),
     [
-        (0, 0, "nobody engages", ""),
-        (0, 1, "nobody or 1 person engages", " (0 to 4 points)"),
-        (1, 1, "1 person engages", " (4 points)"),
-        (0, 3, "0 to 3 people engage", " (0 to 17 points)"),
-        (2, 2, "2 people engage", " (12 points)"),
-        (8, 1_200, "8 to 1,200 people engage", " (29 to 89 points)"),
+        (0, 0, "nobody engages"),
+        (0, 1, "nobody or 1 person engages"),
+        (1, 1, "1 person engages"),
+        (0, 3, "0 to 3 people engage"),
+        (2, 2, "2 people engage"),
+        (8, 1_200, "8 to 1,200 people engage"),
     ],
 )
-def test_spread(low, high, words, guide):
+def test_spread(low, high, words):
     interval = Interval(low, high, 0.9)
-    assert describe_spread(interval, 28, SCALE) == (
-        f"For 9 in 10 users with similar figures, {words} in the next 28 days{guide}."
-    )
+    assert describe_spread(interval, 28) == f"For 9 in 10 users with similar figures, {words} in the next 28 days."
     assert describe_spread_briefly(interval) == f"For 9 in 10 such users it is {words.rsplit(' ', 1)[0]}."
 
 
 def test_spread_of_another_level():
-    assert describe_spread(Interval(0, 0, 0.95), 28, SCALE).startswith("For 95% of users with similar figures, nobody")
+    assert describe_spread(Interval(0, 0, 0.95), 28).startswith("For 95% of users with similar figures, nobody")
 
 
 @pytest.mark.parametrize(

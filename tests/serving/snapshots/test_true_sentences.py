@@ -186,12 +186,6 @@ class Person:
         ages = pd.concat([named["age"], unknown["age"]])
         return (ages[ages <= 168] // 28).nunique()
 
-    def width(self):
-        """Return the points between the ends of the interval."""
-        scale = self.community.bundle.scale
-        low, high = (scale.points(np.log(max(self.scored[end], 1e-9))) for end in ("low", "high"))
-        return float(high - low)
-
     def points_of(self, features):
         """Return the points of some features together, relative to the average of active users."""
         bundle, baseline = self.community.bundle, self.community.snapshot.baseline("all")
@@ -233,11 +227,17 @@ N = r"([\d,]+)"
 MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|less than 0\.1 of an established member)"
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
-SENTENCES_OF_RESPONSES = re.compile(r"(?<=\.) (?=Responses fade|Somebody|Nobody|No response|In )")
+SENTENCES_OF_RESPONSES = re.compile(r"(?<=\.) (?=Allowing for|Somebody|Nobody|No response|In )")
 IN_TIME = re.compile(rf"{APPEARED.pattern}|in this time")
 WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
-AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
+AVERAGE = r" \((?:compared with the )?average(?: in \d+ days?)?: [^)]+\)"
+AS_MUCH = (
+    r"have as m(?:uch|any)|have been here as long|had (?:such a response|one)(?: as recent)?(?: in the last 28 days)?"
+)
+AS_MUCH += r"(?:, established or anonymous)?"
+MORE_OF_OTHERS = r"have more|have been here longer|had (?:a more recent one|one)(?:, established or anonymous)?"
+SHARE = re.compile(r" \((\d+)% of active users ([^)]+)\)")
 SINCE = f"since this user appeared (?:{AGO[1:-1]})"
 PERIOD = rf"(in the last \d+ days|in the last year|in this time|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
@@ -261,8 +261,11 @@ def is_standing(p, user, score, day):
     return user == p.user and abs(float(score) - p.scored["score"]) <= 0.05 + 1e-9 and len(day) == 10
 
 
-def is_rank(p, share, users, period):
-    """The users are those with an own event in the period; the share of them with fewer points is rounded down."""
+def is_rank(p, share, users, period, side, mean):
+    """The users are those with an own event in the period; the share of them with fewer points is rounded down.
+
+    The average is named where it lies on the other side of the score than half of the users.
+    """
     days = 56 if period == "eight weeks" else int(period.split()[0])
     scores = p.community.active_scores(days)
     below = (scores < p.scored["score"] - 1e-9).mean() * 100
@@ -275,7 +278,10 @@ def is_rank(p, share, users, period):
     if share not in true:
         shown = share.removeprefix("That is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
-    return number(users) == len(scores) and true[share]
+    average, score = round(scores.mean(), 1), round(p.scored["score"], 1)
+    sides = {"below": below >= 50 and score < average, "above": below < 49.9 and score > average}
+    right = (sides[side] and is_start(p, mean)) if side else not any(sides.values())
+    return number(users) == len(scores) and true[share] and right
 
 
 def is_start(p, mean):
@@ -301,10 +307,41 @@ def is_chance(p, one, of):
     return expected < 0.9 and close
 
 
-def is_spread(p, interval, least, most):
-    ends = [p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9))) for end in ("low", "high")]
-    stated = [int(least), int(most or least)]
-    return p.scored["high"] > 0 and is_interval(p, interval) and stated == [round(float(end)) for end in ends]
+def is_certainty(p, judgement, least, most):
+    low, high = (float(p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9)))) for end in ("low", "high"))
+    ends = [round(low), round(high)]
+    words = "very uncertain" if high - low > 35 else "only roughly known" if high - low > 15 else "fairly certain"
+    return judgement == words and ([int(least), int(most)] == ends if least else ends[0] == ends[1])
+
+
+def is_share(p, percent, words, sentence):
+    """At most half of the active users have as much where it adds points, or half or more have more where it takes."""
+    features = {
+        "Allowing": "credible_engagers_decayed_28d",
+        "In": "responder_periods_168d",
+        "No response": "responder_periods_168d",
+        "This user's first": "tenure_days",
+        **dict.fromkeys(("About", "No post", "Posts"), "credible_posts_90d"),
+    }
+    feature = next((name for start, name in features.items() if sentence.startswith(start)), "days_of_silence")
+    active = p.community.active_scores(p.community.snapshot.baseline("all").active_days).index
+    figures, own = (printed(feature, values) for values in (p.community.table.loc[active, feature], p.row[[feature]]))
+    if feature == "days_of_silence":
+        figures, own = -figures, -own
+    as_much, more = (figures >= own.iloc[0]).mean() * 100, (figures > own.iloc[0]).mean() * 100
+    stated, gains = int(percent), p.points_of([feature]) > 0
+    right = re.fullmatch(AS_MUCH if gains else MORE_OF_OTHERS, words) is not None
+    if gains:
+        return right and stated <= 50 and 0 <= stated - as_much < 1 + 1e-6
+    return right and stated >= 50 and 0 <= more - stated < 1 + 1e-6
+
+
+def printed(feature, values):
+    if feature == "days_of_silence":
+        return values.where(values == 0, np.floor(28 + values))
+    if feature == "tenure_days":
+        return np.floor(values)
+    return values.round(1).where(values < 0.95, np.floor(values + 0.5))
 
 
 def is_responded(p, total, period, counts=None):
@@ -414,8 +451,14 @@ def is_repeated(p, repeated, total):
 
 
 def is_more(p, more):
-    """More members are more than those who responded, if any did who counts."""
-    return bool(more) == (p.row["credible_engagers_365d"] > 0)
+    """More members are more than those who responded, if those count as half a member."""
+    return bool(more) == (p.row["credible_engagers_365d"] >= 0.5)
+
+
+def is_reason(p, why):
+    """It is the only reason why nobody counts."""
+    new, exchange = (p.row[f"uncounted_{kind}_365d"] > 0 for kind in ("new", "exchange"))
+    return {WHY_NEW: new and not exchange, WHY_EXCHANGE: exchange and not new, None: new and exchange}[why]
 
 
 def is_enough(p, gained, count, more):
@@ -437,28 +480,33 @@ def is_too_little(p, acts, engagements, missing):
 PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
     rf"(That is higher than|None of|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last "
-    r"(.+?)(?: have a lower score| has a lower score)?\.": is_rank,
+    r"(.+?)(?: have a lower score| has a lower score)?(?:, but (below|above) their average of ([\d.]+))?\.": is_rank,
+    r"The points below start from this average\.": lambda p: (
+        "their average of" in next(iter(p.explained.story)).sentences[1]
+    ),
     r"The points below start from their average, ([\d.]+)\.": is_start,
     r"About (.+) (?:person is|people are) expected to engage with this user in the next 28 days\.": is_expected,
     rf"At most {N} in {N} users with similar figures will see anybody engage in the next 28 days\.": is_chance,
     r"10 points more mean ([\d.]+) times the people\.": lambda p, times: p.is_scale(times),
-    r"For 9 in 10 users with similar figures, (.+) people engage in the next 28 days "
-    r"\((\d+)(?: to (\d+))? points?\)\.": is_spread,
-    r"For 9 in 10 users with similar figures, (nobody or 1 person|1 person) engages in the next 28 days "
-    r"\((\d+)(?: to (\d+))? points?\)\.": is_spread,
-    r"For 9 in 10 users with similar figures, (nobody) engages in the next 28 days\.": is_interval,
+    r"For 9 in 10 users with similar figures, (.+) people engage in the next 28 days\.": is_interval,
+    r"For 9 in 10 users with similar figures, (nobody or 1 person|1 person|nobody) engages in the next 28 days\.": (
+        is_interval
+    ),
     rf"{N} people responded {PERIOD} and together count as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD} and counts as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD} and counts\.": lambda p, total, period: (
         p.row["credible_engagers_365d"] >= 0.95 and is_responded(p, total, period, "about 1")
     ),
-    rf"(?:None of the )?{N} (?:people who|person) responded {PERIOD} (?:counts|and does not count)\.": is_responded,
+    rf"(?:None of the )?{N} (?:people who|person) responded {PERIOD} (?:counts|and does not count)"
+    rf"(?:, because ({WHY_NEW}|{WHY_EXCHANGE}))?\.": lambda p, total, period, why: (
+        is_responded(p, total, period) and is_reason(p, why)
+    ),
     rf"(Nobody|No known person) responded {PERIOD}(?:, only anonymous ones)?\.": is_nobody,
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"Responses fade to half in four weeks and are now worth {MEMBERS}\.": lambda p, counted: is_amount(
-        counted, p.row["credible_engagers_decayed_28d"]
+    rf"Allowing for fading \(half in four weeks\), the responses are now worth {MEMBERS}\.": lambda p, counted: (
+        is_amount(counted, p.row["credible_engagers_decayed_28d"])
     ),
     rf"In (?:only )?(?:(each|\d) of )?{SPAN} (an established member|somebody anonymous)(?: or somebody anonymous)? "
     r"responded\.": is_periods,
@@ -479,9 +527,9 @@ PATTERNS = {
     rf"No post drew reactions that count {PERIOD}\.": lambda p, period: (
         p.days_of(period) is not None and p.row["credible_posts_90d"] == 0
     ),
-    rf"Somebody (?:(anonymous)|(?:anonymous or )?at least half established) "
+    rf"Somebody (?:(anonymous)|established(?: or anonymous)?) "
     rf"(last responded (?:{AGO[1:-1]})|responded (?:{PERIOD[1:-1]}))\.": is_last,
-    rf"Nobody at least half established responded {PERIOD}\.": lambda p, period: (
+    rf"Nobody established responded {PERIOD}\.": lambda p, period: (
         p.days_of(period) is not None and p.row["days_of_silence"] == 338
     ),
     rf"This user was last active {AGO}\.": lambda p, ago: (
@@ -499,7 +547,7 @@ PATTERNS = {
         p.own.empty and long_ago(ago, p.received["age"].max())
     ),
     rf"This user's first activity was {AGO}\.": lambda p, ago: long_ago(ago, p.own["age"].max()),
-    rf"{N}(?: of {N})? posts {PERIOD} repeat an earlier one of this user; up to 10 repeats cost nothing\.": (
+    rf"{N}(?: of {N})? posts {PERIOD} repeat an earlier one of this user; the first 10 cost nothing\.": (
         lambda p, repeated, total, period: (
             p.days_of(period) is not None and number(repeated) > 10 and is_repeated(p, repeated, total)
         )
@@ -510,6 +558,13 @@ PATTERNS = {
     rf"(?:The )?({N[1:-1]}|They)(?: people who responded)? count as (about [\d,]+|[\d.]+) fewer because "
     r"(some of them are people to whom hardly any established member responds|this user responds to some of them as "
     rf"well)(?:; {IN_FULL})?\.": (is_fewer),
+    rf"Counted in full, those who responded would add about {P}\.": lambda p, in_full: any(
+        p.row[f"uncounted_{kind}_365d"] == p.responders(365) and is_fewer(p, *said)
+        for kind, said in {
+            "new": ("They", str(p.responders(365)), WHY_NEW, in_full),
+            "exchange": ("They", str(p.responders(365)), WHY_EXCHANGE, in_full),
+        }.items()
+    ),
     r"The (person) who responded does not count( in full)? because (hardly any established member responds to|this "
     rf"user responds to) them(?: as well)?(?:; {IN_FULL})?\.": lambda p, person, in_part, *stated: (
         is_fewer(p, person, "", *stated) and (p.row["credible_engagers_365d"] > 0) == bool(in_part)
@@ -527,9 +582,8 @@ PATTERNS = {
     rf"If the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?) within 90 days{OTHERS_CHANGE}\.": (
         lambda p, *stated: is_own(p, *stated, repetitions_beyond_10_90d=0.0)
     ),
-    r"The score is (fairly certain|only roughly known|very uncertain)\.": lambda p, certainty: (
-        certainty
-        == {0: "fairly certain", 1: "only roughly known", 2: "very uncertain"}[(p.width() > 15) + (p.width() > 35)]
+    r"The score is (fairly certain|only roughly known|very uncertain)(?:: likely (\d+) to (\d+) points)?\.": (
+        is_certainty
     ),
     rf"(?:{OPENING}) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}\.": (
@@ -586,6 +640,11 @@ def test_every_sentence_is_true(community):
                     assert (stated > 0) == (section.topic == "for")
                 sentence = re.sub(AVERAGE, "", sentence)
                 for part in SENTENCES_OF_RESPONSES.split(sentence):
+                    if share := SHARE.search(part):
+                        part = part.replace(share[0], "")
+                        matched["share"] += 1
+                        if not is_share(person, *share.groups(), part):
+                            false.append(f"{user}: {part} {share[0]}")
                     matches = [(p, m) for p in PATTERNS if (m := re.fullmatch(p, part))]
                     assert len(matches) == 1, f"{len(matches)} patterns match: {part}"
                     ((pattern, match),) = matches

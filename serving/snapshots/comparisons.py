@@ -1,0 +1,252 @@
+"""What a user's figure is compared with: what gives about the average, or else a share of the active users."""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from features.aggregates import windows
+from features.aggregates.windows import LOOKBACK_DAYS
+from features.catalogue.credible_wording import LATELY, NEVER
+from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
+from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
+from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of
+from training.explanation.feature_constraints import ABSENT, AGE, SINCE
+from training.explanation.possible_changes import POSTS
+from training.explanation.reasons import LEAST_POINTS, PERIODS, SILENT, Line
+from training.model.bundle import FeatureRow
+
+PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
+TENURE = "tenure_days"
+PRECISE_BELOW = 99.95  # averages have a decimal
+COUNTED_PERIODS = re.compile(r"^In (?=\d)")
+IN_PERIODS = re.compile(r" responded\.$|^No ")
+BECAUSE = ", because "
+END_OF_CLAUSE = re.compile(rf"; |{BECAUSE}|\.$")
+ACTIVE = "active"
+EITHER = "established or anonymous"
+RECENT = f"under {MONTH_DAYS}"
+HALF = 50  # percent of the active users
+Amount: TypeAlias = Callable[[float, FeatureRow], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What stands behind a user's figure.
+
+    Parameters
+    ----------
+    average : what gives about the average, as text; empty where it is not known, contradicts the points or is printed
+        as the user's figure is
+    text : what a sentence says in brackets; empty where nothing explains the points
+
+    """
+
+    average: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Compares the figures of one user.
+
+    Parameters
+    ----------
+    row : the user's features
+    averages : whether averages are known
+    percentiles : of the active users; see `Baseline`
+
+    """
+
+    row: FeatureRow
+    averages: bool = False
+    percentiles: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def of(self, line: Line, points: float) -> Comparison:
+        """Compare a figure with the average, or with the share of active users that explains the points instead.
+
+        `points` are those of all features that say the same.
+        """
+        average = _average(line, self.row)
+        if line.feature in WITHOUT_AVERAGE:
+            return Comparison(average)
+        if average:
+            return Comparison(average, _in_words(average, line, points, self.row))
+        if line.feature not in AS_MUCH or line.feature not in self.percentiles or not _matters(points):
+            return Comparison()
+        return Comparison("", _share(line, points, self.row, self.percentiles[line.feature]))
+
+    def contradict(self, line: Line) -> bool:
+        """Say whether nothing explains the points of a figure that is compared: they come from other facts too."""
+        if line.feature in SILENT:
+            return line.feature in self.percentiles and not self._explain(line)
+        return self.averages and line.feature in COMPARED and not self._explain(line)
+
+    def _explain(self, line: Line) -> bool:
+        return any(self.of(part, part.points).text for part in line.parts or (line,))
+
+
+def compared(sentence: str, line: Line, comparison: Comparison) -> str:
+    """Put a comparison behind the first clause, which holds the user's number; fewer periods are "only" so many."""
+    if not comparison.text:
+        return sentence
+    if line.feature in PERIODS:
+        some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
+        return f"{some.removesuffix('.')} ({comparison.text})."
+    return END_OF_CLAUSE.sub(rf" ({comparison.text})\g<0>", sentence, count=1)
+
+
+def _average(line: Line, row: FeatureRow) -> str:
+    """Return what gives about the average as a figure; empty where it is unknown or printed as the user's is."""
+    if line.feature == ABSENT:
+        return ACTIVE
+    if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
+        return ""
+    amount = AMOUNTS[line.feature]
+    typical = round(amount(line.typical, _of_age(line, row)), 0 if line.feature in DAYS else 1)
+    if line.value is not None:
+        value = rounded(amount(line.value, row))
+        more = line.typical > line.value
+        if value == typical or (typical > value) != more:
+            return ""
+    return _shown(line.feature, typical)
+
+
+def _of_age(line: Line, row: FeatureRow) -> FeatureRow:
+    """Return the features of a user at least as old as a rate divides by."""
+    return {**row, AGE: RATES[line.feature].few_days} if _is_of_newcomer(line, row) else row
+
+
+def _is_of_newcomer(line: Line, row: FeatureRow) -> bool:
+    """Return whether a rate is of more days than the user has been here."""
+    return line.feature in RATES and row[AGE] < RATES[line.feature].few_days
+
+
+def _in_words(average: str, line: Line, points: float, row: FeatureRow) -> str:
+    """Return the average with its unit and its time; empty for a newcomer's rate where it hardly matters."""
+    if line.feature in RATES:
+        return _average_of_rate(average, line, points, row)
+    if line.feature in PERIODS and IN_PERIODS.search(line.sentence):
+        return f"average: in {average} of {'the last six' if row[AGE] < PERIODS_DAYS else 'them'}"
+    if line.feature in SILENT and average == RECENT:
+        return f"average: in the last {MONTH_DAYS} days"
+    return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
+
+
+def _average_of_rate(average: str, line: Line, points: float, row: FeatureRow) -> str:
+    counted, *_ = line.sentence.split(BECAUSE)
+    unit = "" if "established member" in counted else f" established member{'' if average == '1' else 's'}"
+    if _is_of_newcomer(line, row):
+        days = RATES[line.feature].few_days
+        return f"compared with the average in {days} days: {average}{unit}" if _matters(points) else ""
+    within = f" in {count_of(math.floor(row[AGE]), 'day')}" if row[AGE] < LOOKBACK_DAYS else ""
+    return f"average{within}: {average}{unit}"
+
+
+def _matters(points: float) -> bool:
+    return abs(points) >= LEAST_POINTS
+
+
+def _share(line: Line, points: float, row: FeatureRow, percentiles: Sequence[float]) -> str:
+    """Return how many active users have as much where points are added, and more where they are taken.
+
+    It explains points that are added if at most half have as much, and points that are taken if at least half have
+    more. Figures are compared as printed, and shares rounded so that they explain less.
+    """
+    if line.value is None:
+        return ""
+    own = _as_printed(line.feature, line.value, row)
+    figures = [_as_printed(line.feature, value, row) for value in percentiles]
+    not_more, less = sum(figure <= own for figure in figures), sum(figure < own for figure in figures)
+    as_much, more = (100 - less, 99 - not_more) if line.feature not in SILENT else (min(not_more + 1, 100), less)
+    if points > 0 and as_much <= HALF:
+        return f"{as_much}% of active users {_have(line, row, AS_MUCH)}"
+    return f"{more}% of active users {_have(line, row, MORE)}" if points < 0 and more >= HALF else ""
+
+
+def _as_printed(feature: str, value: float, row: FeatureRow) -> float:
+    """Return a figure as printed, so that those which read the same are equal."""
+    return 0.0 if feature in SILENT and not value else rounded(AMOUNTS[feature](value, row))
+
+
+def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
+    """Say what others have; their responses are by somebody established or anonymous, whoever the user's are by."""
+    if line.feature not in SILENT:
+        return words[line.feature]
+    value, who = line.value or 0.0, "" if EITHER in line.sentence else f", {EITHER}"
+    if value >= NEVER:
+        return f"had one{who}"
+    if value:
+        return f"had {words[line.feature]}{who}"
+    within = f" in the last {MONTH_DAYS} days" if row[AGE] < MONTH_DAYS else ""
+    return f"had {'one' if who else 'such a response'}{within}{who}"
+
+
+def value_shown(line: Line, row: FeatureRow) -> str:
+    """Return a user's figure as text; empty where none is shown."""
+    if line.feature not in AMOUNTS:
+        return ""
+    if line.value is None:
+        return "none"
+    amount = AMOUNTS[line.feature](line.value, row)
+    return "under 0.1" if 0 < amount < LEAST_SHOWN else _shown(line.feature, rounded(amount))
+
+
+def rounded(amount: float) -> float:
+    """Round a user's amount as sentences do: small ones have a decimal."""
+    return math.floor(amount + 0.5) if WHOLE_FROM <= amount < math.inf else round(amount, 1)
+
+
+def _shown(feature: str, amount: float) -> str:
+    """Return a rounded amount as text."""
+    if math.isinf(amount):
+        return "none in a year"
+    if math.isnan(amount):
+        return "never"
+    if feature in SILENT and amount <= MONTH_DAYS:
+        return RECENT
+    return f"{amount:,.1f}".removesuffix(".0") if amount < PRECISE_BELOW else f"{amount:,.0f}"
+
+
+def _itself(value: float, _: FeatureRow) -> float:
+    return value
+
+
+def _responders(rate: ResponderRate, value: float, row: FeatureRow) -> float:
+    return rate.responders(value, row[AGE])
+
+
+def _days(value: float, _: FeatureRow) -> float:
+    return math.nan if math.isnan(value) else math.floor(value)
+
+
+def _silence(days: float, row: FeatureRow) -> float:
+    return math.inf if days >= NEVER else _days(MONTH_DAYS + days, row)
+
+
+AMOUNTS: dict[str, Amount] = {
+    **{name: partial(_responders, rate) for name, rate in RATES.items()},
+    **dict.fromkeys((LATELY, POSTS, *PERIODS), _itself),
+    **dict.fromkeys(SILENT, _silence),
+    TENURE: _days,
+    ABSENT: lambda days, row: _days(row.get(SINCE, days), row),
+    EXCESS_REPETITIONS: lambda excess, _: excess + FREE_REPETITIONS,
+}
+DAYS = {*SILENT, TENURE}
+WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}
+COUNTS = (POSTS, *PERIODS)
+COMPARED = {*COUNTS, TENURE}
+AS_MUCH = {
+    LATELY: "have as much",
+    TENURE: "have been here as long",
+    **dict.fromkeys(COUNTS, "have as many"),
+    **dict.fromkeys(SILENT, "one as recent"),
+}
+MORE = {
+    LATELY: "have more",
+    TENURE: "have been here longer",
+    **dict.fromkeys(COUNTS, "have more"),
+    **dict.fromkeys(SILENT, "a more recent one"),
+}

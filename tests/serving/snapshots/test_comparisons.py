@@ -1,0 +1,108 @@
+"""What a figure is compared with: the average, or the share of active users that explains its points."""
+
+import pytest
+
+from serving.snapshots.comparisons import Comparisons, compared
+from training.explanation.reasons import Line
+
+LATELY, SILENCE, POSTS = "credible_engagers_decayed_28d", "days_of_silence", "credible_posts_90d"
+PERIODS, TENURE, RATE = "responder_periods_168d", "tenure_days", "responder_rate_365d"
+ROW = {"account_age_days": 400.0}
+PERCENTILES = {
+    LATELY: [0.0] * 40 + [0.84] * 27 + [3.0] * 33,
+    SILENCE: [0.0] * 43 + [100.0] * 34 + [338.0] * 23,
+    POSTS: [0.0] * 30 + [1.0] * 30 + [2.0] * 40,
+    PERIODS: [0.0] * 38 + [2.0] * 62,
+    TENURE: [30.2] * 50 + [800.0] * 50,
+}
+BOTH = "Somebody established or anonymous responded in the last 28 days."
+
+
+def text(feature, value, points, typical=None, sentence="So many.", row=ROW):
+    line = Line(feature, "reach", value, points, sentence, typical)
+    return Comparisons(row, True, PERCENTILES).of(line, points).text
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "points", "share"),
+    [
+        (LATELY, 3.4, 2.0, "33% of active users have as much"),
+        (LATELY, 0.8, 2.0, ""),
+        (LATELY, 0.0, -2.0, "59% of active users have more"),
+        (LATELY, 0.8, -2.0, ""),
+        (LATELY, 3.4, 0.4, ""),
+        (POSTS, 2.4, 1.0, "40% of active users have as many"),
+        (POSTS, 0.0, -1.0, "69% of active users have more"),
+        (PERIODS, 1.0, -1.0, "61% of active users have more"),
+        (TENURE, 800.9, 1.0, "50% of active users have been here as long"),
+        (TENURE, 10.0, -1.0, "99% of active users have been here longer"),
+        (TENURE, 30.9, -1.0, ""),
+        ("days_of_absence", 90.0, -9.0, ""),
+    ],
+)
+def test_a_share_explains_points_where_no_average_does(feature, value, points, share):
+    assert text(feature, value, points) == share
+
+
+@pytest.mark.parametrize(
+    ("value", "points", "sentence", "age", "share"),
+    [
+        (0.0, 2.0, BOTH, 400.0, "44% of active users had such a response"),
+        (0.0, 2.0, BOTH, 9.0, "44% of active users had such a response in the last 28 days"),
+        (0.0, 2.0, "Somebody established responded.", 400.0, "44% of active users had one, established or anonymous"),
+        (50.0, 2.0, BOTH, 400.0, "44% of active users had one as recent"),
+        (200.0, -2.0, BOTH, 400.0, "77% of active users had a more recent one"),
+        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had one, established or anonymous"),
+        (100.0, -2.0, BOTH, 400.0, ""),
+        (0.0, -2.0, BOTH, 400.0, ""),
+    ],
+)
+def test_shares_of_the_last_response_are_of_somebody_established_or_anonymous(value, points, sentence, age, share):
+    assert text(SILENCE, value, points, sentence=sentence, row={"account_age_days": age}) == share
+
+
+def test_an_average_goes_before_a_share():
+    assert text(LATELY, 3.4, 2.0, typical=1.2) == "average: 1.2"
+    assert text(LATELY, 3.4, 2.0, typical=3.3) == "33% of active users have as much"
+
+
+@pytest.mark.parametrize(("points", "shown"), [(-1.6, True), (0.4, False)])
+def test_a_newcomer_is_compared_with_90_days_where_it_matters(points, shown):
+    says = text(RATE, 28 / 90, points, typical=2 * 28 / 90, row={"account_age_days": 5.0})
+    assert says == ("compared with the average in 90 days: 2 established members" if shown else "")
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "points", "percentiles", "contradicts"),
+    [
+        (SILENCE, 0.0, 2.0, PERCENTILES, False),
+        (SILENCE, 0.0, -2.0, PERCENTILES, True),
+        (SILENCE, 0.0, -2.0, {}, False),
+        (POSTS, 1.0, 2.0, PERCENTILES, True),
+        (POSTS, 2.0, 2.0, PERCENTILES, False),
+        (POSTS, 2.0, 2.0, {}, True),
+        (LATELY, 0.8, 2.0, PERCENTILES, False),
+    ],
+)
+def test_points_that_nothing_explains_are_no_reason(feature, value, points, percentiles, contradicts):
+    line = Line(feature, "reach", value, points, "So many.")
+    assert Comparisons(ROW, True, percentiles).contradict(line) == contradicts
+
+
+@pytest.mark.parametrize(
+    ("sentence", "age", "says"),
+    [
+        ("In 1 of the last six four-week periods somebody responded.", 400.0, "average: in 2 of them"),
+        ("In 1 of the 3 four-week periods begun somebody responded.", 80.0, "average: in 2 of the last six"),
+        ("No response that counts came in the last six four-week periods.", 400.0, "average: in 2 of them"),
+        ("In 2 of the last six somebody responded; these count as about 1 period.", 400.0, "average: 2"),
+    ],
+)
+def test_an_average_of_periods_names_its_unit(sentence, age, says):
+    line = Line(PERIODS, "reach", 1.0, -1.0, sentence, 2.0)
+    comparison = Comparisons({"account_age_days": age}).of(line, -1.0)
+    assert comparison.text == says
+    assert (
+        compared(sentence, line, comparison)
+        == f"{sentence[:-1].replace('In 1', 'In only 1').replace('In 2', 'In only 2')} ({says})."
+    )
