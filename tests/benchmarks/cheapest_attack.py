@@ -165,7 +165,7 @@ def answered_accounts(community: AttackedCommunity, bundle: Bundle) -> pd.DataFr
 
 
 def _search(path: Path, as_of: datetime | None, options: argparse.Namespace) -> pd.DataFrame | None:
-    """Print what answered accounts gain; search unless no plan is to be tried."""
+    """Print the gains of answered accounts; search for plans unless --trials is 0."""
     events = open_events(path)
     at = as_of or time_range(events)[1]
     bundle = fit_unregistered(events, at, Config(outcome=Outcome(horizon_days=options.horizon_days)))
