@@ -13,17 +13,17 @@ from features.catalogue.feature import Catalogue, Direction, Family, Feature, Re
 FINGERPRINTS = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
 AFTER = 1 / 86_400  # a second, in days
 
-# What `u` did and received, as (days before as_of, actor, verb, target, object, result, content_hash, links, topics),
-# and what is to come of it by hand.
+# Events of `u`, as (days before as_of, actor, verb, target, object, result, content_hash, links, topics), and the value
+# of a feature computed by hand.
 WITHIN = {
     days: [
-        (days, "a", "like", "u"),  # the very edge is inside
-        (days + AFTER, "b", "like", "u"),  # a second earlier is not
+        (days, "a", "like", "u"),  # the edge is inside the window
+        (days + AFTER, "b", "like", "u"),  # a second earlier is outside
         (1, "c", "reply", "u"),
-        (2, "c", "block", "u"),  # the same person twice, and a negative act draws people too
-        (1, None, "like", "u"),  # unknown: nobody in particular
-        (1, "u", "like", "u"),  # oneself
-        (1, "d", "view", "u"),  # a view is not an engagement
+        (2, "c", "block", "u"),  # the same person again; negative events count as engagement
+        (1, None, "like", "u"),  # an unknown actor is no person
+        (1, "u", "like", "u"),  # not by oneself
+        (1, "d", "view", "u"),  # a view is no engagement
     ]
     for days in (7, 28, 90, 365)
 }
@@ -73,7 +73,7 @@ OLD_PIECE = [(1, "a", "like", "u"), (90 + AFTER, "u", "post", None, "o1", None, 
 
 
 def received(days, verbs, other):
-    """Each verb once, and one more at the edge and by an unknown; nothing else counts."""
+    """Return events with each verb once, one at the edge of the window, one by an unknown actor, and uncounted ones."""
     return [
         (days, "a", verbs[0], "u"),
         (days + AFTER, "b", verbs[0], "u"),
@@ -93,10 +93,10 @@ def tagged(days, actor, *topics):
 
 
 def late(days):
-    """Reactions to pieces made `days` and more before, and at once."""
+    """Return reactions `days` after the creation of posts, a second later than that, and at once."""
     return [
         (20, "u", "post", None, "o1"),
-        (20 - days, "a", "repost", "u", "o1"),  # not more than so many days after
+        (20 - days, "a", "repost", "u", "o1"),  # not more than `days` later
         (20 - days - AFTER, "a", "repost", "u", "o1"),
         (20 - days - AFTER, "a", "like", "u", "o1"),
         (1, None, "quote", "u", "o1"),
@@ -108,13 +108,13 @@ def late(days):
         (100, "u", "post", None, "o3"),
         (90, "b", "repost", "u", "o3"),
         (90 + AFTER, "b", "repost", "u", "o3"),
-        (1, "b", "repost", "u"),  # on no piece
-        (1, "b", "follow", "u", "o1"),  # on the person
+        (1, "b", "repost", "u"),  # on no post
+        (1, "b", "follow", "u", "o1"),  # towards the user
     ]
 
 
 AT_ONCE = [(20, "u", "post", None, "o1"), (20 - AFTER, "a", "repost", "u", "o1"), (1, "u", "repost", "u", "o1")]
-WEEKS_ACTIVE = [  # as_of is a Sunday's midnight, so the present week began six days before
+WEEKS_ACTIVE = [  # as_of is a Sunday at 00:00, so the current week began six days before
     (6, "u", "view", "a"),
     (6 + AFTER, "u", "like", "u"),
     (13, "u", "post", None),
@@ -123,7 +123,7 @@ WEEKS_ACTIVE = [  # as_of is a Sunday's midnight, so the present week began six 
     (35, "a", "like", "u"),
 ]
 
-# Nobody here is established, so everybody is credible; who is engaged with in return weighs 0.4 at most.
+# No user is established, so all are credible; a mutual engager weighs at most 0.4.
 HALF = [(59, "g", "like", "u"), (1, "u", "repost", "g")]  # 0.4 (59 - 28) / (90 - 28)
 MUTUAL = 0.2
 SEVEN = [(1, name, "like", "u") for name in "abcdefg"]
@@ -151,13 +151,13 @@ RESPONDED = {
 CREDIBLE_PIECES = {
     days: [
         (1, "a", "like", "u", "o1"),
-        (1, "b", "repost", "u", "o1"),  # one at most
+        (1, "b", "repost", "u", "o1"),  # at most one
         (days, None, "reply", "u", "o2"),
         (days + AFTER, "a", "like", "u", "o3"),
         (1, "g", "like", "u", "o4"),
         (1, "h", "like", "u", "o5"),
         (1, "x4", "dislike", "u", "o6"),
-        (1, "a", "mention", "u", "o7"),  # about the person
+        (1, "a", "mention", "u", "o7"),  # about the user, on no post
         *HALF,
         *NOBODY_YET,
         *NO_RESPONSE,
@@ -167,7 +167,7 @@ CREDIBLE_PIECES = {
 CREDIBLE_LATE = {
     days: [
         (20, "u", "post", None, "o1"),
-        (20 - days, "a", "like", "u", "o1"),  # not more than so many days after
+        (20 - days, "a", "like", "u", "o1"),  # not more than `days` later
         (20 - days - AFTER, "a", "like", "u", "o1"),
         (20, "u", "post", None, "o4"),
         (20 - days, "a", "like", "u", "o4"),
@@ -190,8 +190,8 @@ EXCHANGED = [
     (1, "one way", "like", "u"),
     (1, None, "like", "u"),
 ]
-# All cases by hand are one community, so this one stands apart: p is established, and nobody whom established people
-# respond to engages with u.
+# All cases by hand are one community, so this one is separate: p is established, and no user to whom established
+# users respond engages with u.
 AMONG_THE_ESTABLISHED = [
     *((400, who, "post", None) for who in "pqrs"),
     *((2, who, "like", "p") for who in "qrs"),
@@ -256,7 +256,7 @@ BY_HAND = [
             (28, "b", "like", "u"),
             (1, "b", "like", "u"),
             (40, "c", "like", "u"),
-            (40, "d", "follow", "u"),  # had followed, and not responded
+            (40, "d", "follow", "u"),  # followed earlier, did not respond
             (1, "d", "like", "u"),
             (1, None, "like", "u"),
             (1, "g", "like", "u"),
@@ -347,7 +347,7 @@ BY_HAND = [
     ("credible_periods_168d", HALF, MUTUAL),
     ("established_periods_168d", HALF, 0.5),
     ("established_periods_168d", [(28, "a", "like", "u"), (56 + AFTER, None, "like", "u"), *NOBODY_YET], 2),
-    # one person in four periods is one, two are two; a period with an unknown person counts by itself
+    # one person in four periods counts one, in two periods two; a period with an unknown person counts by itself
     ("responder_periods_168d", [*((28 * k + 1, "a", "like", "u") for k in range(4)), *NO_RESPONSE], 1),
     (
         "responder_periods_168d",
@@ -399,7 +399,7 @@ BY_HAND = [
         [
             (1, "a", "like", "u", "o1"),
             (2, "a", "like", "u", "o2"),
-            (3, "a", "like", "u", "o3"),  # one person is worth one piece
+            (3, "a", "like", "u", "o3"),  # one person counts for one post
             (90, None, "like", "u", "o4"),
             (1, "a", "like", "u", "o4"),
             (90 + AFTER, "b", "like", "u", "o5"),
@@ -464,7 +464,7 @@ BY_HAND = [
     ("days_of_silence", [(365 + AFTER, "a", "like", "u"), *NOBODY_YET, *NO_RESPONSE], 338),
     # reach
     (
-        "pace_28d",  # weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 add up to 63/32
+        "pace_28d",  # the weights 1, 1/2, 1/4, 1/8, 1/16, 1/32 sum to 63/32
         [
             (1, "a", "like", "u"),
             (2, "b", "like", "u"),
@@ -525,7 +525,7 @@ BY_HAND = [
         "steady_engagers_168d",
         [
             *((days, "a", "like", "u") for days in (28, 56, 84)),
-            *((days, "b", "like", "u") for days in (28, 28 + AFTER, 56)),  # the second and the third in one period
+            *((days, "b", "like", "u") for days in (28, 28 + AFTER, 56)),  # the second and third are in one period
             *((days, "c", "like", "u") for days in (100, 130, 168)),
             *((days, "d", "like", "u") for days in (100, 130, 168 + AFTER)),
             *((days, name, "like", "u") for days in (1, 30, 60) for name in (None, "u")),
@@ -554,7 +554,7 @@ BY_HAND = [
             (10, "c", "follow", "u"),
             (3, "d", "unfollow", "u"),
             (4, "e", "follow", "u"),
-            (4, "e", "unfollow", "u"),  # at one instant: the follow is not later
+            (4, "e", "unfollow", "u"),  # at the same instant, so the follow is not later
             (2, None, "follow", "u"),
             (2, "u", "follow", "u"),
             (900, "f", "follow", "u"),
@@ -566,7 +566,7 @@ BY_HAND = [
         [
             (28, "a", "follow", "u"),
             (28 + AFTER, "b", "follow", "u"),
-            (1, "b", "follow", "u"),  # again
+            (1, "b", "follow", "u"),  # follows again
             (5, "c", "follow", "u"),
             (2, "c", "unfollow", "u"),
             (3, None, "follow", "u"),
@@ -581,8 +581,8 @@ BY_HAND = [
             (28, "a", "unfollow", "u"),
             (28 + AFTER, "b", "unfollow", "u"),
             (5, "c", "unfollow", "u"),
-            (2, "c", "follow", "u"),  # is back
-            (3, "d", "unfollow", "u"),  # whose follow was before the events began
+            (2, "c", "follow", "u"),  # has returned
+            (3, "d", "unfollow", "u"),  # followed before the first event
             (3, None, "unfollow", "u"),
             (3, "u", "unfollow", "u"),
         ],
@@ -660,7 +660,7 @@ BY_HAND = [
             (1, "u", "like", "u", "o1"),
             (1, "b", "unfollow", "u", "o1"),
             (1, "b", "like", "u", "o2"),
-            *((1, name, "like", "u") for name in "abcd"),  # on no piece
+            *((1, name, "like", "u") for name in "abcd"),  # on no post
         ],
         2,
     ),
@@ -722,7 +722,7 @@ BY_HAND = [
             (86, "a", "like", "u", "r1"),
             (90 + AFTER, "u", "post", None, "o0"),
             (1, "a", "like", "u", "o0"),
-            (2, "u", "post", None, "o2"),  # draws nothing
+            (2, "u", "post", None, "o2"),  # without engagement
         ],
         (10 + 4) / 2,
     ),
@@ -739,7 +739,7 @@ BY_HAND = [
     ("lasting_pieces_90d", late(7), 2),
     ("lasting_pieces_90d", AT_ONCE, 0),
     *(
-        (name, [(days, "u", "post", None, "o1"), (90, "a", "repost", "u", "o1")], 0)  # older, and yet in time
+        (name, [(days, "u", "post", None, "o1"), (90, "a", "repost", "u", "o1")], 0)  # older, but engaged with in time
         for name, days in (
             ("after_a_day_share_90d", 90 + AFTER),
             ("after_a_week_share_90d", 97),
@@ -750,7 +750,7 @@ BY_HAND = [
     # network
     *(
         (
-            name,  # a has two engagers within the year, b none that is known
+            name,  # a has two engagers within the year, b has none with a known id
             [
                 (1, "a", "like", "u"),
                 (1, "b", "like", "u"),
@@ -767,7 +767,7 @@ BY_HAND = [
         for name, value in (("engager_prominence_365d", math.log(3) / 2),)
     ),
     (
-        "engager_breadth_365d",  # a engaged with three, b within the year with one
+        "engager_breadth_365d",  # a engaged with three users, b with one within the year
         [
             (1, "a", "like", "u"),
             (365, "a", "like", "b"),
@@ -805,7 +805,7 @@ BY_HAND = [
             (1, "a", "like", "b"),
             (365, "a", "like", "b"),
             (1, "b", "like", "u"),
-            (1, "b", "like", "c"),  # as often
+            (1, "b", "like", "c"),  # equally often
             (1, "c", "like", "u"),
             (365 + AFTER, "c", "like", "a"),
             (365 + AFTER, "c", "reply", "a"),
@@ -930,7 +930,7 @@ BY_HAND = [
         3,
     ),
     (
-        "days_active_decayed_14d",  # a day weighs as its newest moment
+        "days_active_decayed_14d",  # a day has the weight of its newest instant
         [
             (0.1, "u", "view", "a"),
             (1, "u", "like", "u"),
@@ -1011,7 +1011,7 @@ BY_HAND = [
                 content(90, "h"),
                 content(90 + AFTER, "h"),
                 content(2, "h", verb="reply"),
-                content(1, "h", verb="repost"),  # is nothing made
+                content(1, "h", verb="repost"),  # a repost creates nothing
                 content(1, "i"),
                 content(1),
                 (1, "a", "post", None, None, None, "i"),
@@ -1083,7 +1083,7 @@ BY_HAND = [
             "followers_per_followed",
             "engagements_per_piece_14d",
             "acts_365d",
-            "credibility_365d",  # nobody is established, so everybody has all of it
+            "credibility_365d",  # no user is established, so all have full credibility
             *(name for name in CATALOGUE.names if "_active_" in name),
         )
     ),
@@ -1092,7 +1092,7 @@ BY_HAND = [
 
 UNCOUNTED = {"uncounted_new_28d", "uncounted_new_365d"}
 NULLABLE = {feature.name for feature in CATALOGUE if feature.default is None} - {"account_age_days"}
-# These count from one, need an act, or are zero only among the established (test_credibility.py).
+# These start at one, need an event, or are zero only beside established users (test_credibility.py).
 NEVER_ZERO = {"followers_per_followed", "engagements_per_piece_14d", "account_age_days", "credibility_365d"}
 
 PARAMETERS = [pytest.param(k, id=f"{name}={value}") for k, (name, _, value) in enumerate(BY_HAND)]
@@ -1100,7 +1100,7 @@ PARAMETERS = [pytest.param(k, id=f"{name}={value}") for k, (name, _, value) in e
 
 @pytest.fixture(scope="module")
 def computed(features_of_cases):
-    """All cases in one run."""
+    """Values of all cases, computed in one run."""
     return [actual["u"] for actual in features_of_cases([events for _, events, _ in BY_HAND])]
 
 

@@ -19,7 +19,7 @@ ARRAYS = ("pairs", "engagers", "probability", "strangers", "weight", "followers"
 
 @pytest.fixture
 def stored():
-    """Three rows: 1 and 2 engaged with 0, 0 with 2."""
+    """Audiences of three rows: 1 and 2 engaged with 0, and 0 with 2."""
     return StoredAudiences(
         pairs=np.array([2, 0, 1], dtype=np.int32),
         engagers=np.array([1, 2, 0], dtype=np.int32),
@@ -38,19 +38,19 @@ def assert_same(one, other):
     assert one.pools == other.pools
 
 
-def test_audiences_are_read_as_they_were_written(stored, tmp_path):
+def test_audiences_round_trip(stored, tmp_path):
     write_audiences(stored, tmp_path)
     assert_same(map_audiences(tmp_path), stored)
     assert map_audiences(tmp_path).audiences("all").reach_of_each.tolist() == [1.75, 2.0, 3.125]
 
 
-def test_no_rows_are_read_as_they_were_written(stored, tmp_path):
+def test_empty_audiences_round_trip(stored, tmp_path):
     none = stored.of_rows(np.zeros(3, dtype=bool))
     write_audiences(none, tmp_path)
     assert_same(map_audiences(tmp_path), none)
 
 
-def test_users_who_leave_are_neither_users_nor_engagers(stored):
+def test_removed_rows_are_neither_users_nor_engagers(stored):
     rest = stored.of_rows(np.array([True, False, True]))
     assert (rest.pairs.tolist(), rest.engagers.tolist()) == ([1, 1], [1, 0])
     assert (rest.probability.tolist(), rest.followers.tolist()) == ([0.25, 0.125], [7, 9])
@@ -66,7 +66,7 @@ def top_member(home):
     return selection.members[0].user, selection
 
 
-def test_who_opts_out_leaves_an_open_snapshot_at_once(home):
+def test_an_opt_out_affects_an_open_snapshot_at_once(home):
     snapshot = open_snapshot(home)
     before = select(snapshot_candidates(snapshot), SelectionRequest(k=3))
     opt_out(home, before.members[0].user)
@@ -77,7 +77,7 @@ def test_who_opts_out_leaves_an_open_snapshot_at_once(home):
     assert (engaged == 0).sum() == 1
 
 
-def test_a_deletion_removes_the_pairs_and_the_rest_answers_as_with_an_opt_out(home):
+def test_a_deletion_removes_pairs_and_has_the_effect_of_an_opt_out(home):
     user, _ = top_member(home)
     rows, pairs = (len(x) for x in (open_snapshot(home).audiences.pairs, open_snapshot(home).audiences.engagers))
     opt_out(home, user)
@@ -111,13 +111,13 @@ def test_damage_is_reported(home, name):
         open_snapshot(home)
 
 
-def test_a_snapshot_without_audiences_says_what_to_do(scored_home):
+def test_a_snapshot_without_audiences_is_an_error_with_instructions(scored_home):
     with pytest.raises(NoAudiencesError, match="Train a model with 'clout train', then make the snapshot anew"):
         snapshot_candidates(open_snapshot(scored_home))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 0.9])
-def test_audiences_of_some_rows_are_computed_in_parts(share, monkeypatch):
+def test_a_selection_of_rows_is_computed_in_chunks(share, monkeypatch):
     monkeypatch.setattr(file_arrays, "USERS_AT_ONCE", 7)
     rng, rows = np.random.default_rng(3), 50
     pairs = rng.integers(0, 4, rows).astype(np.int32)

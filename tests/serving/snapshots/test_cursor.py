@@ -1,4 +1,4 @@
-"""Cursors: what clients hand back continues their search, or is refused."""
+"""Cursors: a search continues from an unchanged cursor, and any other is refused."""
 
 from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta

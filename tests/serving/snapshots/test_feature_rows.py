@@ -1,4 +1,4 @@
-"""Kept rows come back one at a time, as they were."""
+"""Stored feature rows are read one at a time and equal those written."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ def people(count):
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5, 6, 10, 23])
-def test_rows_are_read_to_the_last_bit(tmp_path, monkeypatch, count):
+def test_rows_round_trip_bit_identically(tmp_path, monkeypatch, count):
     monkeypatch.setattr(feature_rows, "ROWS_PER_BATCH", 5)
     rows = people(count)
     write_rows(rows, tmp_path / "rows.arrow")
@@ -44,7 +44,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
-def test_integers_and_concatenated_frames_are_written_too(tmp_path):
+def test_integers_and_concatenated_frames_can_be_written(tmp_path):
     rows = pd.concat([people(3), people(2)]).assign(c=7)
     write_rows(rows, tmp_path / "rows.arrow")
     file = map_rows(tmp_path / "rows.arrow")

@@ -1,4 +1,4 @@
-"""Snapshots that an earlier version wrote still open: earlier_snapshot.tar.gz was made at commit f80b60b."""
+"""Snapshots of an earlier version can still be opened: earlier_snapshot.tar.gz was made at commit f80b60b."""
 
 import tarfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Peers."""
+"""Peers are users with audiences of similar size."""
 
 import pandas as pd
 
@@ -11,6 +11,6 @@ def test_peers_share_a_power_of_two_of_audience_size():
 
 
 def test_peers_are_compared_by_the_features_of_the_model():
-    """A model of an earlier version reads others than those of now, and its snapshots hold no others."""
+    """Peers of a model of an earlier version are compared by its features, as its snapshots have no others."""
     columns = ["scope", "engagers_365d", "days_since_last_act", "account_age_days", "days_of_absence"]
     assert peer_columns(["days_of_absence", "early_engagers"]) == [*columns, "early_engagers"]

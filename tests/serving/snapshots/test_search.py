@@ -1,4 +1,4 @@
-"""Search: every matching user exactly once, in order, whatever the page, and in one snapshot throughout."""
+"""Search: pages list every matching user exactly once, in order, and from one snapshot."""
 
 import json
 import math
@@ -27,7 +27,7 @@ PEOPLE = [("ann", 70.0), ("bob", 70.0), ("cyd", 10.0), ("dee", 90.0), ("eve", 0.
 
 
 def snapshot(people, topics=()):
-    """Stand in for a snapshot: scores by user, and of a topic."""
+    """Return a stub of a snapshot with scores by user, and of users of a topic."""
     frame = pd.DataFrame(
         [(*row, "all") for row in people] + [(*row, "topic:birds") for row in topics],
         columns=["user", "score", "scope"],
@@ -45,8 +45,8 @@ def names(page):
     return [score["user"] for score in page.scores]
 
 
-def walked(searched, query, limits):
-    """Walk all pages, each of another size."""
+def all_results(searched, query, limits):
+    """Return the scores of all pages, whose sizes alternate between the limits."""
     last, scores = None, []
     for k in range(10_000):
         page = search(searched, query, limits[k % len(limits)], last)
@@ -69,7 +69,7 @@ def walked(searched, query, limits):
         ({"min_score": 20, "max_score": 30}, []),
         ({"min_score": 91}, []),
         ({"max_score": 0}, ["eve", "fay", "é"]),
-        # Of seven, three stand at the bottom (middle rank 2 of 7), cyd is the fourth, two share the middle rank 5.5.
+        # Of seven users three share the lowest rank (2 of 7), cyd is fourth, and two share rank 5.5.
         ({"max_percentile": 200 / 7 + 1e-9}, ["eve", "fay", "é"]),
         ({"min_percentile": 100}, ["dee"]),
         ({"min_percentile": 78.5, "max_percentile": 78.6}, ["ann", "bob"]),
@@ -97,7 +97,7 @@ def test_pages_continue_after_the_last_user():
     assert names(search(searched, SearchQuery(min_score=60), 2, PageToken(5.0, "ann"))) == []
 
 
-def test_a_scope_that_nobody_has():
+def test_a_scope_without_users_is_an_error():
     with pytest.raises(
         ScopeError, match="nobody has a score of the scope 'topic:fish'; scopes there: all, topic:birds"
     ):
@@ -106,7 +106,7 @@ def test_a_scope_that_nobody_has():
         search(snapshot([]), SearchQuery(), 5)
 
 
-def test_a_range_that_runs_backwards():
+def test_an_inverted_range_is_refused():
     with pytest.raises(RangeError, match="min_score is 3 and max_score 2: give the smaller one as min_score"):
         SearchQuery(min_score=3, max_score=2)
     with pytest.raises(RangeError, match=r"min_percentile is 0\.5"):
@@ -127,7 +127,7 @@ def test_a_range_that_runs_backwards():
         ({"min_growth": -math.inf}, "min_growth is -inf; expected a number."),
     ],
 )
-def test_a_bound_outside_of_what_it_bounds(parameters, message):
+def test_a_bound_outside_its_limits_is_refused(parameters, message):
     with pytest.raises(RangeError, match=f"^{message}$"):
         UserFilter.of(parameters)
 
@@ -143,7 +143,7 @@ points = st.integers(0, 10).map(lambda k: k * 10.0) | st.floats(0, 100)
     st.tuples(bounds, bounds, bounds, bounds),
     st.lists(st.integers(1, 1000) | st.integers(1, 3), min_size=1, max_size=3),
 )
-def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topics, ends, limits):
+def test_all_pages_list_every_matching_user_once_in_order(people, topics, ends, limits):
     (low, high), (least, most) = (pair if None in pair else sorted(pair) for pair in (ends[:2], ends[2:]))
     percentile = pd.Series(people).rank(method="average", pct=True) * 100
     expected = [
@@ -154,7 +154,7 @@ def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topic
         and (least is None or percentile[user] >= least)
         and (most is None or percentile[user] <= most)
     ]
-    scores = walked(snapshot(people.items(), topics.items()), SearchQuery("all", low, high, least, most), limits)
+    scores = all_results(snapshot(people.items(), topics.items()), SearchQuery("all", low, high, least, most), limits)
     assert [row["user"] for row in scores] == expected
     assert {row["scope"] for row in scores} <= {"all"}
 
@@ -162,10 +162,10 @@ def test_walking_all_pages_gives_every_matching_user_once_in_order(people, topic
 def test_the_order_of_a_real_snapshot(home, scores):
     opened_snapshot = open_snapshot(home)
     of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
-    assert [score["user"] for score in walked(opened_snapshot, SearchQuery(), [7, 1])] == of_all["user"].tolist()
-    assert walked(opened_snapshot, SearchQuery(), [50])[3] == opened_snapshot.score(of_all["user"].iloc[3])
+    assert [score["user"] for score in all_results(opened_snapshot, SearchQuery(), [7, 1])] == of_all["user"].tolist()
+    assert all_results(opened_snapshot, SearchQuery(), [50])[3] == opened_snapshot.score(of_all["user"].iloc[3])
     middle = of_all[of_all["percentile"].between(25, 75)]
-    matches = walked(opened_snapshot, SearchQuery(min_percentile=25, max_percentile=75), [50])
+    matches = all_results(opened_snapshot, SearchQuery(min_percentile=25, max_percentile=75), [50])
     assert [score["user"] for score in matches] == middle["user"].tolist()
 
 
@@ -174,7 +174,7 @@ def client(home, champion):
     return TestClient(application.create_app(home), raise_server_exceptions=False)
 
 
-def strict(answer):
+def parse_json(answer):
     assert answer.status_code == 200, answer.text
     return json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
 
@@ -186,11 +186,13 @@ def problem(answer, status, kind):
 
 
 def pages(client, **parameters):
-    """Walk the pages of a search through the service."""
-    page = strict(client.get("/v1/users", params=parameters))
+    """Yield the pages of a search through the service."""
+    page = parse_json(client.get("/v1/users", params=parameters))
     yield page
     while page["next_cursor"]:
-        page = strict(client.get("/v1/users", params={"cursor": page["next_cursor"], "limit": parameters.get("limit")}))
+        page = parse_json(
+            client.get("/v1/users", params={"cursor": page["next_cursor"], "limit": parameters.get("limit")})
+        )
         yield page
 
 
@@ -235,47 +237,47 @@ def test_growth_needs_an_earlier_snapshot(client):
 
 
 def test_topics_and_networks_are_scopes(client):
-    page = strict(client.get("/v1/users?topic=birds"))
-    assert page == strict(client.get("/v1/users?scope=topic:birds"))
+    page = parse_json(client.get("/v1/users?topic=birds"))
+    assert page == parse_json(client.get("/v1/users?scope=topic:birds"))
     problem(client.get("/v1/users?network=fish"), 404, "unknown-scope")
     assert "name one of them" in problem(client.get("/v1/users?topic=birds&network=a"), 422, "refused")
 
 
-def test_a_scope(client):
-    page = strict(client.get("/v1/users?scope=topic:birds"))
+def test_search_in_a_scope(client):
+    page = parse_json(client.get("/v1/users?scope=topic:birds"))
     assert (page["matching"], page["scope"], page["next_cursor"]) == (2, "topic:birds", None)
     assert "scopes there: all, topic:birds" in problem(client.get("/v1/users?scope=topic:fish"), 404, "unknown-scope")
 
 
 def test_the_default_page_size_is_a_hundred(client):
-    assert len(strict(client.get("/v1/users"))["users"]) == 100
+    assert len(parse_json(client.get("/v1/users"))["users"]) == 100
 
 
-def halved(scores):
+def halve_scores(scores):
     return scores.assign(score=scores["score"] / 2)
 
 
 @pytest.mark.parametrize(("as_of", "version"), [(NEWER, "3"), (AS_OF, "4")])
 def test_pages_stay_with_their_snapshot_when_a_newer_one_appears(client, home, bundle, scores, rows, as_of, version):
-    first = strict(client.get("/v1/users?limit=100"))
-    write_snapshot(home, as_of, bundle, version, halved(scores).assign(model_version=version), rows)
+    first = parse_json(client.get("/v1/users?limit=100"))
+    write_snapshot(home, as_of, bundle, version, halve_scores(scores).assign(model_version=version), rows)
     client.app.state.watcher.look()
-    assert strict(client.get("/v1/users"))["model_version"] == version
-    second = strict(client.get("/v1/users", params={"cursor": first["next_cursor"], "limit": 1000}))
+    assert parse_json(client.get("/v1/users"))["model_version"] == version
+    second = parse_json(client.get("/v1/users", params={"cursor": first["next_cursor"], "limit": 1000}))
     assert (second["as_of"], second["model_version"]) == ("2017-07-30T00:00:00Z", "3")
     of_all = scores[scores["scope"] == "all"].sort_values(["score", "user"], ascending=[False, True])
     assert [score["user"] for page in (first, second) for score in page["users"]] == of_all["user"].tolist()
 
 
 def test_an_older_snapshot_is_searched(client, home, bundle, scores, rows):
-    write_snapshot(home, OLDER, bundle, "2", halved(scores).assign(model_version="2"), rows)
+    write_snapshot(home, OLDER, bundle, "2", halve_scores(scores).assign(model_version="2"), rows)
     answers = list(pages(client, as_of="2017-07-02", limit=200))
     assert {(page["as_of"], page["model_version"]) for page in answers} == {("2017-07-02T00:00:00Z", "2")}
     problem(client.get("/v1/users?as_of=2016-01-01"), 404, "absent-snapshot")
 
 
-def test_a_cursor_of_a_snapshot_that_is_gone(client, home, bundle, scores, rows):
-    cursor = strict(client.get("/v1/users?limit=5"))["next_cursor"]
+def test_a_cursor_of_a_deleted_snapshot_is_an_error(client, home, bundle, scores, rows):
+    cursor = parse_json(client.get("/v1/users?limit=5"))["next_cursor"]
     (folder,) = list_snapshots(home)
     write_snapshot(home, AS_OF, bundle, "4", scores.assign(model_version="4"), rows)
     shutil.rmtree(folder)
@@ -289,10 +291,12 @@ def test_a_cursor_of_a_snapshot_that_is_gone(client, home, bundle, scores, rows)
     assert "there are: 2017-08-27T00:00:00Z" in detail
 
 
-def test_a_cursor_with_other_bounds(client):
-    cursor = strict(client.get("/v1/users?limit=5&min_score=1&scope=all"))["next_cursor"]
+def test_a_cursor_with_other_bounds_is_refused(client):
+    cursor = parse_json(client.get("/v1/users?limit=5&min_score=1&scope=all"))["next_cursor"]
     same = {"cursor": cursor, "min_score": "1.0", "scope": "all", "as_of": "2017-07-30T02:00:00+02:00"}
-    assert strict(client.get("/v1/users", params=same)) == strict(client.get("/v1/users", params={"cursor": cursor}))
+    assert parse_json(client.get("/v1/users", params=same)) == parse_json(
+        client.get("/v1/users", params={"cursor": cursor})
+    )
     for other in ({"min_score": 2}, {"max_score": 50}, {"scope": "topic:birds"}, {"as_of": "2017-07-02"}):
         detail = problem(client.get("/v1/users", params={"cursor": cursor} | other), 422, "unfit-cursor")
         assert f"with another {next(iter(other))}:" in detail
@@ -336,5 +340,5 @@ def test_the_service_refuses_invalid_queries(client, query, kind):
 
 
 @pytest.mark.parametrize("scope", ["", "topic:%00", "'; DROP TABLE users; --", "%ff", "x" * 7_000])
-def test_strange_scopes_are_unknown(client, scope):
+def test_unusual_scopes_are_unknown(client, scope):
     problem(client.get(f"/v1/users?scope={scope}"), 404, "unknown-scope")

@@ -1,4 +1,4 @@
-"""Snapshots in a PostgreSQL: one publishes, replicas with homes of their own fetch, whatever happens between them."""
+"""Snapshots shared through PostgreSQL: one home publishes, replicas fetch into homes of their own, despite faults."""
 
 import errno
 import shutil
@@ -65,13 +65,13 @@ def replica(tmp_path, database):
 
 @pytest.fixture
 def publish(publisher, bundle, rows):
-    """Publish a snapshot of the same people, among whom the features are dealt out anew."""
+    """Return a function that publishes a snapshot of the same users with their features permuted."""
 
     def publish(as_of=AS_OF, version="3", seed=5, people=None):
         selected = rows if people is None else rows[rows["user"].isin(people)].reset_index(drop=True)
         order = np.random.default_rng(seed).permutation(len(selected))
-        dealt = selected[KEYS].join(selected[CATALOGUE.names].take(order).set_axis(selected.index))
-        return write_snapshot(publisher, as_of, bundle, version, score_rows(bundle, version, dealt), dealt)
+        permuted = selected[KEYS].join(selected[CATALOGUE.names].take(order).set_axis(selected.index))
+        return write_snapshot(publisher, as_of, bundle, version, score_rows(bundle, version, permuted), permuted)
 
     return publish
 
@@ -121,7 +121,7 @@ def test_published_snapshots_are_identical_in_every_replica(publisher, replica, 
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_files_of_any_size_travel_in_parts_of_any_size(replica, tmp_path, monkeypatch, size):
+def test_files_of_any_size_are_shared_in_parts_of_any_size(replica, tmp_path, monkeypatch, size):
     monkeypatch.setattr(travelling, "PART_BYTES", size)
     folder = tmp_path / "2017-07-30T000000Z_v3"
     (folder / "bundle").mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_files_of_any_size_travel_in_parts_of_any_size(replica, tmp_path, monkey
     assert b"".join(part for _, part in parts(folder)) == b"".join(files[name] for name in sorted(files))
 
 
-def test_two_replicas_answer_alike_and_load_new_snapshots(replica, tmp_path, publish):
+def test_two_replicas_give_equal_answers_and_load_new_snapshots(replica, tmp_path, publish):
     publish(AS_OF)
     clients = [client_of(home) for home in (replica, Home(tmp_path / "other", database=replica.database))]
     for as_of, seed in ((AS_OF, 5), (LATER, 6)):
@@ -151,7 +151,7 @@ def test_two_replicas_answer_alike_and_load_new_snapshots(replica, tmp_path, pub
     assert clients[0].get("/v1/users/user0001/change").status_code == 200
 
 
-def test_a_running_replica_fetches_by_itself_and_answers_before_the_first_snapshot(replica, publish):
+def test_a_running_replica_fetches_snapshots_and_answers_before_the_first(replica, publish):
     with client_of(replica, refresh=0.05) as client:
         assert client.get("/health").status_code == 200
         assert client.get("/v1/users/user0001/score").status_code == 503
@@ -180,7 +180,7 @@ def test_a_snapshot_is_fetched_once(replica, publish, monkeypatch):
 
 
 def test_a_replaced_snapshot_is_fetched_again(replica, publish):
-    """A person who is deleted is gone from every replica by its next look."""
+    """Users who are deleted disappear from every replica at its next check."""
     publish()
     client = client_of(replica)
     look(client)
@@ -232,7 +232,7 @@ def test_the_oldest_snapshots_are_deleted_from_database_and_replicas(publisher, 
     assert names(publisher) == names(replica)
 
 
-def test_unpublished_snapshots_stay(replica, publish, bundle, scores, rows):
+def test_unpublished_snapshots_are_not_deleted(replica, publish, bundle, scores, rows):
     write_snapshot(Home(replica.folder), AS_OF, bundle, "3", scores, rows)
     publish(LATER)
     follow(replica)
@@ -271,7 +271,7 @@ def test_a_killed_publisher_leaves_the_database_unchanged(publisher, replica, pu
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [snapshot.name for snapshot in follow(replica)] == [folder.name]
     assert contents(replica.snapshots / folder.name) == before
-    publish(LATER)  # nobody waits for the dead
+    publish(LATER)  # does not wait for the killed publisher
     assert [snapshot.name for snapshot in follow(replica)] == ["2017-08-27T000000Z_v3", folder.name]
 
 
@@ -280,12 +280,12 @@ def test_a_snapshot_becomes_visible_at_once(publisher, replica, publish, monkeyp
     listings = []
     read = shared_database.parts
 
-    def watched_parts(source):
+    def recording_parts(source):
         for part in read(source):
             listings.append(names_listed(replica))
             yield part
 
-    monkeypatch.setattr(shared_database, "parts", watched_parts)
+    monkeypatch.setattr(shared_database, "parts", recording_parts)
     (folder / PUBLISHED_FILE).unlink()
     renamed = folder.rename(folder.parent / "2017-08-27T000000Z_v3")
     SnapshotDatabase(publisher).publish(renamed)
@@ -302,13 +302,13 @@ def test_concurrent_publishers_take_turns(publisher, replica, publish):
     folder = publish()
     failed = []
 
-    def again():
+    def publish_again():
         try:
             SnapshotDatabase(publisher).publish(folder)
         except RecordsError as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=again) for _ in range(4)]
+    threads = [threading.Thread(target=publish_again) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -366,7 +366,7 @@ def test_no_part_is_written_outside_the_snapshot(replica, publish, path, tmp_pat
     assert not Path("/tmp/clout-out").exists()
 
 
-def test_the_service_answers_while_the_database_is_away(postgresql, replica, publish, registered_replica):
+def test_the_service_answers_while_the_database_is_unreachable(postgresql, replica, publish, registered_replica):
     publish(AS_OF)
     with client_of(registered_replica, refresh=0.05) as client:
         wait(lambda: client.get("/ready").status_code == 200)
@@ -376,9 +376,9 @@ def test_the_service_answers_while_the_database_is_away(postgresql, replica, pub
             wait(lambda: "database" in client.get("/ready").json()["stale"])
             assert "cannot be used" in client.get("/ready").json()["stale"]["database"]["detail"]
             assert client.get("/v1/users/user0001/score").status_code == 200
-            again = client_of(registered_replica)  # started anew while the database is away
-            assert set(look(again)) == {"database"}
-            assert again.get("/v1/users/user0001/explanation").status_code == 200
+            restarted = client_of(registered_replica)  # started while the database is unreachable
+            assert set(look(restarted)) == {"database"}
+            assert restarted.get("/v1/users/user0001/explanation").status_code == 200
         finally:
             postgresql.start()
         publish(LATER)
@@ -399,7 +399,7 @@ def registered_replica(replica, monkeypatch, bundle):
 def wait(until, seconds=30):
     end = time.monotonic() + seconds
     while not until():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -459,7 +459,7 @@ def test_processes_of_one_home_fetch_once(replica, publish, monkeypatch):
     assert len(fetched) == 1
 
 
-def test_a_snapshot_that_could_not_be_published_is_not_in_the_home_either(publisher, publish, tmp_path, bundle, rows):
+def test_a_snapshot_that_cannot_be_published_is_not_in_the_home(publisher, publish, tmp_path, bundle, rows):
     nowhere = Home(publisher.folder, database="postgresql://clout@127.0.0.1:9/none")
     with pytest.raises(RecordsError, match="cannot be used"):
         write_snapshot(nowhere, AS_OF, bundle, "3", score_rows(bundle, "3", rows), rows)
