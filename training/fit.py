@@ -13,8 +13,10 @@ from features.events.scopes import ALL
 from training.config import Config, Model
 from training.dataset.panel import Split, in_scope, rows_at
 from training.dataset.sampling import WEIGHT, representative
+from training.model.booster import sample_weights
 from training.model.bounded_term import Boosters, fit_boosters, set_level, total_audience
 from training.model.bundle import Bundle
+from training.model.chance import fit_chance
 from training.model.intervals import fit_intervals
 from training.model.reference_distributions import with_baseline, with_reference
 from training.model.scale import Scale, make_scale
@@ -31,7 +33,7 @@ def fit(
     present: pd.DataFrame | None = None,
     fitted: FittedBoosters | None = None,
 ) -> Bundle:
-    """Fit the whole recipe: the boosters on all cutoffs, intervals on the newest ones as older ones predict them.
+    """Fit the whole recipe: the boosters on all cutoffs, intervals and chances on the newest ones, out of time.
 
     Everybody together is expected to have as large an audience as in the newest horizon (`set_level`).
 
@@ -72,6 +74,7 @@ def fit(
         horizon_days=config.outcome.horizon_days,
         facts=_facts(rows, split, config),
         bounded=boosters.term,
+        chance=fit_chance(expected, past["audience"].to_numpy(float), sample_weights(past)),
     )
     return with_baseline(with_reference(bundle, newest), newest)
 

@@ -110,7 +110,7 @@ EXPLANATION = {
             standing("ann", 48.71, NEWEST["as_of"]),
             RANKED,
             start(30.0, AVERAGE, "all", RANKED),
-            describe_expectation(41.5, 28, False),
+            describe_expectation(41.5, None, 28, False),
             *describe_factor(41.5, SCALE),
         ),
         _section("for", COUNTED.pointed),
@@ -134,6 +134,7 @@ EXPLANATION = {
     "interval": INTERVAL,
     "evidence": "strong",
     "expected_audience": 41.5,
+    "chance": None,
     "status": "scored",
     "missing": None,
 }
@@ -146,8 +147,22 @@ HISTORY = {
 }
 CHANGE = {
     **USER,
-    "before": EARLIER | {"score": 45.21, "unclipped": 45.21, "expected_audience": 31.0, "evidence": "strong"},
-    "after": NEWEST | {"score": 48.71, "unclipped": 48.71, "expected_audience": 41.5, "evidence": "strong"},
+    "before": {
+        **EARLIER,
+        "score": 45.21,
+        "unclipped": 45.21,
+        "expected_audience": 31.0,
+        "chance": None,
+        "evidence": "strong",
+    },
+    "after": {
+        **NEWEST,
+        "score": 48.71,
+        "unclipped": 48.71,
+        "expected_audience": 41.5,
+        "chance": None,
+        "evidence": "strong",
+    },
     "change": 3.5,
     "parts": {"own": -2.0, "others": 5.5, "time": 0.0, "model": 0.0, "scale": 0.0, "clipping": 0.0},
     "lines": [

@@ -40,7 +40,7 @@ def change_table(change: "ScoreChange") -> None:
         return
     shown = round(after.score, 1) - round(before.score, 1)
     print_text(f"The score of {change.user} {_went(shown)} {days}: {before.score:.1f}, then {after.score:.1f}.")
-    print_text(expectations(before.expected_audience, after.expected_audience))
+    print_text(expectations(*((score.expected_audience, score.chance) for score in (before, after))))
     sides = {"What raised it": +1, "What lowered it": -1}
     for title, sign in sides.items():
         print_points(

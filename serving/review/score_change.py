@@ -7,7 +7,7 @@ import pandas as pd
 
 from features.errors import UnknownUserError
 from features.utc import UtcText, to_iso_utc
-from serving.snapshots.explanation import SCORED, Evidence, ScoreRow, Status
+from serving.snapshots.explanation import SCORED, Evidence, ScoreRow, Status, chance
 from serving.snapshots.snapshot import Snapshot
 from training.explanation.reasons import INSUFFICIENT, Reason, lacking
 from training.explanation.score_change import PARTS, ChangeLine, Changes, change_lines, change_reasons, changes
@@ -25,6 +25,7 @@ class ScoreAt:
     score : in points, 0 to 100
     unclipped : the score before it is limited to 0 to 100
     expected_audience : distinct people expected to engage within the horizon
+    chance : that anybody engages, as in Explanation
     evidence : how much is known about the user
 
     """
@@ -34,6 +35,7 @@ class ScoreAt:
     score: float
     unclipped: float
     expected_audience: float
+    chance: float | None
     evidence: Evidence
 
 
@@ -119,8 +121,8 @@ def _score_change(
     return ScoreChange(
         user=scores[0]["user"],
         scope=scores[0]["scope"],
-        before=_score_at(scores[0], float(figures["unclipped_from"])),
-        after=_score_at(scores[1], float(figures["unclipped_to"])),
+        before=_score_at(scores[0], float(figures["unclipped_from"]), before.bundle),
+        after=_score_at(scores[1], float(figures["unclipped_to"]), after.bundle),
         change=float(figures["score_to"] - figures["score_from"]),
         parts={part: float(figures[part]) for part in PARTS},
         lines=tuple(lines),
@@ -148,9 +150,17 @@ def remarks(before: Bundle, after: Bundle) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _score_at(score: ScoreRow, unclipped: float) -> ScoreAt:
-    audience, evidence = score["expected_audience"], score["evidence"]
-    return ScoreAt(score["as_of"], score["model_version"], score["score"], unclipped, audience, evidence)
+def _score_at(score: ScoreRow, unclipped: float, bundle: Bundle) -> ScoreAt:
+    audience = score["expected_audience"]
+    return ScoreAt(
+        score["as_of"],
+        score["model_version"],
+        score["score"],
+        unclipped,
+        audience,
+        chance(audience, bundle),
+        score["evidence"],
+    )
 
 
 def _missing(scores: list[ScoreRow], rows: list[dict[str, float]]) -> str | None:

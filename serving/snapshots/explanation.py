@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+import numpy as np
 from typing_extensions import TypeAliasType
 
 from features.catalogue.credible_wording import WHY_FEWER
@@ -11,6 +12,7 @@ from features.catalogue.wording import points_of
 from features.utc import UtcText
 from serving.snapshots.facts import Fact, facts_of
 from serving.snapshots.story import (
+    PERSON,
     Section,
     Topic,
     describe_certainty,
@@ -102,6 +104,8 @@ class Explanation:
     interval : of the audience
     evidence : how much is known about the user
     expected_audience : distinct people expected to engage within the horizon
+    chance : share of past users with such an expected audience with whom anybody engaged, 0 to 1; None where about one
+        person or more are expected, and for models that do not know it
     status : insufficient_evidence where too little is known, else scored
     missing : what evidence is missing, None where there is enough
 
@@ -133,6 +137,7 @@ class Explanation:
     interval: Interval
     evidence: Evidence
     expected_audience: float
+    chance: float | None
     status: Status
     missing: str | None
 
@@ -208,6 +213,7 @@ def explanation(
         interval=interval(score),
         evidence=score["evidence"],
         expected_audience=score["expected_audience"],
+        chance=chance(score["expected_audience"], bundle),
         status=score["status"],
         missing=lacking(row) if unscored else None,
     )
@@ -269,7 +275,17 @@ def _frame(
 
 def expectation(score: ScoreRow, bundle: Bundle) -> str:
     """Say how many people a score stands for, as `describe_expectation` does."""
-    return describe_expectation(score["expected_audience"], score["horizon_days"], bundle.label == CREDIBLE_ENGAGERS)
+    return describe_expectation(
+        score["expected_audience"],
+        chance(score["expected_audience"], bundle),
+        score["horizon_days"],
+        bundle.label == CREDIBLE_ENGAGERS,
+    )
+
+
+def chance(expected: float, bundle: Bundle) -> float | None:
+    """Return the chance that anybody engages, 0 to 1; None where a person is expected, or the model has no chances."""
+    return float(bundle.chance.of(np.array(expected))) if bundle.chance is not None and expected < PERSON else None
 
 
 def spread(score: ScoreRow) -> str:

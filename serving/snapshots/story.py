@@ -27,6 +27,8 @@ TITLES: dict[Topic, str] = {
 APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?) ago")
 CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
+RAREST = 1_000  # of so many users, one
+Expected = tuple[float, float | None]  # people, and the chance of any
 ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
 ESTABLISHED = (
     "The more long-standing users respond to somebody, directly or through others, the more that person counts, up to "
@@ -141,14 +143,14 @@ def _compared(below: float, users: str, score: float) -> str:
     return f"That is higher than {share}{users}."
 
 
-def describe_expectation(expected: float, days: int, credible: bool) -> str:
+def describe_expectation(expected: float, chance: float | None, days: int, credible: bool) -> str:
     """Say how many people a score stands for; where that is less than one, how many such users anybody engages with.
-
-    The chance that anybody engages is at most the expected number of people, whatever its distribution.
 
     Parameters
     ----------
     expected : people
+    chance : that anybody engages, as `explanation.chance`; None where it is not known: it is at most the expected
+        number of people, whatever its distribution
     days : the horizon
     credible : whether people are counted by how credible they are
 
@@ -157,7 +159,9 @@ def describe_expectation(expected: float, days: int, credible: bool) -> str:
         counted = ", counted as established members" if credible else ""
         who = count_of(expected, "person is", "people are")
         return f"About {who} expected to engage with this user in the next {days} days{counted}."
-    return f"At most {chance(expected)} users with similar figures will see anybody engage in the next {days} days."
+    share = at_most(expected) if chance is None else about(chance)
+    engage = "anybody credible respond" if credible else "anybody engage"
+    return f"{share[0].upper()}{share[1:]} users with similar figures see {engage} in the next {days} days."
 
 
 def describe_factor(expected: float, scale: Scale) -> list[str]:
@@ -206,23 +210,40 @@ def remainder(points: float, unclipped: float, score: float) -> list[str]:
     return [f"{pointed(REST, points)}{ends}"] if abs(points) >= 0.05 or ends else []
 
 
-def expectations(before: float, after: float) -> str:
-    """Say how many people were expected to engage at two instants; below one, the chance that anybody does."""
-    if max(before, after) < PERSON:
-        return f"The chance that anybody engages: at most {chance(before)}, then {chance(after)}."
+def expectations(before: Expected, after: Expected) -> str:
+    """Say how many people were expected to engage at two instants; below one, the chance that anybody does.
+
+    Each is the expected number of people, and the chance as for `describe_expectation`.
+    """
+    shares = [at_most(people) if chance is None else about(chance) for people, chance in (before, after)]
+    if max(before[0], after[0]) < PERSON:
+        return f"The chance that anybody engages: {shares[0]}, then {shares[1]}."
     numbers = (
-        f"about {expected:,.0f}" if expected >= PERSON else f"less than one (a chance of at most {chance(expected)})"
-        for expected in (before, after)
+        f"about {expected:,.0f}" if expected >= PERSON else f"less than one (a chance of {share})"
+        for (expected, _), share in zip((before, after), shares, strict=True)
     )
     return f"People expected to engage: {', then '.join(numbers)}."
 
 
-def chance(share: float) -> str:
-    """Return a share in words, rounded up: `1 in 50`, `7 in 10`; 0.001 at least."""
+def about(share: float) -> str:
+    """Return a measured share in words: `about 3 in 10`, `about 1 in 50`; from 1 in 1,000 to 9 in 10."""
+    if share < 1 / RAREST:
+        return f"fewer than 1 in {RAREST:,}"
+    if share > 0.95:
+        return "more than 9 in 10"
+    if share >= 0.25:
+        return f"about {round(10 * share)} in 10"
+    return f"about 1 in {_rounded(1 / share, round):,}"
+
+
+def at_most(share: float) -> str:
+    """Return a share that is not exceeded in words: `at most 7 in 10`, `at most 1 in 50`; rounded up."""
     if share > 1 / 3:
-        return f"{math.ceil(10 * share - 1e-9)} in 10"
-    number = 1 / max(share, 1e-3) + 1e-9
-    rounding = 5 if number >= 10 else 1
-    if number >= 100:
-        rounding = 5 * 10 ** (math.floor(math.log10(number)) - 1)
-    return f"1 in {math.floor(number / rounding) * rounding:,}"
+        return f"at most {math.ceil(10 * share - 1e-9)} in 10"
+    return f"at most 1 in {_rounded(min(1 / max(share, 1e-9), RAREST) + 1e-9, math.floor):,}"
+
+
+def _rounded(number: float, rounding: Callable[[float], int]) -> int:
+    """Round to whole numbers, from 10 to steps of 5, from 100 to steps of 5 in the second digit."""
+    step = 1 if number < 10 else 5 * 10 ** max(math.floor(math.log10(number)) - 1, 0)
+    return rounding(number / step) * step

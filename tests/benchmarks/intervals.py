@@ -4,11 +4,17 @@ At T and at each of the horizons before it, the default recipe learns from what 
 are judged on the horizon that follows: every figure is out of time. The interval score (Winkler) is the mean width,
 and for each person by whom an audience lies outside its interval 20 more: lower is better. `--json FILE` writes the
 figures, and `--before FILE` compares with those of an earlier run.
+
+A second table holds the chance that anybody engages against the share of users with whom anybody did, for users who are
+expected to have less than .9 people, with a 95 % interval of that share (Wilson; users of several instants count as
+independent).
 """
 
+import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from quality import Fold, folds, instants, make_parser
 
@@ -21,6 +27,8 @@ from training.evaluation.evaluate import expected_over_real, interval_scores
 
 BANDS = {"all": 0.0, "below 1": 0.0, "1 to 3": 1.0, "3 to 10": 3.0, "10 and more": 10.0, "3 and more": 3.0}
 UPPER = {"below 1": 1.0, "1 to 3": 3.0, "3 to 10": 10.0}
+CHANCE_BANDS = [0.0, 0.01, 0.03, 0.1, 0.3, 0.9]
+NORMAL_95 = 1.96
 FIGURES = ["users", "expected", "real", "coverage", "width", "interval_score"]
 
 
@@ -37,7 +45,14 @@ def predictions_at(fold: Fold, level: float) -> pd.DataFrame:
         flush=True,
     )
     covered = (real >= predicted["low"]) & (real <= predicted["high"])
-    return predicted.assign(real=real, covered=covered, width=predicted.high - predicted.low, score=scores)
+    chance = fold.bundle.chance
+    return predicted.assign(
+        real=real,
+        covered=covered,
+        width=predicted.high - predicted.low,
+        score=scores,
+        chance=np.nan if chance is None else chance.of(predicted["expected_audience"].to_numpy()),
+    )
 
 
 def figures(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +66,27 @@ def figures(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=FIGURES)
 
 
+def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean chance and the real share by expected audience, with the ends of the interval of the share."""
+    rows = {}
+    for least, most in itertools.pairwise(CHANCE_BANDS):
+        users = predictions[predictions["expected_audience"].between(least, most, inclusive="left")]
+        if count := len(users):
+            share, spread = (users["real"] > 0).mean(), NORMAL_95**2 / count
+            middle, scale = (share + spread / 2) / (1 + spread), 1 / (1 + spread)
+            half = scale * np.sqrt(spread * share * (1 - share) + spread**2 / 4)
+            expected = users["expected_audience"].mean()
+            rows[f"{least:g} to {most:g}"] = [
+                count,
+                expected,
+                users["chance"].mean(),
+                share,
+                middle - half,
+                middle + half,
+            ]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["users", "expected", "chance", "share", "low", "high"])
+
+
 def main() -> None:
     """Print the figures of each band over all instants."""
     args = make_parser(__doc__)
@@ -60,7 +96,8 @@ def main() -> None:
     config = Config(outcome=Outcome(horizon_days=options.horizon_days))
     with cached(load_encoded_events(options.events)) as events:
         ahead = [predictions_at(fold, config.interval.level) for fold in folds(events, config, instants(options))]
-    table = figures(pd.concat(ahead))
+    predictions = pd.concat(ahead)
+    table = figures(predictions)
     if options.json:
         options.json.write_text(json.dumps(table.to_dict("index"), indent=1))
     if options.before:
@@ -69,6 +106,7 @@ def main() -> None:
             before=before["interval_score"], change=table["interval_score"] / before["interval_score"] - 1
         )
     print(table.round(3).to_string())
+    print(reliability(predictions).round(4).to_string())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from features.events.scopes import ALL
 from training.model.baseline import Baseline, average_row
 from training.model.booster import predict
 from training.model.bounded_term import BoundedTerm, fill_up
+from training.model.chance import Chance
 from training.model.intervals import Intervals
 from training.model.scale import Scale
 from training.model.trees.baseline_shapley import Tree, shap_between, split_trees
@@ -40,6 +41,8 @@ class Bundle:
     horizon_days : the days ahead over which the audience is counted
     facts : training and test facts (JSON values)
     bounded : what responses from anybody add, limited to a band; None where they add nothing
+    chance : from the expected audience to the chance that anybody engages; None in models of earlier versions, and
+        where too few past users show it
 
     """
 
@@ -50,6 +53,7 @@ class Bundle:
     horizon_days: int
     facts: dict[str, Any]
     bounded: BoundedTerm | None = None
+    chance: Chance | None = None
 
     @cached_property
     def booster(self) -> lgb.Booster:

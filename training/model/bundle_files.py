@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from features.errors import RegistryError
 from training.model.bounded_term import BoundedTerm
 from training.model.bundle import Bundle, check_catalogue
+from training.model.chance import Chance
 from training.model.earlier_intervals import EarlierIntervals, read_earlier_intervals
 from training.model.intervals import IntervalInput, IntervalPart, Intervals
 from training.model.scale import Scale
@@ -40,6 +41,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         "intervals": bundle.intervals.as_json(),
         "sha256": {name: _digest(text) for name, text in texts.items()},
         **({"bound": bundle.bounded.limit} if bundle.bounded else {}),
+        **({"chance": asdict(bundle.chance)} if bundle.chance else {}),
     }
     (folder / FACTS_FILE).write_text(json.dumps(document, indent=1) + "\n")
 
@@ -77,6 +79,8 @@ def read_bundle(folder: Path) -> Bundle:
         limit = document.pop("bound", None)
         if BOUNDED_FILE in texts:
             document["bounded"] = BoundedTerm(texts[BOUNDED_FILE], float(limit))
+        if "chance" in document:
+            document["chance"] = Chance(**document["chance"])
         document["scale"] = Scale(**document["scale"])
         document["intervals"] = _intervals(document["intervals"], texts)
         bundle = Bundle(booster_text=texts[BOOSTER_FILE], **document)

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from time import sleep
 
@@ -17,6 +17,7 @@ from features.errors import CatalogueError, OutputError, SnapshotError, UnknownU
 from serving.scoring import score_rows
 from serving.snapshots import feature_rows, snapshot
 from serving.snapshots import layout as snapshot_files
+from serving.snapshots.explanation import chance, expectation
 from serving.snapshots.layout import write_checksums
 from serving.snapshots.repository import (
     AbsentSnapshotError,
@@ -266,6 +267,19 @@ def test_explanations_add_up_and_agree_with_the_scores(home, scores):
         assert explanation.score == pytest.approx(score["score"], abs=1e-9)
         assert explanation.score == pytest.approx(np.clip(explanation.unclipped, 0, 100))
         assert (explanation.interval.low, explanation.interval.high) == (score["low"], score["high"])
+        assert explanation.chance == chance(score["expected_audience"], snapshot.bundle)
+
+
+def test_the_chance_is_measured_below_one_person(bundle, scores):
+    assert chance(0.5, bundle) == float(bundle.chance.of(np.array(0.5))) < 0.5
+    assert chance(0.9, bundle) is None
+    score, earlier = (
+        scores.iloc[0].to_dict() | {"expected_audience": 0.5, "horizon_days": 28},
+        replace(bundle, chance=None),
+    )
+    assert chance(0.5, earlier) is None
+    assert expectation(score, bundle).startswith("About ")
+    assert expectation(score, earlier).startswith("At most 5 in 10 users")
 
 
 def test_an_explanation_is_json_with_the_documented_fields(home):

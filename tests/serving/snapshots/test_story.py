@@ -6,7 +6,8 @@ from serving.snapshots.story import (
     ANONYMOUS,
     ENGAGING,
     ESTABLISHED,
-    chance,
+    about,
+    at_most,
     describe_certainty,
     describe_expectation,
     describe_factor,
@@ -119,21 +120,29 @@ SCALE = Scale(4.0, 12.0)
 
 
 @pytest.mark.parametrize(
-    ("expected", "credible", "words"),
+    ("expected", "chance", "credible", "words"),
     [
-        (285.1, False, "About 285 people are expected to engage with this user in the next 28 days."),
-        (0.9, False, "About 1 person is expected to engage with this user in the next 28 days."),
+        (285.1, None, False, "About 285 people are expected to engage with this user in the next 28 days."),
+        (0.9, None, False, "About 1 person is expected to engage with this user in the next 28 days."),
         (
             9.0,
+            None,
             True,
             "About 9 people are expected to engage with this user in the next 28 days, counted as established members.",
         ),
-        (0.78, False, "At most 8 in 10 users with similar figures will see anybody engage in the next 28 days."),
-        (0.021, False, "At most 1 in 45 users with similar figures will see anybody engage in the next 28 days."),
+        (0.78, None, False, "At most 8 in 10 users with similar figures see anybody engage in the next 28 days."),
+        (0.78, 0.31, False, "About 3 in 10 users with similar figures see anybody engage in the next 28 days."),
+        (
+            0.78,
+            0.31,
+            True,
+            "About 3 in 10 users with similar figures see anybody credible respond in the next 28 days.",
+        ),
+        (2e-4, 1e-4, False, "Fewer than 1 in 1,000 users with similar figures see anybody engage in the next 28 days."),
     ],
 )
-def test_expectation(expected, credible, words):
-    assert describe_expectation(expected, 28, credible) == words
+def test_expectation(expected, chance, credible, words):
+    assert describe_expectation(expected, chance, 28, credible) == words
 
 
 def test_what_ten_points_mean_is_said_of_people_and_not_of_a_chance():
@@ -190,8 +199,29 @@ def test_remainder(points, unclipped, score, sentences):
         (0.0, "1 in 1,000"),
     ],
 )
-def test_chance(share, words):
-    assert chance(share) == words
+def test_a_share_that_is_not_exceeded(share, words):
+    assert at_most(share) == f"at most {words}"
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.99, "more than 9 in 10"),
+        (0.94, "about 9 in 10"),
+        (0.31, "about 3 in 10"),
+        (0.26, "about 3 in 10"),
+        (0.24, "about 1 in 4"),
+        (0.096, "about 1 in 10"),
+        (0.0205, "about 1 in 50"),
+        (0.0064, "about 1 in 150"),
+        (0.0011, "about 1 in 900"),
+        (0.00102, "about 1 in 1,000"),
+        (0.0009, "fewer than 1 in 1,000"),
+        (0.0, "fewer than 1 in 1,000"),
+    ],
+)
+def test_a_measured_share(share, words):
+    assert about(share) == words
 
 
 def test_sections_without_sentences_are_omitted():
@@ -231,9 +261,14 @@ def test_the_stronger_side_comes_first(lowered, topics):
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
-        (211.6, 234.2, "People expected to engage: about 212, then about 234."),
-        (0.95, 0.78, "People expected to engage: about 1, then less than one (a chance of at most 8 in 10)."),
-        (0.0286, 0.2, "The chance that anybody engages: at most 1 in 30, then 1 in 5."),
+        ((211.6, None), (234.2, None), "People expected to engage: about 212, then about 234."),
+        (
+            (0.95, None),
+            (0.78, 0.31),
+            "People expected to engage: about 1, then less than one (a chance of about 3 in 10).",
+        ),
+        ((0.0286, None), (0.2, None), "The chance that anybody engages: at most 1 in 30, then at most 1 in 5."),
+        ((0.0286, 0.02), (0.2, 0.1), "The chance that anybody engages: about 1 in 50, then about 1 in 10."),
     ],
 )
 def test_expectations_at_two_instants(before, after, sentence):
