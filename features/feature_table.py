@@ -188,7 +188,7 @@ def _feature_tables(
 ) -> Iterator[dict[str, ir.Table]]:
     with events.files.unchanged(), _year_inputs(events, as_of) as inputs:
         inputs["recent"] = before(events.rows, as_of, plan.recent_days).select(plan.recent_columns)
-        remainders = SpanRemainders(span_remainder(as_of, WEEK), span_remainder(as_of, DAY))
+        remainders = SpanRemainders.of(as_of, plan)
         steps = partial(_steps, plan, remainders, events.cached, with_pairs)
         cache_key = (plan.names, remainders, events.cached, with_pairs)
         with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as tables:
@@ -291,10 +291,16 @@ def _with_credibility(pairs: ir.Table, credibility: ir.Table) -> ir.Table:
 
 
 class SpanRemainders(NamedTuple):
-    """The microseconds from the instant to the end of its calendar week and day."""
+    """The microseconds from the instant to the end of its calendar week and day, 0 where the plan counts none."""
 
     week: int
     day: int
+
+    @classmethod
+    def of(cls, as_of: datetime, plan: FeaturePlan) -> "SpanRemainders":
+        """Return those that a plan needs: without any, the same statements compute the features of every instant."""
+        week = span_remainder(as_of, WEEK) if plan.needs("weeks_active") else 0
+        return cls(week, span_remainder(as_of, DAY) if plan.needs("days_active") else 0)
 
 
 @contextmanager

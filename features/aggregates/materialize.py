@@ -7,14 +7,15 @@ compiled once: their tables are unbound, so that equal expressions of different 
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
 from duckdb import Error as DuckDBError
-from ibis.expr.operations import Relation
 from ibis.util import gen_name
+
+from features.events.temporary_tables import compile_unbound, duckdb_sql
 
 if TYPE_CHECKING:  # loads the SQL compilers of every engine, which a service that computes no features does not need
     from ibis.backends.duckdb import Backend
@@ -60,7 +61,7 @@ def materialize(steps: Steps, inputs: Tables, cache_key: Hashable, on_step: OnSt
         names: list[str] = []
         try:
             for name, table in inputs.items():
-                backend.con.execute(f'CREATE OR REPLACE TEMP VIEW "{prefix}{name}" AS {backend.compile(table)}')
+                backend.con.execute(f'CREATE OR REPLACE TEMP VIEW "{prefix}{name}" AS {duckdb_sql(table)}')
             views = {name: ibis.table(table.schema(), prefix + name) for name, table in inputs.items()}
             names = _run(backend, prefix, (prefix, types, cache_key), lambda keep: steps(keep, views), on_step)
             yield {name: backend.table(f"{prefix}{RESULT}{name}", database=TEMPORARY) for name in names}
@@ -120,15 +121,6 @@ def _name_prefix(backend: "Backend") -> Iterator[str]:
             del OPEN_RUNS[id(backend)]
 
 
-def _sql(table: ir.Table) -> str:
-    return _compiled(table.op())
-
-
-@lru_cache(maxsize=1024)
-def _compiled(relation: Relation) -> str:
-    return str(ibis.to_sql(relation.to_expr(), "duckdb", pretty=False))
-
-
 def _run(
     backend: "Backend",
     prefix: str,
@@ -145,7 +137,7 @@ def _run(
 
     @contextmanager
     def keep(name: str, table: ir.Table) -> Iterator[ir.Table]:
-        execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{name}" AS {_sql(table)}')
+        execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{name}" AS {compile_unbound(table.op())}')
         on_step()
         try:
             yield ibis.table(table.schema(), f"{prefix}{name}")
@@ -156,7 +148,7 @@ def _run(
         with steps(keep) as tables:
             results = list(tables)
             for name, table in tables.items():
-                execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{RESULT}{name}" AS {_sql(table)}')
+                execute(f'CREATE OR REPLACE TEMP TABLE "{prefix}{RESULT}{name}" AS {compile_unbound(table.op())}')
         if len(PLANS) >= MAX_PLANS:
             PLANS.clear()
         PLANS[plan_key] = plan, results

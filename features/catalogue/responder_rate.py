@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 
@@ -50,10 +51,10 @@ class ResponderRate:
 
     def of_users(self, user: ir.Table) -> ir.Value:
         """Return the rate of each user; without responders it is 0, however new the account is."""
-        age, year = days_since_first_event(user), user.credible_engagers_365d
-        few = year.clip(upper=FEW)
-        further = (year - few) * MONTH_DAYS / age.clip(self.days, LOOKBACK_DAYS)
-        return few * MONTH_DAYS / age.clip(self.few_days, LOOKBACK_DAYS) + further
+        age, year = ibis.least(days_since_first_event(user), LOOKBACK_DAYS), user.credible_engagers_365d
+        few = ibis.least(year, FEW)
+        further = (year - few) * MONTH_DAYS / ibis.greatest(age, self.days)
+        return few * MONTH_DAYS / ibis.greatest(age, self.few_days) + further
 
 
 RATES = {

@@ -18,6 +18,7 @@ from features.errors import EventsError
 from features.events.engines import sql_function
 from features.events.event_table import CREATIONS, EPOCH, SECOND, VERBS, FileVersions
 from features.events.scopes import ALL, assign_scopes, validate_scopes
+from features.events.temporary_tables import cached_table, fetch
 
 UserKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
 NO_FILES = FileVersions({})
@@ -97,7 +98,7 @@ def cached(events: EncodedEvents) -> Iterator[EncodedEvents]:
     if events.cached:
         yield events
         return
-    with events.files.unchanged(), events.rows.cache() as rows, cached_users(events) as users:
+    with events.files.unchanged(), cached_table(events.rows) as rows, cached_users(events) as users:
         yield replace(events, rows=rows, users=users, cached=True)
 
 
@@ -105,7 +106,7 @@ def cached(events: EncodedEvents) -> Iterator[EncodedEvents]:
 def cached_with(events: EncodedEvents, more: EncodedEvents) -> Iterator[EncodedEvents]:
     """Cache more events, and yield them together with events that are cached: only the additional ones are encoded."""
     both = replace(events, users=events.users.union(more.users, distinct=True), cached=False)
-    with more.rows.cache() as rows, cached_users(both) as users:
+    with cached_table(more.rows) as rows, cached_users(both) as users:
         yield replace(events, rows=events.rows.union(rows), users=users)
 
 
@@ -121,7 +122,7 @@ def cached_users(events: EncodedEvents) -> Iterator[ir.Table]:
     if events.cached:
         yield events.users
         return
-    with events.users.cache() as users:
+    with cached_table(events.users) as users:
         check_keys(users)
         yield users
 
@@ -135,7 +136,7 @@ def check_keys(users: ir.Table) -> None:
 
     """
     by_key = users.group_by("key").agg(n=users.count(), one=users.user.min(), other=users.user.max())
-    collisions = by_key.filter(by_key.n > 1).limit(1).to_pyarrow().to_pylist()
+    collisions = fetch(by_key.filter(by_key.n > 1).limit(1)).to_pylist()
     if collisions:
         one, other = collisions[0]["one"], collisions[0]["other"]
         raise EventsError(

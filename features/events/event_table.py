@@ -26,6 +26,7 @@ from pyarrow import parquet
 
 from features.errors import EngineError, EventsError, first_line
 from features.events.spark_session import is_lost_connection, java_cause
+from features.events.temporary_tables import fetch, new_name
 from features.utc import latest_event_time
 
 log = logging.getLogger("clout")
@@ -110,11 +111,14 @@ def open_events(
             "'clout import table' makes an event table from other columns with --map FIELD=COLUMN."
         )
     events = table.select(**{name: _cast_column(table, name, dtype) for name, dtype in SCHEMA.items()})
-    return drop_impossible_times(events)
+    return drop_impossible_times(events, fixed=isinstance(source, pd.DataFrame | pa.Table))
 
 
-def drop_impossible_times(events: ir.Table) -> ir.Table:
-    """Drop, with a warning, the events before 1970, later than `latest_event_time`, or without a time."""
+def drop_impossible_times(events: ir.Table, fixed: bool = False) -> ir.Table:
+    """Drop, with a warning, the events before 1970, later than `latest_event_time`, or without a time.
+
+    Events that are `fixed` cannot change any more: they are returned as they are if there is nothing to drop.
+    """
     latest = latest_event_time()
     possible = events.time.between(ibis.literal(EPOCH), ibis.literal(latest))
     counts = events.aggregate(rows=events.count(), possible=possible.sum())
@@ -124,7 +128,7 @@ def drop_impossible_times(events: ir.Table) -> ir.Table:
             f"{dropped} of {count['rows']} events do not count: they have no time, or one before 1970 or later than "
             f"{latest:%Y-%m-%d %H:%M:%S} UTC, the present plus the allowance for clocks (CLOUT_CLOCK_ALLOWANCE)."
         )
-    return events.filter(possible)
+    return events if fixed and not dropped else events.filter(possible)
 
 
 def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None) -> ir.Table:
@@ -272,7 +276,7 @@ def load_table(source: pd.DataFrame | pa.Table, engine: ibis.BaseBackend) -> ir.
         if engine.name == "pyspark":
             return engine.create_view(gen_name("events"), ibis.memtable(typed))
         if engine.name == "duckdb":
-            return engine.create_table(gen_name("events"), typed, temp=True)
+            return engine.create_table(new_name(engine, "events"), typed, temp=True)
     except Exception as error:
         if is_lost_connection(error):
             raise
@@ -324,7 +328,7 @@ def time_range(events: ir.Table) -> tuple[datetime, datetime]:
     EventsError : no events
 
     """
-    (ends,) = events.aggregate(first=events.time.min(), last=events.time.max()).to_pyarrow().to_pylist()
+    (ends,) = fetch(events.aggregate(first=events.time.min(), last=events.time.max())).to_pylist()
     if ends["first"] is None:
         raise EventsError("the event table is empty: there is nothing to count.")
     return ends["first"].astimezone(UTC), ends["last"].astimezone(UTC)

@@ -4,10 +4,12 @@ import pytest
 from duckdb import Error as DuckDBError
 
 from features.aggregates import materialize
+from features.catalogue import SCORED
 from features.errors import EngineError
 from features.events.encoding import cached
 from features.events.event_table import connect
 from features.events.loading import load_encoded_events
+from features.events.temporary_tables import compile_unbound
 from features.feature_table import feature_rows, feature_table
 
 ACTS = [
@@ -81,3 +83,18 @@ def test_invalid_memory_limit_is_rejected(monkeypatch):
     monkeypatch.setenv("CLOUT_MEMORY", "plenty")
     with pytest.raises(EngineError, match="CLOUT_MEMORY is 'plenty'; expected a size, such as 4GB"):
         connect()
+
+
+def test_features_without_calendar_spans_have_one_plan_for_all_instants(events, as_of, monkeypatch):
+    monkeypatch.setattr(materialize, "PLANS", {})
+    for days in (0, 1, 2.3):
+        feature_rows(events, as_of - timedelta(days=days), features=SCORED.names)
+    assert len(materialize.PLANS) == 1
+
+
+def test_equal_events_of_other_connections_are_compiled_once(table, as_of):
+    for acts in (ACTS, ACTS[:3]):
+        before = compile_unbound.cache_info().misses
+        rows = feature_rows(load_encoded_events(table(acts)), as_of, features=SCORED.names)
+    assert rows["user"].tolist() == ["ann", "bob", "cid"]
+    assert compile_unbound.cache_info().misses == before
