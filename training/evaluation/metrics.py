@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import ndcg_score, roc_auc_score
+from scipy.stats import rankdata
 
 from training.evaluation.report_types import RankRetention, TopShare
 
@@ -25,14 +25,32 @@ FIGURES = {
 
 
 def auc(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
-    """Return the area under the ROC curve for an audience of at least one; 0.5 where all or none have one."""
+    """Return the area under the ROC curve for an audience of at least one; 0.5 where all or none have one.
+
+    It is the share of pairs of a user with an audience and one without that the signal orders right, ties half (Hanley
+    and McNeil 1982), from the sum of ranks.
+    """
     positive = audience > 0
-    return 0.5 if positive.all() or not positive.any() else float(roc_auc_score(positive, signal))
+    n = int(positive.sum())
+    if n in (0, len(positive)):
+        return 0.5
+    right = rankdata(signal)[positive].sum() - n * (n + 1) / 2
+    return float(right / (n * (len(positive) - n)))
 
 
 def ndcg_100(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
-    """Return the normalised discounted cumulative gain of the first 100, with the audience as gain."""
-    return float(ndcg_score([audience], [signal], k=100)) if audience.any() else 0.0
+    """Return the normalised discounted cumulative gain of the first 100, with the audience as gain.
+
+    Users with equal signals have the mean gain of all their orders (McSherry and Najork 2008).
+    """
+    if not audience.any():
+        return 0.0
+    _, group, sizes = np.unique(-signal, return_inverse=True, return_counts=True)
+    discounts = 1 / np.log2(np.arange(2, 2 + min(len(audience), 100)))
+    ends = np.append(0, np.cumsum(sizes)).clip(max=len(discounts))
+    of_groups = np.diff(np.append(0, discounts.cumsum())[ends])
+    best = np.sort(audience)[::-1][: len(discounts)] @ discounts
+    return float(np.bincount(group, audience) / sizes @ of_groups / best)
 
 
 def r2_log(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from training.evaluation.metrics import METRICS, RANKING, auc, ndcg_100, r2_log
 
@@ -9,6 +10,14 @@ AUDIENCE = np.array([0.0, 0.0, 1.0, 3.0])
 def test_auc_by_hand():
     signal = np.array([0.1, 0.4, 0.35, 0.8])  # one of four pairs is in the wrong order
     assert auc(AUDIENCE, signal, signal) == pytest.approx(3 / 4)
+
+
+def test_ranking_metrics_equal_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    for users, digits in ((7, 1), (300, 1), (3000, 8)):
+        audience, signal = rng.poisson(0.7, users).astype(float), rng.random(users).round(digits)
+        assert auc(audience, signal, signal) == pytest.approx(roc_auc_score(audience > 0, signal), abs=1e-12)
+        assert ndcg_100(audience, signal, signal) == pytest.approx(ndcg_score([audience], [signal], k=100), abs=1e-12)
 
 
 def test_ndcg_by_hand():
