@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from dataclasses import asdict
 from datetime import timedelta
@@ -31,6 +32,7 @@ from training.config import Config, Model
 from training.dataset.panel import Split
 from training.explanation.score_change import PARTS
 from training.fit import fit
+from training.home import Home
 from training.model.scale import Scale
 
 DAYS = 28
@@ -66,14 +68,20 @@ def start(home):
     return open_snapshot(home).as_of - timedelta(days=DAYS)
 
 
-@pytest.fixture
-def two_snapshots(home, start, old_bundle, older, bundle, rows):
+@pytest.fixture(scope="module")
+def home_of_two(tmp_path_factory, scored_home, old_bundle, older, bundle, rows):
     """A home with an older snapshot by version 2 and a newer one by version 3, which lacks one user."""
-    stays = rows[rows["user"] != ONLY_BEFORE]
-    write_snapshot(home, start, old_bundle, "2", score_rows(old_bundle, "2", older), older)
-    newest = open_snapshot(home).as_of
+    home = Home(shutil.copytree(scored_home.folder, tmp_path_factory.mktemp("two") / "home"))
+    stays, newest = rows[rows["user"] != ONLY_BEFORE], open_snapshot(home).as_of
+    write_snapshot(home, newest - timedelta(days=DAYS), old_bundle, "2", score_rows(old_bundle, "2", older), older)
     write_snapshot(home, newest, bundle, "3", score_rows(bundle, "3", stays), stays)
     return home
+
+
+@pytest.fixture
+def two_snapshots(tmp_path, home_of_two):
+    """A copy of that home."""
+    return Home(shutil.copytree(home_of_two.folder, tmp_path / "two"))
 
 
 @pytest.fixture
