@@ -155,7 +155,7 @@ def soak(updates: Updates, work: Work, port: int, watch: Watch, callers: int, ch
                 update.result()
                 began = began or time.monotonic()
                 if (
-                    update_seconds(caller, work.published[-1], version_of(published + 1))
+                    is_served(caller, work.published[-1], version_of(published + 1))
                     or time.monotonic() > began + PATIENCE
                 ):
                     watch.update_seconds.append(time.monotonic() - began)
@@ -166,7 +166,7 @@ def soak(updates: Updates, work: Work, port: int, watch: Watch, callers: int, ch
     watch.look(work.done)
 
 
-def update_seconds(caller: Caller, as_of: str, version: str) -> bool:
+def is_served(caller: Caller, as_of: str, version: str) -> bool:
     """Return whether the service answers from the given snapshot and champion."""
     state = json.loads(caller.text("GET", "/ready"))
     return (state["as_of"], state["model_version"]) == (as_of, version)
