@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 from callers import MIX, PATIENCE, Caller, Work, version_of
 
-from features.catalogue import CATALOGUE, SCORED
+from features.catalogue import SCORED
 from features.console import print_message, print_table
 from features.feature_table import KEYS
 from features.utc import parse_utc, to_iso_utc
@@ -45,6 +45,7 @@ from serving.snapshots.repository import open_snapshot, write_snapshot
 from training.explanation.reasons import INSUFFICIENT, evidence
 from training.home import Home
 from training.model.bundle import Bundle
+from training.model.feature_sets import snapshot_features
 from training.model.scale import Scale
 from training.registry.model_registry import load_champion, promote, register
 
@@ -216,7 +217,7 @@ def main() -> None:
     args.add_argument("--growth", type=float, default=40.0, help="limit of the growth of memory, MiB")
     options = args.parse_args()
     bundle, _ = load_champion(Home(options.home))
-    rows = open_snapshot(Home(options.home)).features.columns([*KEYS, *CATALOGUE.names])
+    rows = open_snapshot(Home(options.home)).features.columns([*KEYS, *snapshot_features(bundle.features)])
     rows = rows[(rows["scope"] == "all") & (evidence(rows) != INSUFFICIENT)].reset_index(drop=True)
     posted = rows[SCORED.names].astype(object).where(rows[SCORED.names].notna(), None).to_dict("records")
     with TemporaryDirectory() as folder:
