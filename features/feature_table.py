@@ -186,14 +186,16 @@ def feature_table_and_pairs(
 def _feature_tables(
     events: EncodedEvents, as_of: datetime, progress: Progress, plan: FeaturePlan, with_pairs: bool
 ) -> Iterator[dict[str, ir.Table]]:
-    with events.files.unchanged(), _year_inputs(events, as_of) as inputs:
-        inputs["recent"] = before(events.rows, as_of, plan.recent_days).select(plan.recent_columns)
-        remainders = SpanRemainders.of(as_of, plan)
-        steps = partial(_steps, plan, remainders, events.cached, with_pairs)
-        cache_key = (plan.names, remainders, events.cached, with_pairs)
-        with materialize(steps, inputs, cache_key, _step_counter(progress, plan.steps)) as tables:
-            events.files.check_unchanged()
-            yield tables | {USERS: inputs[USERS]}
+    with ExitStack() as stack:
+        with events.files.unchanged():
+            inputs = stack.enter_context(_year_inputs(events, as_of))
+            inputs["recent"] = before(events.rows, as_of, plan.recent_days).select(plan.recent_columns)
+            remainders = SpanRemainders.of(as_of, plan)
+            steps = partial(_steps, plan, remainders, events.cached, with_pairs)
+            cache_key = (plan.names, remainders, events.cached, with_pairs)
+            on_step = _step_counter(progress, plan.steps)
+            tables = stack.enter_context(materialize(steps, inputs, cache_key, on_step))
+        yield tables | {USERS: inputs[USERS]}
 
 
 @contextmanager

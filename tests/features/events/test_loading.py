@@ -11,7 +11,7 @@ from features.errors import AsOfError, EventsError
 from features.events.event_table import open_events, readable_files
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.events.store import add_to_store
-from features.feature_table import feature_rows
+from features.feature_table import feature_rows, feature_table
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 DROPPED = "1 of 2 events do not count: they have no time, or one before 1970 or later than"
@@ -96,6 +96,14 @@ class TestFilesThatChange:
         swap = lambda _: swap_paths(source, other) if next(steps) == 3 else None  # noqa: E731
         with pytest.raises(EventsError, match=r"the events changed while they were read: .*parquet was replaced"):
             feature_rows(events, NOON + timedelta(days=1), swap)
+
+    def test_events_replaced_after_they_were_read_are_no_error(self, tmp_path):
+        for name, times in (("events.parquet", [NOON]), ("other.parquet", [NOON, NOON])):
+            events_at(*times).to_parquet(tmp_path / name, coerce_timestamps="us")
+        events = load_encoded_events(tmp_path / "events.parquet")
+        with feature_table(events, NOON + timedelta(days=1)) as rows:
+            swap_paths(tmp_path / "events.parquet", tmp_path / "other.parquet")
+            assert rows.count().execute() == 2
 
     def test_hidden_and_unfinished_files_are_not_read(self, tmp_path):
         for file in (
