@@ -1,13 +1,13 @@
 """How sharp intervals are: python tests/benchmarks/intervals.py EVENTS --as-of T [--cutoffs 4] [--horizon-days 28].
 
-At T and at each of the horizons before it, the default recipe learns from what was complete by then, and its intervals
-are judged on the horizon that follows: every figure is out of time. The interval score (Winkler) is the mean width,
-and for each person by whom an audience lies outside its interval 20 more: lower is better. `--json FILE` writes the
-figures, and `--before FILE` compares with those of an earlier run.
+At T and at each horizon before it, the default model is fitted on the data complete by then, and its intervals are
+evaluated on the following horizon: every figure is out of time. The interval score (Winkler) is the mean width plus 20
+for each person by which an audience misses its interval; lower is better. `--json FILE` writes the figures, and
+`--before FILE` compares them with those of an earlier run.
 
-A second table holds the chance that anybody engages against the share of users with whom anybody did, for users who are
-expected to have less than .9 people, with a 95 % interval of that share (Wilson; users of several instants count as
-independent).
+A second table compares the predicted chance that anybody engages with the real share of users with whom anybody did,
+for users with an expected audience below 0.9 people. The 95 % interval of the share is Wilson's; users at several
+instants count as independent.
 """
 
 import itertools
@@ -33,7 +33,7 @@ FIGURES = ["users", "expected", "real", "coverage", "width", "interval_score"]
 
 
 def predictions_at(fold: Fold, level: float) -> pd.DataFrame:
-    """Predict the horizon after an instant; return the predictions with what was real."""
+    """Predict the horizon after an instant; return predictions and real audiences."""
     ahead = in_scope(fold.ahead, ALL)
     predicted, real = fold.bundle.predict(ahead), ahead["audience"].to_numpy(float)
     scores = interval_scores(real, predicted, level)
@@ -67,7 +67,7 @@ def figures(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def reliability(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean chance and the real share by expected audience, with the ends of the interval of the share."""
+    """Return by expected audience the mean chance, the real share, and the interval of the share."""
     rows = {}
     for least, most in itertools.pairwise(CHANCE_BANDS):
         users = predictions[predictions["expected_audience"].between(least, most, inclusive="left")]

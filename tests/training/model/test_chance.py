@@ -11,7 +11,7 @@ def share(expected):
 
 
 def past(seed, users=20_000):
-    """Users of whom that share has an audience, and their weights."""
+    """Return users of whom the given share has an audience, and their weights."""
     rng = np.random.default_rng(seed)
     expected = np.exp(rng.uniform(-6, 2, users))
     return expected, (rng.random(users) < share(expected)) * rng.integers(1, 4, users), np.ones(users)
@@ -22,7 +22,7 @@ def test_the_share_of_past_users_is_fitted():
     assert fit_chance(*past(0)).of(expected) == pytest.approx(share(expected), rel=0.15)
 
 
-def test_a_row_counts_as_often_as_it_weighs():
+def test_rows_count_by_weight():
     expected, audience, weights = past(0, 3_000)
     twice = fit_chance(*(np.concatenate([values, values]) for values in (expected, audience, weights)))
     weighted = fit_chance(expected, audience, 2 * weights)
@@ -30,16 +30,16 @@ def test_a_row_counts_as_often_as_it_weighs():
 
 
 @pytest.mark.parametrize("audience", [0, 1])
-def test_without_users_of_both_kinds_there_is_none(audience):
+def test_without_users_of_both_kinds_there_is_no_chance(audience):
     expected, _, weights = past(0)
     assert fit_chance(expected, np.full(len(expected), audience), weights) is None
 
 
-def test_a_chance_that_does_not_rise_is_none():
+def test_a_chance_that_does_not_rise_is_rejected():
     expected, audience, weights = past(0)
     assert fit_chance(1 / expected[expected > 1.01], audience[expected > 1.01] == 1, weights[expected > 1.01]) is None
 
 
-def test_the_chance_is_never_above_the_expected_people():
+def test_the_chance_never_exceeds_the_expected_people():
     chance = Chance(1.0, 1.0)
     assert chance.of(np.array([0.1, 5.0])) == pytest.approx([0.1, 5 * np.e / (1 + 5 * np.e)])

@@ -37,11 +37,11 @@ def around(one, expected, features=None):
 
 
 class TestEnds:
-    def test_lie_some_nats_from_the_expected_audience(self):
-        # 6 / 2 and 6 * 3, less one
+    def test_are_at_distances_in_nats_from_the_expected_audience(self):
+        # 6 / 2 and 6 * 3, minus one
         assert around(intervals(constant(-np.log(2), np.log(3))), 5) == [[2.0], [17.0]]
 
-    def test_round_to_the_nearest_number_of_people(self):
+    def test_are_integers(self):
         assert around(intervals(constant(np.log(3.4 / 5), np.log(8.4 / 5))), 4) == [[2.0], [7.0]]
         assert around(intervals(constant(np.log(3.6 / 5), np.log(8.6 / 5))), 4) == [[3.0], [8.0]]
 
@@ -49,10 +49,10 @@ class TestEnds:
         assert around(intervals(constant(9.0, -9.0)), [0.2, 3.4, 3.6]) == [[0.0, 3.0, 4.0]] * 2
         assert around(intervals(constant(-9.0, 0.0)), 2)[0] == [0.0]
 
-    def test_lie_no_further_away_than_audiences_of_the_past(self):
+    def test_are_no_further_away_than_past_audiences(self):
         assert around(intervals(constant(-5.0, 5.0, least=-np.log(2), most=np.log(3))), 5) == [[2.0], [17.0]]
 
-    def test_lie_no_higher_than_the_largest_audience_of_the_past(self):
+    def test_are_no_higher_than_the_largest_past_audience(self):
         one = intervals(constant(-5.0, 5.0, largest=40.0))
         assert around(one, [5, 39.7, 40, 90])[1] == [40.0, 40.0, 40.0, 90.0]
         assert around(intervals(constant(-5.0, 5.0, largest=None)), 5)[1] == [round(6 * np.exp(5) - 1)]
@@ -66,13 +66,13 @@ class TestEnds:
         assert low == [round(10 * np.exp(-1 + 0.1 * np.log(9)) - 1), round(10 * 2 * np.exp(-1 + 0.1 * np.log(9)) - 1)]
         assert high == [round(10 * np.e - 1), round(5 * np.e - 1)]
 
-    def test_of_features_out_of_range_are_those_at_its_end_and_unknown_ones_count_as_zero(self):
+    def test_clip_features_to_their_range_and_treat_unknown_ones_as_zero(self):
         inputs = (IntervalInput("followers", 0.0, np.log(4), low_nats=-1.0, high_nats=1.0),)
         features = [[0.0, value] for value in (0.0, np.nan, 3.0, 1e9)]
         low, high = around(intervals(constant(0.0, 0.0, inputs=inputs)), [7.0] * 4, features)
         assert (low, high) == ([7.0, 7.0, 1.0, 1.0], [7.0, 7.0, 31.0, 31.0])
 
-    def test_parts_reach_up_to_the_next(self):
+    def test_parts_extend_to_the_next(self):
         two = intervals(constant(0.0, 0.0), constant(0.0, np.log(2), expected=1.0))
         assert around(two, [0.99, 1.0, 50.0])[1] == [1.0, 3.0, 101.0]
 
@@ -96,7 +96,7 @@ class TestEnds:
 
 
 def draw(seed, rows=8_000):
-    """Past predictions: half of the users scatter widely, half narrowly, as one of their features tells."""
+    """Past predictions: half of the users vary widely, half narrowly, which a feature predicts."""
     rng = np.random.default_rng(seed)
     expected, steady = rng.lognormal(0.5, 1.2, rows), rng.random(rows) < 0.5
     audience = rng.poisson(expected * np.where(steady, 1.0, rng.gamma(1.0, 1.0, rows)))
@@ -109,7 +109,7 @@ def fitted():
 
 
 class TestFit:
-    def test_covers_its_share_of_other_users_whatever_they_are_expected_to_have(self, fitted):
+    def test_covers_its_level_of_new_users_at_every_expected_audience(self, fitted):
         rows, expected = draw(2)
         audience, (low, high) = rows["audience"], fitted.around(expected, rows[NAMES].to_numpy(float), NAMES)
         covered = (low <= audience) & (audience <= high)
@@ -119,42 +119,42 @@ class TestFit:
         for steady in (0, 1):
             assert LEVEL - 0.03 <= covered[(expected >= 3) & (rows["steadiness"] == steady)].mean() <= LEVEL + 0.06
 
-    def test_is_narrow_for_users_whose_audience_is_steady(self, fitted):
+    def test_is_narrow_for_users_with_steady_audiences(self, fitted):
         low, high = fitted.around(np.array([6.0, 6.0]), np.array([[0.0, 5.0], [1.0, 5.0]]), NAMES)
         loose, steady = high - low
         assert loose > 1.5 * steady
 
-    def test_ends_depend_on_features_from_one_expected_person_on(self, fitted):
+    def test_ends_depend_on_features_if_a_person_or_more_is_expected(self, fitted):
         few, several = fitted.parts
         assert (few.expected, several.expected) == (0.0, FEW_PEOPLE)
         assert [one.name for one in few.inputs] == [EXPECTED]
         assert [one.name for one in several.inputs] == [EXPECTED, *NAMES]
 
-    def test_knows_the_largest_audience_and_expected_ones_beyond_it(self):
+    def test_stores_the_largest_past_audience(self):
         rows, expected = draw(7)
         several = fit_intervals(rows, np.minimum(expected, 3.0), NAMES, LEVEL).parts[1]
         assert several.largest == rows["audience"][expected >= FEW_PEOPLE].max()
         assert several.inputs[0].most == pytest.approx(np.log(several.largest) + 1)
         assert several.inputs[1].most == pytest.approx(np.log(2) + 1)
 
-    def test_is_exact_after_json(self, fitted):
+    def test_is_unchanged_by_json(self, fitted):
         document = json.loads(json.dumps(fitted.as_json()))
         assert document == json.loads(json.dumps(dataclasses.asdict(fitted)))
         assert document["parts"][1]["low_nats"] == fitted.parts[1].low_nats
 
-    def test_few_rows_have_one_part_and_hold_all_of_the_past(self):
+    def test_few_rows_have_one_part_that_covers_the_past(self):
         rows, expected = draw(3, rows=15)
         one = fit_intervals(rows, expected, NAMES, LEVEL)
         low, high = one.around(expected, rows[NAMES].to_numpy(float), NAMES)
         assert [part.expected for part in one.parts] == [0.0]
         assert ((low <= rows["audience"]) & (rows["audience"] <= high)).mean() >= LEVEL
 
-    def test_the_highest_count_as_large_where_few_are(self):
+    def test_the_highest_expectations_form_a_part_if_few_are_large(self):
         rows, expected = draw(4, rows=1_000)
         small = fit_intervals(rows, expected / 1e3, NAMES, LEVEL)
         assert (expected / 1e3 >= small.parts[1].expected).sum() == LEAST_ROWS
 
-    def test_rows_of_a_sample_count_for_those_whom_they_stand_for(self):
+    def test_rows_of_a_sample_count_by_weight(self):
         rows, expected = draw(6, rows=2_000)
         steady = rows["steadiness"] == 1
         double = pd.concat([rows, rows[steady]], ignore_index=True)
