@@ -1,4 +1,4 @@
-"""Scoring on Spark gives the snapshot of DuckDB; a failure leaves the earlier snapshot."""
+"""Scoring on Spark gives the same snapshot as DuckDB; after a failure the earlier snapshot is unchanged."""
 
 import json
 import os
@@ -38,7 +38,7 @@ from training.selection.selection_model import with_selection
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
 
 
-def test_ranks_of_an_engine_are_the_percentiles():
+def test_ranks_of_an_engine_equal_the_percentiles():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -69,7 +69,7 @@ def test_files_of_the_executors_are_read_one_row_group_at_a_time(tmp_path):
 
 @pytest.fixture(scope="module")
 def events(tmp_path_factory):
-    """Sixty users with events of several kinds in a year."""
+    """Events of sixty users, of several kinds, within a year."""
     rng = np.random.default_rng(4)
     count = 3_000
     users = np.array([f"u{k:02}" for k in range(57)] + ["ünï 🙂", "Zoë", "a'b"], dtype=object)
@@ -90,7 +90,7 @@ def events(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def home(registry, bundle, tmp_path_factory):
-    """A home whose version 3 is not the champion, and selects groups."""
+    """A home with an unpromoted version 3 that can select groups."""
     home = Home(shutil.copytree(registry.folder, tmp_path_factory.mktemp("spark") / "home"))
     register(home, with_selection(bundle, SELECTION_MODEL), {}, {}, {}, {}, tags={"gate": "passed"})
     return home
@@ -101,11 +101,11 @@ def assert_same_audiences(ours, theirs):
         if name == "pools":
             assert values == theirs[name]
         else:
-            np.testing.assert_allclose(values, theirs[name], rtol=1e-6, atol=1e-9, err_msg=name)  # float32
+            np.testing.assert_allclose(values, theirs[name], rtol=1e-6, atol=1e-9, err_msg=name)  # stored as float32
 
 
 def score(clout, home, events, *words):
-    """Score by version 3; return the run and all files of the snapshots."""
+    """Score by version 3; return the finished run and all files of the snapshots."""
     run = clout(home, "score", str(events), "--version", "3", "--as-of", "2017-07-30", *words)
     files = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
     return run, files
@@ -113,7 +113,7 @@ def score(clout, home, events, *words):
 
 @contextmanager
 def full_disk(engine):
-    """Let the Java process of an engine write no file that is larger than 4 KB."""
+    """Limit the files written by an engine's Java process to 4 KB."""
     java = engine._session.sparkContext._gateway.proc.pid
     soft, hard = resource.prlimit(java, resource.RLIMIT_FSIZE)
     resource.prlimit(java, resource.RLIMIT_FSIZE, (4_096, hard))
@@ -124,7 +124,7 @@ def full_disk(engine):
 
 
 def python(folder, command):
-    """Write a program that runs Python for executors by a command; return its path."""
+    """Write a program that runs Python for executors with a given command; return its path."""
     program = folder / "python"
     program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     program.chmod(0o755)
@@ -132,17 +132,17 @@ def python(folder, command):
 
 
 def spark_connect(engine):
-    """Let the Java process of an engine serve Spark Connect; return its address."""
+    """Let an engine's Java process serve Spark Connect; return its address."""
     context, port = engine._session.sparkContext, free_port()
     context._jsc.sc().conf().set("spark.connect.grpc.binding.port", str(port))
     context._jvm.org.apache.spark.sql.connect.service.SparkConnectService.start(context._jsc.sc())
     return f"sc://127.0.0.1:{port}"
 
 
-@pytest.mark.filterwarnings("ignore")  # Spark's own, about pandas, sockets and its future
+@pytest.mark.filterwarnings("ignore")  # warnings of Spark about pandas, sockets and deprecations
 class TestSpark:
     @pytest.mark.usefixtures("spark")
-    def test_the_snapshot_is_that_of_duckdb(self, clout, home, events):
+    def test_the_snapshot_equals_that_of_duckdb(self, clout, home, events):
         scopes = ["--scope", "all", "--scope", "network:*"]
         frames, baselines, audiences = [], [], []
         for engine in ("duckdb", "spark"):
@@ -167,7 +167,7 @@ class TestSpark:
         assert_same_audiences(*audiences)
 
     @pytest.mark.real
-    def test_scores_of_a_real_community_are_those_of_duckdb(self, spark, bundle, slicer, tmp_path):
+    def test_scores_of_a_real_community_equal_those_of_duckdb(self, spark, bundle, slicer, tmp_path):
         as_of = datetime(2026, 7, 24, tzinfo=UTC)
         ours, theirs = load_encoded_events(slicer), load_encoded_events(slicer, engine=spark)
         bundle = with_selection(bundle, SELECTION_MODEL)
@@ -183,8 +183,8 @@ class TestSpark:
         assert_same_audiences(*(vars(score_audiences(bundle, rows)) for rows in scored))
         assert scored[0].rows > 900
 
-    def test_executors_without_the_package(self, spark, clout, home, events, tmp_path, monkeypatch):
-        """No feature is computed before it is known."""
+    def test_executors_without_the_package_are_reported(self, spark, clout, home, events, tmp_path, monkeypatch):
+        """The error comes before any feature is computed."""
         monkeypatch.setattr(spark._session.sparkContext, "pythonExec", str(python(tmp_path, f"{sys.executable} -S")))
         monkeypatch.setattr(spark_scoring, "feature_table_and_pairs", None)
         before = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
@@ -197,7 +197,7 @@ class TestSpark:
         )
         assert files == before
 
-    def test_executors_with_another_version(self, spark, tmp_path, monkeypatch):
+    def test_executors_with_another_version_are_reported(self, spark, tmp_path, monkeypatch):
         facts = tmp_path / "clout_score-0.0.7.dist-info" / "METADATA"
         facts.parent.mkdir()
         facts.write_text("Metadata-Version: 2.1\nName: clout-score\nVersion: 0.0.7\n")
@@ -207,8 +207,8 @@ class TestSpark:
             spark_scoring.check_executors(spark)
 
     @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of another process")
-    def test_a_disk_that_is_full_half_way(self, spark, clout, home, events, monkeypatch):
-        """Executors have written their scores; then Java may write no file that is larger than 4 KB."""
+    def test_a_disk_that_fills_during_scoring_is_reported(self, spark, clout, home, events, monkeypatch):
+        """After executors wrote their scores, the Java process can write only 4 KB per file."""
         before = {file: file.read_bytes() for file in home.snapshots.rglob("*") if file.is_file()}
         with ExitStack() as stack:
 
@@ -227,7 +227,7 @@ class TestSpark:
         assert not [*home.snapshots.rglob("part-*"), *home.snapshots.rglob("_temporary")]
 
     @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits the files of another process")
-    def test_a_full_disk_of_the_files_that_executors_write(self, spark, tmp_path):
+    def test_a_full_disk_of_executors_is_reported(self, spark, tmp_path):
         frame = spark._session.range(100_000).selectExpr("id", "rand() AS value")
         with full_disk(spark), pytest.raises(Exception, match="Task failed while writing rows") as raised:
             spark_scoring._write(frame, tmp_path / "rows")
@@ -235,7 +235,7 @@ class TestSpark:
             f"a disk that Spark writes to is full (File too large): the one of {tmp_path}/rows, or that of"
         )
 
-    def test_executors_that_write_to_other_disks(self, spark, tmp_path, monkeypatch):
+    def test_executors_that_write_to_other_disks_are_reported(self, spark, tmp_path, monkeypatch):
         table = spark.create_view("numbers_to_write", ibis.memtable({"row": range(10)}))
         (file, *_) = spark_scoring._write_ordered(table, ["row"], tmp_path / "shared")
         assert pq.read_metadata(file).num_rows
@@ -260,8 +260,8 @@ class TestSpark:
         assert run.returncode == 0, run.stderr
         pd.testing.assert_frame_equal(*(pd.read_parquet(file) for file in (ours, theirs)), rtol=1e-9, atol=1e-9)
 
-    def test_an_engine_that_stops_half_way(self, spark, clout, home, events, monkeypatch):
-        """Runs last: it ends the session."""
+    def test_an_engine_that_stops_during_scoring_is_reported(self, spark, clout, home, events, monkeypatch):
+        """Runs last, because it ends the session."""
 
         def stop(scored):
             spark._session.stop()

@@ -1,4 +1,4 @@
-"""Snapshots: written whole, found by instant, fast to look up, and explaining what they hold."""
+"""Snapshots: written atomically, opened by instant, fast to read, and able to explain their scores."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path, home, bundle, scores, 
     assert contents(again) == before
 
 
-def test_facts_are_those_of_the_snapshot(home, rows):
+def test_facts_describe_the_snapshot(home, rows):
     (folder,) = list_snapshots(home)
     facts = json.loads((folder / "snapshot.json").read_text())
     assert facts["as_of"] == "2017-07-30T00:00:00Z"
@@ -75,7 +75,7 @@ def test_names_sort_by_instant_then_version(home, bundle, scores, rows):
     assert open_snapshot(home, EARLIER).as_of == EARLIER
 
 
-def test_a_snapshot_of_the_future_is_served_only_without_others(home):
+def test_a_future_snapshot_is_served_only_if_there_is_no_other(home):
     (present,) = list_snapshots(home)
     future = shutil.copytree(present, present.with_name("2099-01-01T000000Z_v4"))
     assert list_snapshots(home) == [future, present]
@@ -89,7 +89,7 @@ def test_a_snapshot_of_the_future_is_served_only_without_others(home):
     )
 
 
-def test_a_snapshot_of_the_future_that_was_forced_is_served(home, bundle, scores, rows):
+def test_a_forced_future_snapshot_is_served(home, bundle, scores, rows):
     forced = write_snapshot(home, AS_OF.replace(year=2099), bundle, "3", scores, rows, forced=True)
     assert open_snapshot(home, champion="3").folder == forced
     detail = served_otherwise(list_snapshots(home), "3")
@@ -97,7 +97,7 @@ def test_a_snapshot_of_the_future_that_was_forced_is_served(home, bundle, scores
 
 
 class TestCheckUsers:
-    def test_half_of_the_users_are_enough(self, home, scores):
+    def test_half_of_the_users_suffice(self, home, scores):
         check_users(home, AS_OF + timedelta(days=1), (scores["user"] >= "user0145").sum())
 
     @pytest.mark.parametrize("days", [0, 28])
@@ -119,7 +119,7 @@ class TestCheckUsers:
         check_users(Home(tmp_path / "empty"), AS_OF, 1)
 
 
-def test_a_zone_is_the_same_instant(home):
+def test_instants_in_other_zones_are_equal(home):
     zoned = datetime.fromisoformat("2017-07-30T02:00:00+02:00")
     assert open_snapshot(home, zoned).as_of == AS_OF
 
@@ -159,14 +159,14 @@ def test_a_version_that_cannot_name_a_folder_is_refused(home, bundle, scores, ro
         write_snapshot(home, AS_OF, bundle, "../3", scores.assign(model_version="../3"), rows)
 
 
-def test_no_snapshots_says_how_to_make_one(tmp_path, home):
+def test_without_snapshots_the_error_states_the_next_command(tmp_path, home):
     empty = type(home)(tmp_path / "elsewhere")
     assert list_snapshots(empty) == []
     with pytest.raises(SnapshotError, match=r"no snapshots in .* 'clout score"):
         open_snapshot(empty)
 
 
-def test_a_day_is_its_one_instant(home, bundle, scores, rows):
+def test_a_date_finds_the_only_snapshot_of_the_day(home, bundle, scores, rows):
     late = AS_OF + timedelta(days=30, hours=23)
     write_snapshot(home, late, bundle, "3", scores, rows)
     assert open_snapshot(home, late - timedelta(hours=23)).as_of == late
@@ -174,7 +174,7 @@ def test_a_day_is_its_one_instant(home, bundle, scores, rows):
         open_snapshot(home, late - timedelta(hours=22))
 
 
-def test_an_absent_instant_lists_those_there_are(home, bundle, scores, rows):
+def test_an_absent_instant_is_an_error_that_lists_the_others(home, bundle, scores, rows):
     write_snapshot(home, EARLIER, bundle, "3", scores, rows)
     with pytest.raises(AbsentSnapshotError, match="2017-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z, 2017-07-02T"):
         open_snapshot(home, datetime(2017, 1, 1, tzinfo=UTC))
@@ -204,7 +204,7 @@ def test_damage_names_the_file(home, name, damage):
         open_snapshot(home).explain("user0001")
 
 
-def test_files_that_disagree_are_damage(home, scores):
+def test_inconsistent_files_are_damage(home, scores):
     (folder,) = list_snapshots(home)
     write_scores(scores.head(5), folder / "scores.parquet")
     write_checksums(folder)
@@ -331,10 +331,10 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
         else:
             assert list(story) == ["score", "evidence"]
         topics |= set(story)
-    assert topics >= set(TITLES) - {"against"}  # this community's active users have low scores
+    assert topics >= set(TITLES) - {"against"}  # active users of this community have low scores
 
 
-def test_families_and_reasons_are_those_of_the_lines(home):
+def test_families_and_reasons_follow_from_the_lines(home):
     explanation = open_snapshot(home).explain("user0004")
     assert explanation.base + sum(explanation.families.values()) + explanation.clipping == pytest.approx(
         explanation.score, abs=1e-6
@@ -377,7 +377,7 @@ def test_damaged_features_are_reported(home):
         open_snapshot(home).explain("user0001")
 
 
-def test_a_snapshot_without_a_feature_of_explanations_says_what_to_run(home):
+def test_a_snapshot_without_a_feature_of_explanations_states_the_next_command(home):
     message = r"lacks the feature klout: .* Make it anew with 'clout score EVENTS'\."
     snapshot = open_snapshot(home)
     with pytest.raises(SnapshotError, match=message):
