@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEAST_USERS = 20  # of the past, with an audience and without one
-MOST_STEPS, STEP_END = 50, 1e-10
-RIDGE = 1.0
+DIGITS = 6  # of coefficients
 
 
 @dataclass(frozen=True)
@@ -50,27 +49,13 @@ def fit_chance(expected: np.ndarray, audience: np.ndarray, weights: np.ndarray) 
     anybody = audience > 0
     if min(anybody.sum(), (~anybody).sum()) < LEAST_USERS:
         return None
-    log_odds, slope = _logistic_regression(np.log(expected), anybody.astype(float), weights)
-    return Chance(log_odds, slope) if slope > 0 else None
+    from sklearn.linear_model import LogisticRegression  # slow to import, and needed by training alone
 
-
-def _logistic_regression(values: np.ndarray, outcomes: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return a constant and a factor by Newton's method, with a ridge towards 0 and 1.
-
-    Sums instead of matrix products, which depend on threads in the last bit.
-    """
-    constant, factor = 0.0, 1.0
-    for _ in range(MOST_STEPS):
-        share = _share(constant + factor * values)
-        error, curve = weights * (outcomes - share), weights * share * (1 - share)
-        slopes = error.sum() - RIDGE * constant, (error * values).sum() - RIDGE * (factor - 1)
-        outer, mixed, inner = curve.sum() + RIDGE, (curve * values).sum(), (curve * values**2).sum() + RIDGE
-        determinant = outer * inner - mixed**2
-        steps = (inner * slopes[0] - mixed * slopes[1], outer * slopes[1] - mixed * slopes[0])
-        constant, factor = constant + steps[0] / determinant, factor + steps[1] / determinant
-        if max(map(abs, steps)) / determinant < STEP_END:
-            break
-    return float(constant), float(factor)
+    model = LogisticRegression(solver="newton-cholesky", tol=1e-8)
+    model.fit(np.log(expected)[:, np.newaxis], anybody, sample_weight=weights)
+    # Matrix products depend on threads and addresses in the last bits, and the same rows must give the same bytes.
+    chance = Chance(round(float(model.intercept_[0]), DIGITS), round(float(model.coef_[0, 0]), DIGITS))
+    return chance if chance.slope > 0 else None
 
 
 def _share(log_odds: np.ndarray) -> np.ndarray:
