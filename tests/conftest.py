@@ -198,25 +198,6 @@ def need():
     return need
 
 
-@pytest.fixture(scope="session", autouse=True)
-def new_stores(tmp_path_factory):
-    """Let MLflow create the store of the first home; later homes of this process copy it and correct its addresses."""
-    from training.home import Home
-    from training.registry import embedded_store
-
-    first, create = Home(tmp_path_factory.mktemp("store") / "home"), embedded_store._create
-
-    def copy(mlflow, home):
-        if not first.store.exists():
-            first.folder.mkdir()
-            create(mlflow, first)
-        shutil.copy(first.store, home.store)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded_store, "_create", copy)
-        yield
-
-
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
     """Return a folder that is filled once in a run, by the worker that asks for it first."""
@@ -233,6 +214,18 @@ def once(tmp_path_factory):
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def new_stores(once):
+    """Let MLflow create one store in a run, which homes of all workers and of processes that are forked copy."""
+    from training.registry import embedded_store
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(preloaded.STORE, str(once("store", lambda _: None)))
+        patch.setattr(embedded_store, "_create", embedded_store._create)  # restored at the end
+        preloaded.copy_new_stores(Path(os.environ[preloaded.STORE]))
+        yield
 
 
 REAL_COMMUNITIES = Path(__file__).parents[2] / "shared" / "data"

@@ -13,14 +13,18 @@ import json
 import multiprocessing
 import os
 import runpy
+import shutil
 import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from multiprocessing.util import register_after_fork
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
+
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 MODULES = (
@@ -37,6 +41,7 @@ MODULES = (
 SERVER = "import sys; from tests.preloaded import serve; serve(int(sys.argv[1]))"
 SET_CHILD_SUBREAPER = 36  # from linux/prctl.h: orphans become children of this process, which can then wait for them
 MOST_BYTES = 100_000
+STORE = "FOLDER_OF_THE_TESTS_STORE"  # an environment variable: homes copy their store from there
 PROGRAM = """\
 #!{python} -ES
 import json, os, signal, socket, sys
@@ -130,6 +135,49 @@ def choose_backend():
         matplotlib.use(backend)
 
 
+def copy_new_stores(folder):
+    """Let MLflow create the store of one home in a folder; other homes copy it and correct its addresses."""
+    from training.home import Home
+    from training.registry import embedded_store
+
+    first = Home(folder / "home")
+    create = getattr(embedded_store._create, "replaces", embedded_store._create)  # once in a process
+
+    def copy(mlflow, home):
+        with FileLock(folder / "lock"):
+            if not first.store.exists():
+                first.folder.mkdir(exist_ok=True)
+                create(mlflow, first)
+        Path(shutil.copy(first.store, home.store.with_suffix(".new"))).rename(home.store)
+
+    copy.replaces = create
+    embedded_store._create = copy
+
+
+def plan_feature_tables():
+    """Plan what training and scoring compute, so that no process that is forked later compiles the SQL again."""
+    import pyarrow as pa
+    from ibis import duckdb
+
+    from features.catalogue import INPUTS
+    from features.events.encoding import cached
+    from features.events.loading import load_encoded_events
+    from features.feature_table import feature_rows, feature_table_and_pairs
+    from features.progress import ignore_progress
+    from training.model.feature_sets import comparison_features, panel_features, snapshot_features
+
+    as_of = datetime(2025, 6, 1, tzinfo=UTC)
+    act = pa.table({"time": [as_of - timedelta(days=1)], "actor": ["ann"], "verb": ["like"], "target": ["bob"]})
+    engine = duckdb.connect(threads=1)  # other threads would not survive a fork
+    events = load_encoded_events(act, engine=engine)
+    with feature_table_and_pairs(events, as_of, ignore_progress, snapshot_features(INPUTS.names)):
+        pass
+    with cached(events) as shared:
+        for features in (panel_features(), comparison_features(INPUTS.names)):
+            feature_rows(shared, as_of, features=features)
+    engine.disconnect()
+
+
 def fork_workers():
     """Let uvicorn fork its workers from this process, which has the imports, instead of spawning them."""
     import uvicorn._subprocess
@@ -178,10 +226,12 @@ def serve(descriptor):
 
     for name in MODULES:
         importlib.import_module(name)
+    plan_feature_tables()
     # Threads do not survive a fork, and a forked process would wait for them at its end.
     duckdb.set_default_connection(duckdb.connect(config={"threads": 1}))
     gc.collect()
     gc.freeze()  # otherwise its first collection would copy all pages
+    gc.set_threshold(20_000)
     with socket.socket(fileno=descriptor) as requests:
         while True:
             text, streams, *_ = socket.recv_fds(requests, MOST_BYTES, 3)
@@ -252,6 +302,8 @@ def _prepare(request, streams):
     os.environ.update(request["environment"])
     choose_metrics()
     choose_backend()
+    if folder := os.environ.get(STORE):
+        copy_new_stores(Path(folder))
     sys.path[1:1] = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     kind, *rest = request["arguments"]
     if kind == "-m":

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +35,14 @@ training.backtest._figures = lambda *_: {}  # nobody looks at the plots
 sys.argv[0] = "clout"
 main()
 """
+JUDGE = """
+import runpy
+import sys
+_, resamples, *sys.argv = sys.argv
+referee = runpy.run_path(sys.argv[0])
+referee["judge"].__defaults__ = (int(resamples),)
+referee["main"]()
+"""
 
 pytestmark = [
     pytest.mark.real,
@@ -63,9 +70,11 @@ def fit_and_score(folder, as_of, horizon_days=28):
     scores.to_parquet(folder / "scores.parquet", index=False)
 
 
-def evaluate_independently(folder, as_of, horizon_days=28, events="events.parquet"):
-    command = [sys.executable, REFEREE, events, "scores.parquet", "--as-of", as_of, "--horizon-days", horizon_days]
-    run = subprocess.run([*map(str, command), "--json"], cwd=folder, capture_output=True, text=True, check=True)
+def evaluate_independently(folder, as_of, horizon_days=28, events="events.parquet", resamples=1):
+    """Return what the referee prints; only `low` and `high` of the margins depend on the resamples."""
+    words = [REFEREE, events, "scores.parquet", "--as-of", as_of, "--horizon-days", horizon_days, "--json"]
+    command = [sys.executable, "-c", JUDGE, resamples, *words]
+    run = preloaded.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 
@@ -127,7 +136,7 @@ def test_all_users_of_travel_are_explained_exactly(travel):
 
 def test_the_pages_of_travel_show_posts_and_past_predictions(travel, browser):
     clout(travel, "score", "events.parquet", "--as-of", "2017-07-02")
-    with pages.served(Home(travel / "clout-home"), travel / "events.parquet") as address:
+    with pages.serve_home(Home(travel / "clout-home"), travel / "events.parquet") as address:
         tab = browser.new_page()
         tab.goto(address)
         tab.locator("tbody a").first.click()
@@ -160,7 +169,7 @@ def test_slicer_beats_every_baseline_where_it_is_significant(tmp_path, import_on
     assert (counts["read"], counts["accepted"], counts["rejected"]) == (119_949, 117_289, 2_660)
     shutil.copy(events, tmp_path)
     fit_and_score(tmp_path, "2026-07-24")
-    report = evaluate_independently(tmp_path, "2026-07-24")
+    report = evaluate_independently(tmp_path, "2026-07-24", resamples=200)
     assert leads(report)["auc"] > 0.02
     assert leads(report)["r2_log"] > 0.1
     # Only 29 users have an audience here, so NDCG@100 is known only to within 0.08.

@@ -93,7 +93,8 @@ def test_a_copy_does_not_read_the_original(original_home, tmp_path, bundle):
     assert load_champion(original_home) == (bundle, "1")
 
 
-def test_several_processes_create_a_store_concurrently(tmp_path):
+def test_several_processes_create_a_store_concurrently(tmp_path, monkeypatch):
+    monkeypatch.delenv(preloaded.STORE)
     home = Home(tmp_path / "new" / "home")
     command = [sys.executable, "-c", LOG, home.folder]
     processes = [preloaded.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
