@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeAlias
 
@@ -47,6 +47,11 @@ class Comparison:
     average: str = ""
     text: str = ""
 
+    def with_points(self, points: float) -> "Comparison":
+        """Add the points of the figure, which move the score the other way than its fact does."""
+        stated = f"{points:+.1f} points"
+        return replace(self, text=f"{self.text}; {stated}" if self.text else stated)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
@@ -67,16 +72,18 @@ class Comparisons:
     def of(self, line: Line, points: float) -> Comparison:
         """Compare a figure with the average, or with the share of active users that explains the points instead.
 
+        A last response is compared with an average within the 28 days that count the same only if no share explains it.
         `points` are those of all features that say the same.
         """
         average = _average(line, self.row)
         if line.feature in WITHOUT_AVERAGE:
             return Comparison(average)
-        if average:
+        if average and average != RECENT:
             return Comparison(average, _in_words(average, line, points, self.row))
-        if line.feature not in AS_MUCH or line.feature not in self.percentiles or not _matters(points):
-            return Comparison()
-        return Comparison("", _share(line, points, self.row, self.percentiles[line.feature]))
+        share = ""
+        if line.feature in AS_MUCH and line.feature in self.percentiles and _matters(points):
+            share = _share(line, points, self.row, self.percentiles[line.feature])
+        return Comparison(average, share or (_in_words(average, line, points, self.row) if average else ""))
 
     def contradict(self, line: Line) -> bool:
         """Say whether nothing explains the points of a figure that is compared: they come from other facts too."""
@@ -191,6 +198,8 @@ def value_shown(line: Line, row: FeatureRow) -> str:
     if line.value is None:
         return "none"
     amount = AMOUNTS[line.feature](line.value, row)
+    if math.isinf(amount) and row[AGE] < LOOKBACK_DAYS:
+        return "none"
     return "under 0.1" if 0 < amount < LEAST_SHOWN else _shown(line.feature, rounded(amount))
 
 

@@ -124,7 +124,7 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
 
 def main_lines(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
-    possible = (line for line in merged if _is_reason(line, comparisons))
+    possible = (line for line in merged if abs(line.points) >= LEAST_POINTS and _is_reason(line, comparisons))
     return [
         line
         for rank, line in enumerate(possible)
@@ -166,6 +166,8 @@ def _fact(line: Line, points: float, comparisons: Comparisons) -> Fact:
     for group, total in zip(groups, totals, strict=True):
         leading, text = _leading(group), group[0].sentence
         comparison = comparisons.of(leading, total)
+        if points * total < 0 and abs(total) >= LEAST_POINTS:
+            comparison = comparison.with_points(total)
         value = value_shown(group[0], comparisons.row)
         rows.append(FactRow(label(leading.feature), value, comparison.average, total))
         sentence = sentence.replace(text, compared(text, leading, comparison))

@@ -25,15 +25,16 @@ TITLES: dict[Topic, str] = {
     "change": "What would change it, by the model's estimate",
 }
 APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?) ago")
+SINCE_THEN = "since this user appeared"
 CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
 RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
 ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
 ESTABLISHED = (
-    "The more long-standing users respond to somebody, directly or through others, the more that person counts, up to "
-    "one established member; such parts add up. Whoever counts at least half is established. People to whom this user "
-    "responds as well count less."
+    "How much a person counts depends on how many long-standing users respond to them, directly or through others: at "
+    "most as one established member. Parts add up. Whoever counts at least half is established. People to whom this "
+    "user responds as well count less."
 )
 ANONYMOUS = "Anonymous responses, such as votes, count as reactions to posts, not as people."
 # Words that need an explanation, by a part of the texts that use them.
@@ -72,7 +73,7 @@ def story(sentences: dict[Topic, Sequence[str]], lowered: bool = False) -> tuple
 
 
 def time_named_once() -> Callable[[str], str]:
-    """Return a function that says of a newcomer's time what it is in the first text, and "in this time" later.
+    """Return a function that says of a newcomer's time what it is in the first text, and names no number of days later.
 
     It is for texts that are read in the order in which the function gets them.
     """
@@ -80,7 +81,7 @@ def time_named_once() -> Callable[[str], str]:
 
     def name(match: re.Match[str]) -> str:
         named.append(match[0])
-        return match[0] if len(named) == 1 else "in this time"
+        return match[0] if len(named) == 1 else SINCE_THEN
 
     return lambda text: APPEARED.sub(name, text) if "appeared" in text else text
 
@@ -122,7 +123,8 @@ def start(base: float, baseline: Baseline, scope: str, ranked: str) -> str:
     `ranked` is the sentence before, which may have named it.
     """
     if "average" in ranked:
-        return "The points below start from this average."
+        raised = ", which a few high scores raise" if "below their average" in ranked else ""
+        return f"The points below start from this average{raised}."
     average = f"their average, {base:.1f}" if _is_of(baseline, scope) else f"{baseline.description}: {base:.1f}"
     return f"The points below start from {average}."
 

@@ -48,7 +48,9 @@ def test_the_text_states_the_time_of_a_newcomer_once(home, capsys):
         Section("evidence", "", (f"It rests on 2 {time}.",)),
     )
     print_explanation(replace(explanation, story=sections))
-    assert capsys.readouterr().out.startswith(f"What raises it:\n  - 2 came {time}.\nIt rests on 2 in this time.\n")
+    assert capsys.readouterr().out.startswith(
+        f"What raises it:\n  - 2 came {time}.\nIt rests on 2 since this user appeared.\n"
+    )
 
 
 def test_the_text_has_the_score_first_and_then_possible_changes(run_explain):

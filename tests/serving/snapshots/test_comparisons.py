@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.snapshots.comparisons import Comparisons, compared
+from serving.snapshots.comparisons import Comparisons, compared, value_shown
 from training.explanation.reasons import Line
 
 LATELY, SILENCE, POSTS = "credible_engagers_decayed_28d", "days_of_silence", "credible_posts_90d"
@@ -64,6 +64,16 @@ def test_shares_of_the_last_response_are_of_somebody_established_or_anonymous(va
 def test_an_average_goes_before_a_share():
     assert text(LATELY, 3.4, 2.0, typical=1.2) == "average: 1.2"
     assert text(LATELY, 3.4, 2.0, typical=3.3) == "33% of active users have as much"
+
+
+def test_of_recent_responses_a_share_goes_before_the_average():
+    assert text(SILENCE, 50.0, -1.0, typical=0.3) == "average: in the last 28 days"
+    assert text(SILENCE, 150.0, -1.0, typical=0.3, sentence=BOTH) == "77% of active users had a more recent one"
+
+
+def test_nobody_who_counts_since_a_newcomer_appeared():
+    line = Line(SILENCE, "cadence", 338.0, -2.0, "Nobody.")
+    assert [value_shown(line, {"account_age_days": age}) for age in (138.0, 400.0)] == ["none", "none in a year"]
 
 
 @pytest.mark.parametrize(("points", "shown"), [(-1.6, True), (0.4, False)])

@@ -138,8 +138,8 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     )
     (fact,) = merged
     assert fact.sentence == (
-        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2). The last came "
-        "lately. In only 2 of six somebody responded (average: in 4 of them)."
+        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2; -0.9 points). The "
+        "last came lately. In only 2 of six somebody responded (average: in 4 of them; -0.6 points)."
     )
     assert fact.points == pytest.approx(3.8)
     assert [row.points for row in fact.rows] == [0.2, -0.9, 5.1, -0.6]

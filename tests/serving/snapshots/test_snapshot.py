@@ -313,7 +313,8 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
             for topic, texts in reasons.items():
                 said = [sentence.rsplit(": ", 1)[0] for sentence in story.get(topic, ())]
                 named = [
-                    [APPEARED.sub("in this time", text.removesuffix(".")) for text in part] for part in (said, texts)
+                    [APPEARED.sub("since this user appeared", text.removesuffix(".")) for text in part]
+                    for part in (said, texts)
                 ]
                 assert named[0] == named[1]
             sentences = [sentence for topic in ("for", "against", "rest") for sentence in story.get(topic, ())]

@@ -22,7 +22,7 @@ from serving.scoring import score_users
 from serving.snapshots.brief import brief
 from serving.snapshots.facts import REST
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.story import ANONYMOUS, APPEARED, ENGAGING, ESTABLISHED
+from serving.snapshots.story import ANONYMOUS, APPEARED, ENGAGING, ESTABLISHED, SINCE_THEN
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
@@ -171,7 +171,7 @@ class Person:
 
     def days_of(self, period):
         """Return the days of a period in words; None where it is not the time since the user was first seen."""
-        if period == "in this time":
+        if period == SINCE_THEN:
             return self.first_seen() if self.first_seen() < 365 else None
         if period.startswith("in "):
             days = window(period.removeprefix("in the last "))
@@ -228,7 +228,7 @@ MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|l
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 SENTENCES_OF_RESPONSES = re.compile(r"(?<=\.) (?=Allowing for|Somebody|Nobody|No response|In )")
-IN_TIME = re.compile(rf"{APPEARED.pattern}|in this time")
+IN_TIME = re.compile(rf"{APPEARED.pattern}|{SINCE_THEN}")
 WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
 AVERAGE = r" \((?:compared with the )?average(?: in \d+ days?)?: [^)]+\)"
@@ -237,9 +237,10 @@ AS_MUCH = (
 )
 AS_MUCH += r"(?:, established or anonymous)?"
 MORE_OF_OTHERS = r"have more|have been here longer|had (?:a more recent one|one)(?:, established or anonymous)?"
+OWN_POINTS = re.compile(r"(?:(?<=\()|; )[+-][\d.]+ points\)")
 SHARE = re.compile(r" \((\d+)% of active users ([^)]+)\)")
-SINCE = f"since this user appeared (?:{AGO[1:-1]})"
-PERIOD = rf"(in the last \d+ days|in the last year|in this time|{SINCE})"
+SINCE = f"{SINCE_THEN}(?: (?:{AGO[1:-1]}))?"
+PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
 MORE = rf"{N} (more )?established members? responded within four weeks, (?:each )?to a new post"
@@ -250,7 +251,7 @@ WHO = (
 )
 OTHERS_CHANGE = r"( \(other facts change with it\))?"
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
-SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun (?:in this time|{SINCE}))"
+SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun {SINCE})"
 
 
 def window(text):
@@ -483,8 +484,8 @@ PATTERNS = {
     r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
     rf"(That is higher than|None of|Fewer than [\d.]+% of|That is higher than .+ of) the {N} users active in the last "
     r"(.+?)(?: have a lower score| has a lower score)?(?:, but (below|above) their average of ([\d.]+))?\.": is_rank,
-    r"The points below start from this average\.": lambda p: (
-        "their average of" in next(iter(p.explained.story)).sentences[1]
+    r"The points below start from this average(, which a few high scores raise)?\.": lambda p, raised: (
+        f"{'below' if raised else 'above'} their average of" in next(iter(p.explained.story)).sentences[1]
     ),
     r"The points below start from their average, ([\d.]+)\.": is_start,
     r"About (.+) (?:person is|people are) expected to engage with this user in the next 28 days\.": is_expected,
@@ -514,7 +515,7 @@ PATTERNS = {
     r"responded\.": is_periods,
     rf"In (?:only )?(?:(each|\d) of )?{SPAN} somebody responded; by how many people did and how established they are, "
     r"th(?:is|ese) counts? as (about \d periods?|[\d.]+ of a period|less than 0\.1 of a period)\.": is_periods_in_part,
-    rf"No response that counts came (?:in the last six four-week periods|in this time|{SINCE})\.": lambda p: (
+    rf"No response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p: (
         p.row["responder_periods_168d"] == 0
     ),
     rf"About ([\d,]+) posts? drew reactions that count {PERIOD}\.": lambda p, count, period: (
@@ -640,6 +641,7 @@ def test_every_sentence_is_true(community):
                     (reason,) = [r for r in person.reasons if APPEARED.sub("", r.sentence) == IN_TIME.sub("", sentence)]
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
+                sentence = OWN_POINTS.sub(")", sentence).replace(" ()", "")
                 sentence = re.sub(AVERAGE, "", sentence)
                 for part in SENTENCES_OF_RESPONSES.split(sentence):
                     if share := SHARE.search(part):
