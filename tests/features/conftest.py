@@ -37,18 +37,23 @@ def table(as_of):
     return make
 
 
-@pytest.fixture(scope="session")
-def rows_of(as_of):
+@pytest.fixture(scope="module")
+def feature_names():
+    """Return the features that `rows_of` computes, None for all; a file that reads few of them overrides it."""
+
+
+@pytest.fixture(scope="module")
+def rows_of(as_of, feature_names):
     """Return a function that computes feature rows as Arrow, which distinguishes null from NaN."""
 
     def compute(events, at=None) -> pa.Table:
-        with feature_table(load_encoded_events(events), at or as_of) as rows:
+        with feature_table(load_encoded_events(events), at or as_of, features=feature_names) as rows:
             return rows.to_pyarrow()
 
     return compute
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def features_of(table, rows_of):
     """Return a function that computes features of events: user -> feature -> value."""
 
@@ -75,7 +80,7 @@ def combine():
     return concatenate
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def features_of_cases(features_of, combine):
     """Return a function that computes the features of several cases in one run."""
 

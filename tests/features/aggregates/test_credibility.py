@@ -20,10 +20,21 @@ ESTABLISHED = [
     *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 20)),
 ]
 SOME = settings(max_examples=3)
+OTHERS = (
+    *("credibility_365d", "days_absent", "days_of_silence", "days_since_credible_engagement", "engagers_28d"),
+    *("engagers_90d", "established_periods_168d", "responder_periods_168d"),
+)
 
 
 def responses_by(*by, days=20, to="u", verb="like"):
     return [(days, name, verb, to) for name in by]
+
+
+@pytest.fixture(scope="module")
+def feature_names():
+    """Return the features that these tests read."""
+    credible = [name for name in CATALOGUE.names if name.startswith("credible_engagers_")]
+    return [*SCORED.names, *credible, *OTHERS]
 
 
 def test_established_users_have_the_expected_credibility(features_of):
