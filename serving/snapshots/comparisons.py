@@ -102,7 +102,7 @@ def compared(sentence: str, line: Line, comparison: Comparison) -> str:
     if line.feature in PERIODS:
         some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
         return f"{some.removesuffix('.')} ({comparison.text})."
-    return END_OF_CLAUSE.sub(rf" ({comparison.text})\g<0>", sentence, count=1)
+    return END_OF_CLAUSE.sub(lambda end: f" ({comparison.text}){end[0]}", sentence, count=1)
 
 
 def _average(line: Line, row: FeatureRow) -> str:
