@@ -20,7 +20,6 @@ from serving.snapshots.story import (
     describe_certainty,
     describe_expectation,
     describe_factor,
-    describe_spread,
     rank,
     standing,
     start,
@@ -59,11 +58,11 @@ COUNTED, AWAY = FACTS = (
         20.7,
         ("responder_rate_365d", "credible_engagers_decayed_28d"),
         (
-            FactRow(label("responder_rate_365d"), "54.8", "11.7", 6.5),
-            FactRow(label("credible_engagers_decayed_28d"), "9.5", "1.4", 14.2),
+            FactRow(label("responder_rate_365d"), "54.8", "11.7", 6.5, RATE),
+            FactRow(label("credible_engagers_decayed_28d"), "9.5", "1.4", 14.2, LATELY),
         ),
     ),
-    Fact(ABSENT, -2.0, ("days_of_absence",), (FactRow(label("days_of_absence"), "86", "", -2.0),)),
+    Fact(ABSENT, -2.0, ("days_of_absence",), (FactRow(label("days_of_absence"), "86", "", -2.0, ABSENT),)),
 )
 
 RESPONSES = asdict(possible_changes(48.71, {}, np.where(COUNTS >= 30, 5.3, 0.0))[0])
@@ -117,8 +116,7 @@ EXPLANATION = {
         _section("against", AWAY.pointed),
         _section(
             "evidence",
-            describe_certainty(Interval(24, 66, 0.9), SCALE),
-            describe_spread(Interval(24, 66, 0.9), 28),
+            describe_certainty(Interval(24, 66, 0.9), 28, SCALE),
             describe_evidence("strong", {"engagers_365d": 312.0}),
         ),
         _section("change", RESPONSES["sentence"]),

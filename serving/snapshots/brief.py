@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
-from serving.snapshots.story import TITLES, describe_spread_briefly, time_named_once
+from serving.snapshots.story import TITLES, shorten_certainty, time_named_once
 
 MOST_LINES, WIDTH = 10, 80
 CHANGE = "What would change it"
@@ -15,7 +15,6 @@ PEOPLE = re.compile(r"(person|people) (who )?responded|(Nobody|No known person) 
 RESTS_ON = re.compile(r"^The score rests on (other users with similar figures: )?")
 NOTHING = "Nothing moves it by half a point or more from the average."
 ESTABLISHED = "Established are those to whom long-standing users respond."
-END_OF_SENTENCE = re.compile(r"(?<=\.) ")
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 
 
@@ -31,8 +30,8 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     facts = list(_facts(explanation))
     changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
     selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
-    certainty, *_, evidence = next(section for section in explanation.story if section.topic == "evidence").sentences
-    selected += [("", describe_spread_briefly(explanation.interval)), ("", certainty)]
+    certainty, evidence = next(section for section in explanation.story if section.topic == "evidence").sentences
+    selected.append(("", shorten_certainty(certainty)))
     texts = _with_further(selected, facts[1:])
     if not any(PEOPLE.search(sentence) for _, sentence in texts):
         texts = _with_further(_with_further(selected, [("", _number_of_people(evidence))]), facts[1:])
@@ -85,11 +84,9 @@ def _facts(explanation: Explanation) -> Iterator[Sentence]:
 
 def _leading_sentences(fact: Fact) -> list[str]:
     """Return the sentences of a fact that move the score as it does, at least half as far as the strongest."""
-    sentences, sign = END_OF_SENTENCE.split(fact.sentence), math.copysign(1.0, fact.points)
-    if len(sentences) != len(fact.rows):
-        return sentences
-    points = [sign * row.points for row in fact.rows]
-    return [sentence for sentence, moved in zip(sentences, points, strict=True) if moved >= max(points) / 2]
+    sign = math.copysign(1.0, fact.points)
+    most = max(sign * row.points for row in fact.rows)
+    return [row.sentence for row in fact.rows if sign * row.points >= most / 2]
 
 
 def _titles(sentences: Sequence[Sentence]) -> list[str]:

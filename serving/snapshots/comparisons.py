@@ -39,7 +39,7 @@ class Comparison:
     Parameters
     ----------
     average : what gives about the average, as text; empty where it is not known, contradicts the points or is printed
-        as the user's figure is
+        as the user's figure is, and where a share explains the points instead
     text : what a sentence says in brackets; empty where nothing explains the points
 
     """
@@ -48,7 +48,7 @@ class Comparison:
     text: str = ""
 
     def with_points(self, points: float) -> "Comparison":
-        """Add the points of the figure, which move the score the other way than its fact does."""
+        """Add the points of the figure, as one of several of a fact."""
         stated = f"{points:+.1f} points"
         return replace(self, text=f"{self.text}; {stated}" if self.text else stated)
 
@@ -83,7 +83,7 @@ class Comparisons:
         share = ""
         if line.feature in AS_MUCH and line.feature in self.percentiles and _matters(points):
             share = _share(line, points, self.row, self.percentiles[line.feature])
-        return Comparison(average, share or (_in_words(average, line, points, self.row) if average else ""))
+        return Comparison("", share) if share else Comparison(average, _in_words(average, line, points, self.row))
 
     def contradict(self, line: Line) -> bool:
         """Say whether nothing explains the points of a figure that is compared: they come from other facts too."""
@@ -132,7 +132,9 @@ def _is_of_newcomer(line: Line, row: FeatureRow) -> bool:
 
 
 def _in_words(average: str, line: Line, points: float, row: FeatureRow) -> str:
-    """Return the average with its unit and its time; empty for a newcomer's rate where it hardly matters."""
+    """Return the average with its unit and its time; empty for none, and a newcomer's rate where it hardly matters."""
+    if not average:
+        return ""
     if line.feature in RATES:
         return _average_of_rate(average, line, points, row)
     if line.feature in PERIODS and IN_PERIODS.search(line.sentence):
@@ -147,7 +149,7 @@ def _average_of_rate(average: str, line: Line, points: float, row: FeatureRow) -
     unit = "" if "established member" in counted else f" established member{'' if average == '1' else 's'}"
     if _is_of_newcomer(line, row):
         days = RATES[line.feature].few_days
-        return f"compared with the average in {days} days: {average}{unit}" if _matters(points) else ""
+        return f"average in {days} days: {average}{unit}" if _matters(points) else ""
     within = f" in {count_of(math.floor(row[AGE]), 'day')}" if row[AGE] < LOOKBACK_DAYS else ""
     return f"average{within}: {average}{unit}"
 

@@ -266,8 +266,7 @@ def _frame(
             *describe_factor(score["expected_audience"], bundle.scale),
         ],
         "evidence": [
-            describe_certainty(interval(score), bundle.scale),
-            spread(score),
+            describe_certainty(interval(score), score["horizon_days"], bundle.scale),
             describe_evidence(score["evidence"], row),
         ],
     }

@@ -44,6 +44,7 @@ class FactRow:
     average : what gives about the average, as text; empty where it is not known, contradicts the points or is
         printed as the value is
     points : rounded to a tenth
+    sentence : what a reviewer reads of it, with what explains the points, without the points
 
     """
 
@@ -51,6 +52,7 @@ class FactRow:
     value: str
     average: str
     points: float
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Fact:
 
     Parameters
     ----------
-    sentence : what a reviewer reads, with what gives the average
+    sentence : what a reviewer reads: the sentences of its rows, with the points of each if they are several
     points : rounded to a tenth
     features : the names of the features behind it
     rows : of the table; their points add up to the fact's
@@ -75,8 +77,8 @@ class Fact:
 
     @property
     def pointed(self) -> str:
-        """The sentence with the points."""
-        return pointed(self.sentence, self.points)
+        """The sentence with the points of the fact."""
+        return pointed(f"{self.sentence} Together" if len(self.rows) > 1 else self.sentence, self.points)
 
 
 def facts_of(
@@ -162,17 +164,17 @@ def _fact(line: Line, points: float, comparisons: Comparisons) -> Fact:
     totals = [points]
     if len(groups) > 1:
         totals = rounded_to_sum([sum(part.points for part in group) for group in groups], points)
-    sentence, rows = line.sentence, []
+    sentences, rows = [], []
     for group, total in zip(groups, totals, strict=True):
         leading, text = _leading(group), group[0].sentence
         comparison = comparisons.of(leading, total)
-        if points * total < 0 and abs(total) >= LEAST_POINTS:
-            comparison = comparison.with_points(total)
-        value = value_shown(group[0], comparisons.row)
-        rows.append(FactRow(label(leading.feature), value, comparison.average, total))
-        sentence = sentence.replace(text, compared(text, leading, comparison))
+        sentence, value = compared(text, leading, comparison), value_shown(group[0], comparisons.row)
+        rows.append(FactRow(label(leading.feature), value, comparison.average, total, sentence))
+        if text in line.sentence:
+            own = len(groups) > 1 and total
+            sentences.append(compared(text, leading, comparison.with_points(total)) if own else sentence)
     return Fact(
-        sentence=sentence,
+        sentence=" ".join(sentences),
         points=points,
         features=tuple(part.feature for part in line.parts or (line,)),
         rows=tuple(rows),

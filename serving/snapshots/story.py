@@ -32,10 +32,12 @@ RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
 ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
 ESTABLISHED = (
-    "How much a person counts depends on how many long-standing users respond to them, directly or through others: at "
-    "most as one established member. Parts add up. Whoever counts at least half is established. People to whom this "
-    "user responds as well count less."
+    "A person to whom several long-standing users respond, directly or through others, counts as one established "
+    "member; anybody else as a part of one, or not at all. Parts are added up. Those who count at least half are "
+    "called established. People to whom this user responds as well count less."
 )
+SIMILAR = "users with similar figures"
+WITHIN = re.compile(r" in the next [\d,]+ days")
 ANONYMOUS = "Anonymous responses, such as votes, count as reactions to posts, not as people."
 # Words that need an explanation, by a part of the texts that use them.
 WORDS = {"in the next": ENGAGING, "respon": ESTABLISHED, "nonymous": ANONYMOUS}
@@ -173,23 +175,26 @@ def describe_factor(expected: float, scale: Scale) -> list[str]:
 
 def describe_spread(interval: Interval, days: int) -> str:
     """Say with how many people engaging most users end who are like this one."""
-    engage = "engages" if interval.high <= 1 else "engage"
-    similar = f"For {_most(interval.level)} users with similar figures"
-    return f"{similar}, {_between(interval)} {engage} in the next {days} days."
+    return f"For {_most_users(interval, days)}."
 
 
-def describe_certainty(interval: Interval, scale: Scale) -> str:
-    """Say how sure a score is, by the points between the ends of its interval, and which points these are."""
+def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
+    """Say how sure a score is, by the points between the ends of its interval, and the people and points at these."""
     low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
     judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
     ends = f"{low:.0f}", f"{high:.0f}"
-    likely = f": likely {' to '.join(ends)} points" if ends[0] != ends[1] else ""
-    return f"The score is {judgement}{likely}."
+    points = f" ({' to '.join(ends)} points)" if ends[0] != ends[1] else ""
+    return f"The score is {judgement}: for {_most_users(interval, days)}{points}."
 
 
-def describe_spread_briefly(interval: Interval) -> str:
-    """Say the same after `describe_expectation`."""
-    return f"For {_most(interval.level)} such users it is {_between(interval)}."
+def shorten_certainty(certainty: str) -> str:
+    """Shorten `describe_certainty` for a place after `describe_expectation`, which names such users and the days."""
+    return WITHIN.sub("", certainty.replace(SIMILAR, "such users"))
+
+
+def _most_users(interval: Interval, days: int) -> str:
+    engage = "engages" if interval.high <= 1 else "engage"
+    return f"{_most(interval.level)} {SIMILAR}, {_between(interval)} {engage} in the next {days} days"
 
 
 def _most(level: float) -> str:

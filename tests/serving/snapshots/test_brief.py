@@ -16,7 +16,12 @@ def explanation(home):
 
 
 def _facts(*sentences):
-    return tuple(Fact(sentence, 9.0 - k, (), ()) for k, sentence in enumerate(sentences))
+    return tuple(_fact(9.0 - k, *sentence.split(" | ")) for k, sentence in enumerate(sentences))
+
+
+def _fact(points, *sentences):
+    rows = tuple(FactRow("", "", "", points / len(sentences), sentence) for sentence in sentences)
+    return Fact(" ".join(sentences), points, (), rows)
 
 
 def test_further_facts_follow_until_one_does_not_fit(explanation):
@@ -25,7 +30,7 @@ def test_further_facts_follow_until_one_does_not_fit(explanation):
     assert "What raises it: The first fact." in texts
     assert len(texts) == 3
     assert sum(len(wrap(text, 80)) for text in texts) <= 10
-    both = brief(replace(explanation, facts=_facts("The first fact. Its second sentence.", "A short fact.")))
+    both = brief(replace(explanation, facts=_facts("The first fact. | Its second sentence.", "A short fact.")))
     assert "What raises it: The first fact. Its second sentence. A short fact." in both
 
 
@@ -38,7 +43,9 @@ def test_established_members_are_explained_where_they_occur(explanation):
 
 def test_what_established_means_stands_behind_the_first_use(explanation):
     changes = (replace(explanation.possible_changes[0], sentence="2 established members more."),)
-    texts = brief(replace(explanation, facts=_facts("1 established member came. It counts."), possible_changes=changes))
+    texts = brief(
+        replace(explanation, facts=_facts("1 established member came. | It counts."), possible_changes=changes)
+    )
     assert f"What raises it: 1 established member came. {ESTABLISHED} It counts." in texts
     assert " ".join(texts).count(ESTABLISHED) == 1
     *_, last = brief(replace(explanation, facts=_facts("Nobody came."), possible_changes=changes))
@@ -53,8 +60,9 @@ def test_how_many_people_responded_is_said_where_no_fact_does(explanation):
 
 
 def test_of_a_fact_the_sentences_that_move_the_score_most(explanation):
-    rows = tuple(FactRow("", "", "", points) for points in (0.3, -1.2, -2.3))
-    fact = Fact("8 people responded. They are worth 0.1. The last came long ago.", -3.7, (), rows)
+    sentences = {"8 people responded.": 0.3, "They are worth 0.1.": -1.2, "The last came long ago.": -2.3}
+    rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
+    fact = Fact(" ".join(sentences), -3.2, (), rows)
     assert "What lowers it: They are worth 0.1. The last came long ago." in brief(replace(explanation, facts=(fact,)))
 
 

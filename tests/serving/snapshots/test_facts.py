@@ -84,11 +84,12 @@ def test_what_most_active_users_share_or_another_fact_says_is_one_row_without_fi
         (LATELY, 0.0, -0.7, "Nobody who counts.", None),
     )
     assert [fact.points for fact in merged if fact.is_distinct] == [-0.7]
+    sentence = "Active 3 days ago. 40 people. At most 10 repeats."
     assert merged[-1] == Fact(
-        sentence="Active 3 days ago. 40 people. At most 10 repeats.",
+        sentence=sentence,
         points=0.9,
         features=("days_of_absence", ANYBODY, "repetitions_beyond_10_90d"),
-        rows=(FactRow("Other facts, and what facts do together", "", "", 0.9),),
+        rows=(FactRow("Other facts, and what facts do together", "", "", 0.9, sentence),),
         is_distinct=False,
     )
 
@@ -100,8 +101,9 @@ def test_a_user_who_was_never_active_has_no_days():
 
 def test_two_numbers_of_the_same_people_have_their_own_averages():
     (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
-    assert (
-        fact.sentence == "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2)."
+    assert fact.pointed == (
+        "About 27 count (average in 100 days: 17.9 established members; +2.8 points). They weigh 5 (average: 1.2; +4.4 "
+        "points). Together: +7.2 points."
     )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "17.9", 2.8),
@@ -113,7 +115,9 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
 def test_the_average_of_a_part_is_at_most_that_of_the_sum():
     counted = (RATE, 4 * 28 / 100, 2.8, "About 4 count.", 0.4 * 28 / 100)
     (fact,) = facts(counted, (LATELY, 4.0, 4.4, "They weigh 4.", 1.2))
-    assert fact.sentence == "About 4 count (average in 100 days: 0.4 established members). They weigh 4."
+    assert fact.sentence == (
+        "About 4 count (average in 100 days: 0.4 established members; +2.8 points). They weigh 4 (+4.4 points)."
+    )
 
 
 def test_the_rate_of_a_newcomer_is_compared_with_that_of_90_days():
@@ -124,7 +128,8 @@ def test_the_rate_of_a_newcomer_is_compared_with_that_of_90_days():
         row=ROW | {"account_age_days": 89.0},
     )
     assert fact.sentence == (
-        "About 4 count (compared with the average in 90 days: 0.4 established members). They weigh 4 (average: 1.2)."
+        "About 4 count (average in 90 days: 0.4 established members; +2.8 points). They weigh 4 (average: 1.2; +4.4 "
+        "points)."
     )
 
 
@@ -138,8 +143,9 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     )
     (fact,) = merged
     assert fact.sentence == (
-        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2; -0.9 points). The "
-        "last came lately. In only 2 of six somebody responded (average: in 4 of them; -0.6 points)."
+        "1 person responded (average: 1.3 established members; +0.2 points). They are worth 0.8 (average: 1.2; -0.9 "
+        "points). The last came lately (+5.1 points). In only 2 of six somebody responded (average: in 4 of them; -0.6 "
+        "points)."
     )
     assert fact.points == pytest.approx(3.8)
     assert [row.points for row in fact.rows] == [0.2, -0.9, 5.1, -0.6]

@@ -6,16 +6,17 @@ from serving.snapshots.story import (
     ANONYMOUS,
     ENGAGING,
     ESTABLISHED,
+    SIMILAR,
     about,
     at_most,
     describe_certainty,
     describe_expectation,
     describe_factor,
     describe_spread,
-    describe_spread_briefly,
     expectations,
     rank,
     remainder,
+    shorten_certainty,
     standing,
     start,
     story,
@@ -86,16 +87,19 @@ def test_nobody_is_below_zero():
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0, 0, "fairly certain"),
-        (2, 2, "fairly certain"),
-        (2, 6, "fairly certain: likely 12 to 26 points"),
-        (2, 8, "only roughly known: likely 12 to 29 points"),
-        (0, 10, "only roughly known: likely 0 to 32 points"),
-        (0, 20, "very uncertain: likely 0 to 40 points"),
+        (0, 0, "fairly certain: for 9 in 10 such users, nobody engages"),
+        (0, 1, "fairly certain: for 9 in 10 such users, nobody or 1 person engages (0 to 4 points)"),
+        (2, 2, "fairly certain: for 9 in 10 such users, 2 people engage"),
+        (2, 6, "fairly certain: for 9 in 10 such users, 2 to 6 people engage (12 to 26 points)"),
+        (2, 8, "only roughly known: for 9 in 10 such users, 2 to 8 people engage (12 to 29 points)"),
+        (0, 10, "only roughly known: for 9 in 10 such users, 0 to 10 people engage (0 to 32 points)"),
+        (0, 20, "very uncertain: for 9 in 10 such users, 0 to 20 people engage (0 to 40 points)"),
     ],
 )
 def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high, words):
-    assert describe_certainty(Interval(low, high, 0.9), SCALE) == f"The score is {words}."
+    certainty = describe_certainty(Interval(low, high, 0.9), 28, SCALE)
+    assert shorten_certainty(certainty) == f"The score is {words}."
+    assert certainty.replace(" in the next 28 days", "") == f"The score is {words}.".replace("such users", SIMILAR)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,6 @@ def test_what_ten_points_mean_is_said_of_people_and_not_of_a_chance():
 def test_spread(low, high, words):
     interval = Interval(low, high, 0.9)
     assert describe_spread(interval, 28) == f"For 9 in 10 users with similar figures, {words} in the next 28 days."
-    assert describe_spread_briefly(interval) == f"For 9 in 10 such users it is {words.rsplit(' ', 1)[0]}."
 
 
 def test_spread_of_another_level():

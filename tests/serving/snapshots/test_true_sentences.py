@@ -231,7 +231,7 @@ SENTENCES_OF_RESPONSES = re.compile(r"(?<=\.) (?=Allowing for|Somebody|Nobody|No
 IN_TIME = re.compile(rf"{APPEARED.pattern}|{SINCE_THEN}")
 WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
-AVERAGE = r" \((?:compared with the )?average(?: in \d+ days?)?: [^)]+\)"
+AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
 AS_MUCH = (
     r"have as m(?:uch|any)|have been here as long|had (?:such a response|one)(?: as recent)?(?: in the last 28 days)?"
 )
@@ -310,11 +310,12 @@ def is_chance(p, one, of):
     )
 
 
-def is_certainty(p, judgement, least, most):
+def is_certainty(p, judgement, people, few, least, most):
     low, high = (float(p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9)))) for end in ("low", "high"))
     ends = [round(low), round(high)]
     words = "very uncertain" if high - low > 35 else "only roughly known" if high - low > 15 else "fairly certain"
-    return judgement == words and ([int(least), int(most)] == ends if least else ends[0] == ends[1])
+    stated = [int(least), int(most)] == ends if least else ends[0] == ends[1]
+    return judgement == words and stated and is_interval(p, people or few)
 
 
 def is_share(p, percent, words, sentence):
@@ -491,10 +492,6 @@ PATTERNS = {
     r"About (.+) (?:person is|people are) expected to engage with this user in the next 28 days\.": is_expected,
     rf"(?:About|Fewer than) {N} in {N} users with similar figures see anybody engage in the next 28 days\.": is_chance,
     r"10 points more mean ([\d.]+) times the people\.": lambda p, times: p.is_scale(times),
-    r"For 9 in 10 users with similar figures, (.+) people engage in the next 28 days\.": is_interval,
-    r"For 9 in 10 users with similar figures, (nobody or 1 person|1 person|nobody) engages in the next 28 days\.": (
-        is_interval
-    ),
     rf"{N} people responded {PERIOD} and together count as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD} and counts as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD} and counts\.": lambda p, total, period: (
@@ -585,9 +582,9 @@ PATTERNS = {
     rf"If the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?) within 90 days{OTHERS_CHANGE}\.": (
         lambda p, *stated: is_own(p, *stated, repetitions_beyond_10_90d=0.0)
     ),
-    r"The score is (fairly certain|only roughly known|very uncertain)(?:: likely (\d+) to (\d+) points)?\.": (
-        is_certainty
-    ),
+    r"The score is (fairly certain|only roughly known|very uncertain): for 9 in 10 users with similar figures, (?:(.+) "
+    r"people engage|(nobody or 1 person|1 person|nobody) engages) in the next 28 days"
+    r"(?: \((\d+) to (\d+) points\))?\.": is_certainty,
     rf"(?:{OPENING}) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}\.": (
         lambda p, gained, count, more: (
@@ -637,7 +634,9 @@ def test_every_sentence_is_true(community):
             for sentence in section.sentences:
                 if section.topic in ("for", "against"):
                     match = re.search(POINTS, sentence)
-                    stated, sentence = float(match[1]), f"{sentence[: match.start()]}."
+                    stated, sentence = float(match[1]), f"{sentence[: match.start()].removesuffix('. Together')}."
+                    own = [float(points) for points in re.findall(r"([+-][\d.]+) points\)", sentence)]
+                    assert sum(own) == pytest.approx(stated if own else 0)
                     (reason,) = [r for r in person.reasons if APPEARED.sub("", r.sentence) == IN_TIME.sub("", sentence)]
                     assert person.points_of(reason.features) == pytest.approx(stated, abs=0.1 + 1e-6)
                     assert (stated > 0) == (section.topic == "for")
@@ -681,7 +680,7 @@ def test_a_plain_story_has_ten_lines_for_every_kind_of_user(community):
             continue
         text = " ".join(paragraphs)
         assert explained.possible_changes[0].sentence in text
-        assert re.search("For 9 in 10 such users it is [^.]+ pe|For 9 in 10 such users it is nobody", text)
+        assert re.search("for 9 in 10 such users, [^.]+ engages?[ .]", text)
         assert bool(explained.main_facts) == bool(re.search("What (raises|lowers) it: ", text))
 
 
