@@ -16,7 +16,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
-SIZE = {"width": 1120, "height": 820}
+WIDTH = 1120
+HEIGHTS = {"user": 1120, "community": 820, "pick": 820}  # of a user down to the reasons
 COLOURS = 64
 PORT = "8765"
 
@@ -40,10 +41,11 @@ def photograph(address: str) -> None:
     """Open the pages and store what the window shows."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport=SIZE, color_scheme="light", timezone_id="UTC")
+        page = browser.new_page(color_scheme="light", timezone_id="UTC")
         page.goto(address)
         user = page.locator("tbody a").first.get_attribute("href")
         for name, path in (("user", user), ("community", "/community"), ("pick", "/pick#group")):
+            page.set_viewport_size({"width": WIDTH, "height": HEIGHTS[name]})
             page.goto(f"{address}{path}")
             picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             FOLDER.mkdir(exist_ok=True)
