@@ -19,7 +19,7 @@ from training.explanation.reasons import LEAST_POINTS, PERIODS, SILENT, Line
 from training.model.bundle import FeatureRow
 
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
-TENURE = "tenure_days"
+TENURE, POSTS_DAYS = "tenure_days", 90
 PRECISE_BELOW = 99.95  # averages have a decimal
 COUNTED_PERIODS = re.compile(r"^In (?=\d)")
 IN_PERIODS = re.compile(r" responded\.$|^No ")
@@ -141,7 +141,8 @@ def _in_words(average: str, line: Line, points: float, row: FeatureRow) -> str:
         return f"average: in {average} of {'the last six' if row[AGE] < PERIODS_DAYS else 'them'}"
     if line.feature in SILENT and average == RECENT:
         return f"average: in the last {MONTH_DAYS} days"
-    return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
+    within = f" in {POSTS_DAYS} days" if line.feature == POSTS and row[AGE] < POSTS_DAYS else ""
+    return f"average{within}: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
 
 
 def _average_of_rate(average: str, line: Line, points: float, row: FeatureRow) -> str:

@@ -38,7 +38,10 @@ ESTABLISHED = (
 )
 SIMILAR = "users with similar figures"
 WITHIN = re.compile(r" in the next [\d,]+ days")
-ANONYMOUS = "Anonymous responses, such as votes, count as reactions to posts, not as people."
+ANONYMOUS = (
+    "Anonymous responses, such as votes, count as reactions to posts and for when somebody last responded, but not as "
+    "people."
+)
 # Words that need an explanation, by a part of the texts that use them.
 WORDS = {"in the next": ENGAGING, "respon": ESTABLISHED, "nonymous": ANONYMOUS}
 
@@ -179,7 +182,13 @@ def describe_spread(interval: Interval, days: int) -> str:
 
 
 def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
-    """Say how sure a score is, by the points between the ends of its interval, and the people and points at these."""
+    """Say how sure a score is, by the points between the ends of its interval, and the people and points at these.
+
+    Where one person engages at most, points of the ends say nothing: the score stands for a chance.
+    """
+    if interval.high <= 1:
+        chance = "chance" if interval.high else "small chance"
+        return f"The score stands for a {chance}: for {_most_users(interval, days)}."
     low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
     judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
     ends = f"{low:.0f}", f"{high:.0f}"

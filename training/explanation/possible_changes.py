@@ -190,4 +190,5 @@ def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someo
 def _more_members(people: float, someone: bool) -> str:
     """Say that so many members responded who had not; more than before where a member had."""
     who = count_of(people, f"{'more ' if someone else ''}established member")
-    return f"{who} responded within four weeks, {'to' if people == 1 else 'each to'} a new post"
+    posts = "responded to a new post" if people == 1 else "each responded to a different new post"
+    return f"{who} {posts} within four weeks"

@@ -44,6 +44,11 @@ def test_a_share_explains_points_where_no_average_does(feature, value, points, s
     assert text(feature, value, points) == share
 
 
+def test_posts_of_a_newcomer_are_compared_with_those_of_90_days():
+    for age, average in ((3.0, "average in 90 days: 1.4"), (90.0, "average: 1.4")):
+        assert text(POSTS, 0.9, -2.0, typical=1.4, row={"account_age_days": age}) == average
+
+
 @pytest.mark.parametrize(
     ("value", "points", "sentence", "age", "share"),
     [

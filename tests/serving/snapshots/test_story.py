@@ -87,19 +87,19 @@ def test_nobody_is_below_zero():
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0, 0, "fairly certain: for 9 in 10 such users, nobody engages"),
-        (0, 1, "fairly certain: for 9 in 10 such users, nobody or 1 person engages (0 to 4 points)"),
-        (2, 2, "fairly certain: for 9 in 10 such users, 2 people engage"),
-        (2, 6, "fairly certain: for 9 in 10 such users, 2 to 6 people engage (12 to 26 points)"),
-        (2, 8, "only roughly known: for 9 in 10 such users, 2 to 8 people engage (12 to 29 points)"),
-        (0, 10, "only roughly known: for 9 in 10 such users, 0 to 10 people engage (0 to 32 points)"),
-        (0, 20, "very uncertain: for 9 in 10 such users, 0 to 20 people engage (0 to 40 points)"),
+        (0, 0, "stands for a small chance: for 9 in 10 such users, nobody engages"),
+        (0, 1, "stands for a chance: for 9 in 10 such users, nobody or 1 person engages"),
+        (2, 2, "is fairly certain: for 9 in 10 such users, 2 people engage"),
+        (2, 6, "is fairly certain: for 9 in 10 such users, 2 to 6 people engage (12 to 26 points)"),
+        (2, 8, "is only roughly known: for 9 in 10 such users, 2 to 8 people engage (12 to 29 points)"),
+        (0, 10, "is only roughly known: for 9 in 10 such users, 0 to 10 people engage (0 to 32 points)"),
+        (0, 20, "is very uncertain: for 9 in 10 such users, 0 to 20 people engage (0 to 40 points)"),
     ],
 )
 def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high, words):
     certainty = describe_certainty(Interval(low, high, 0.9), 28, SCALE)
-    assert shorten_certainty(certainty) == f"The score is {words}."
-    assert certainty.replace(" in the next 28 days", "") == f"The score is {words}.".replace("such users", SIMILAR)
+    assert shorten_certainty(certainty) == f"The score {words}."
+    assert certainty.replace(" in the next 28 days", "") == f"The score {words}.".replace("such users", SIMILAR)
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,8 @@ SINCE = f"{SINCE_THEN}(?: (?:{AGO[1:-1]}))?"
 PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
-MORE = rf"{N} (more )?established members? responded within four weeks, (?:each )?to a new post"
+RESPONDED = r"(?:member responded to a|members each responded to a different) new post"
+MORE = rf"{N} (more )?established {RESPONDED} within four weeks"
 IN_FULL = rf"counted in full, they would add about {P}"
 WHO = (
     rf"(?:{N} (?:people|person) who responded|"
@@ -314,8 +315,10 @@ def is_certainty(p, judgement, people, few, least, most):
     low, high = (float(p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9)))) for end in ("low", "high"))
     ends = [round(low), round(high)]
     words = "very uncertain" if high - low > 35 else "only roughly known" if high - low > 15 else "fairly certain"
+    if p.scored["high"] <= 1:
+        words, ends = f"stands for a {'chance' if p.scored['high'] else 'small chance'}", [0, 0]
     stated = [int(least), int(most)] == ends if least else ends[0] == ends[1]
-    return judgement == words and stated and is_interval(p, people or few)
+    return judgement.removeprefix("is ") == words and stated and is_interval(p, people or few)
 
 
 def is_share(p, percent, words, sentence):
@@ -582,9 +585,9 @@ PATTERNS = {
     rf"If the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?) within 90 days{OTHERS_CHANGE}\.": (
         lambda p, *stated: is_own(p, *stated, repetitions_beyond_10_90d=0.0)
     ),
-    r"The score is (fairly certain|only roughly known|very uncertain): for 9 in 10 users with similar figures, (?:(.+) "
-    r"people engage|(nobody or 1 person|1 person|nobody) engages) in the next 28 days"
-    r"(?: \((\d+) to (\d+) points\))?\.": is_certainty,
+    r"The score (stands for a (?:small )?chance|is (?:fairly certain|only roughly known|very uncertain)): for 9 in 10 "
+    r"users with similar figures, (?:(.+) people engage|(nobody or 1 person|1 person|nobody) engages) in the next 28 "
+    r"days(?: \((\d+) to (\d+) points\))?\.": is_certainty,
     rf"(?:{OPENING}) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}\.": (
         lambda p, gained, count, more: (

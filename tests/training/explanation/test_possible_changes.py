@@ -66,7 +66,7 @@ def test_selected_changes(score, own, responses, expected):
                 "As soon as this user does anything again, such as posting or voting, the score would be about 23 "
                 "instead of 20.",
                 "Even without such activity, the score would rise by about 6 points if 1 more established member "
-                "responded within four weeks, to a new post.",
+                "responded to a new post within four weeks.",
             ],
         ),
         (
@@ -80,8 +80,8 @@ def test_selected_changes(score, own, responses, expected):
             {},
             gains(from_50=5.6),
             [
-                "The score would rise by about 5.6 points if 50 more established members responded within four "
-                "weeks, each to a new post."
+                "The score would rise by about 5.6 points if 50 more established members each responded to a different "
+                "new post within four weeks."
             ],
         ),
         (
@@ -89,8 +89,8 @@ def test_selected_changes(score, own, responses, expected):
             {},
             gains(from_50=1.0),
             [
-                "The score would rise by only about 1 point even if 50 more established members responded within "
-                "four weeks, each to a new post.",
+                "The score would rise by only about 1 point even if 50 more established members each responded to a "
+                "different new post within four weeks.",
                 AWAY,
             ],
         ),
@@ -101,7 +101,7 @@ def test_selected_changes(score, own, responses, expected):
             [
                 "If the repeats stop, the score would be about 22 instead of 20 within 90 days.",
                 "Even if the repeats go on, the score would rise by only about 1 point even if 1 more established "
-                "member responded within four weeks, to a new post.",
+                "member responded to a new post within four weeks.",
             ],
         ),
         (
@@ -117,8 +117,8 @@ def test_selected_changes(score, own, responses, expected):
             {},
             gains(from_200=5.0),
             [
-                "The score would rise by only about 5 points even if 200 more established members responded within "
-                "four weeks, each to a new post.",
+                "The score would rise by only about 5 points even if 200 more established members each responded to a "
+                "different new post within four weeks.",
                 AWAY,
             ],
         ),
@@ -147,7 +147,7 @@ def test_changes_by_the_user_are_stated_as_the_new_score(score, gain, stated):
 @pytest.mark.parametrize(("someone", "who"), [(True, "1 more established member"), (False, "1 established member")])
 def test_the_sentence_says_more_if_members_responded_before(someone, who):
     (change,) = possible_changes(20.0, {}, gains(from_1=12.0), someone=someone)
-    assert f"if {who} responded within four weeks" in change.sentence
+    assert f"if {who} responded to a new post within four weeks" in change.sentence
 
 
 def test_features_after_two_more_members_by_hand():
