@@ -42,7 +42,7 @@ class FactRow:
     label : what it is of
     value : the user's, as text; empty where no figure is shown
     average : what gives about the average, as text; empty where it is not known, contradicts the points or is
-        printed as the value is
+        printed as the value is, and where a share of users explains the points instead
     points : rounded to a tenth
     sentence : what a reviewer reads of it, with what explains the points, without the points
 
