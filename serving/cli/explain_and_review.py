@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from serving.snapshots.snapshot import Snapshot
     from training.home import Home
 
+HIDDEN = ("sklearn", "charset_normalizer")
+
 
 def explain(
     user: User,
@@ -198,14 +200,16 @@ def _lost_responses(
 def import_model_libraries() -> None:
     """Import LightGBM in a third of the time that a plain import takes, which is most of what `clout explain` takes.
 
-    LightGBM imports scikit-learn for estimators that no review command uses, so scikit-learn is hidden during the
-    import. Imports create many long-lived objects, so the garbage collector runs less often meanwhile.
+    LightGBM imports scikit-learn for estimators, and NumPy imports what detects the encoding of Fortran sources; no
+    review command uses either, so they are hidden during the import. Imports create many long-lived objects, so the
+    garbage collector runs less often meanwhile.
     """
-    if "lightgbm" in sys.modules or "sklearn" in sys.modules:
+    if sys.modules.keys() & {"lightgbm", *HIDDEN}:
         return
     gc.set_threshold(100_000)
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
+    sys.modules.update(dict.fromkeys(HIDDEN))  # type: ignore[arg-type]
     try:
         import lightgbm  # noqa: F401
     finally:
-        del sys.modules["sklearn"]
+        for name in HIDDEN:
+            del sys.modules[name]

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
-
 from features.atomic_files import publish, scratch_dir
 from training.home import Home
 
@@ -38,6 +36,8 @@ def prepare_store(mlflow: Any, home: Home) -> None:
     """
     if _artifact_root(home) == artifact_root(home):
         return
+    from filelock import FileLock
+
     home.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(home.folder / LOCK, timeout=LOCK_SECONDS):
         if not home.store.exists():

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,6 +60,8 @@ def register(
     RegistryError : the registry cannot be reached or rejects a request
 
     """
+    from importlib.metadata import version
+
     texts, tags = dict(texts or {}), dict(tags or {})
     with mlflow_session(home) as mlflow, TemporaryDirectory() as folder:
         save_bundle(bundle, Path(folder) / "bundle")
@@ -79,7 +80,7 @@ def register(
                 loader_module="training.served_model",
                 data_path=str(Path(folder) / "bundle"),
                 signature=_signature(bundle),
-                pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             )
         client = mlflow.MlflowClient()
         _create_model(client)

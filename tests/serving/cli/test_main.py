@@ -23,7 +23,10 @@ COMMANDS = {
     SERVICE: "score serve demo keys snapshots",
     PRIVACY: "opt-out forget receipt audit",
 }
-UNUSED = {"mlflow", "fastapi", "sklearn", "matplotlib", "shap", "optuna", "ibis.backends.duckdb"}
+UNUSED = {
+    "mlflow", "fastapi", "sklearn", "matplotlib", "shap", "optuna", "ibis.backends.duckdb", "scipy.optimize",
+    "charset_normalizer",
+}  # fmt: skip
 PRINT_MODULES = """
 import sys
 from serving.cli.main import main
