@@ -8,6 +8,7 @@ fitted on the past horizons that were predicted out of time, of which intervals 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 LEAST_USERS = 20  # of the past, with an audience and without one
 DIGITS = 6  # of coefficients
@@ -29,7 +30,7 @@ class Chance:
 
     def of(self, expected: np.ndarray) -> np.ndarray:
         """Return the chance at expected audiences in people, 0 to 1; never above them, which no distribution allows."""
-        return np.asarray(np.minimum(_share(self.log_odds + self.slope * np.log(expected)), expected))
+        return np.asarray(np.minimum(expit(self.log_odds + self.slope * np.log(expected)), expected))
 
 
 def fit_chance(expected: np.ndarray, audience: np.ndarray, weights: np.ndarray) -> Chance | None:
@@ -56,7 +57,3 @@ def fit_chance(expected: np.ndarray, audience: np.ndarray, weights: np.ndarray) 
     # Matrix products depend on threads and addresses in the last bits, and the same rows must give the same bytes.
     chance = Chance(round(float(model.intercept_[0]), DIGITS), round(float(model.coef_[0, 0]), DIGITS))
     return chance if chance.slope > 0 else None
-
-
-def _share(log_odds: np.ndarray) -> np.ndarray:
-    return np.asarray(np.exp(-np.logaddexp(0.0, -log_odds)))

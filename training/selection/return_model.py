@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from training.selection.audiences import sum_by_user
 from training.selection.file_arrays import FileArray, mapped_zeros, user_parts
 from training.selection.pairs import Pairs
 
 MOST_PAIRS = 200_000
-LARGEST_LOGIT = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ReturnModel:
             logit = np.full(part.stop - part.start, intercept)
             for slope, column in zip(slopes, features.columns(np.arange(part.start, part.stop)), strict=True):
                 logit += slope * column
-            chances.append(_sigmoid(logit))
+            chances.append(expit(logit))
         return chances.mapped()
 
 
@@ -106,11 +106,6 @@ def _logistic_regression(features: np.ndarray, returned: np.ndarray) -> list[flo
 
     model = LogisticRegression(solver="newton-cholesky", tol=1e-8).fit(features, returned)
     return [float(model.intercept_[0]), *model.coef_[0].tolist()]
-
-
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
-    chance: np.ndarray = 1.0 / (1.0 + np.exp(-np.clip(logit, -LARGEST_LOGIT, LARGEST_LOGIT)))
-    return chance
 
 
 def _log_age(days: np.ndarray, horizon_days: int) -> np.ndarray:
