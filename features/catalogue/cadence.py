@@ -31,8 +31,7 @@ def _created(window: int) -> Feature:
 def _decayed(half_life: int) -> Feature:
     return _lately(
         f"created_decayed_{half_life}d",
-        f"posts, replies and quotes of the last 90 days, each counting less the older it is (half after {half_life} "
-        "days)",
+        f"posts, replies and quotes of the last 90 days, with weights that halve every {half_life} days",
         counted(
             f"Posts of the last 90 days, the older the less, count as {{count}} today (half after {half_life} days).",
             "post",
@@ -58,15 +57,14 @@ FEATURES = [
     *(_decayed(half_life) for half_life in (7, 14)),
     _feature(
         "acts_365d",
-        "own events of any kind in the last 365 days",
+        "events by the user in the last 365 days",
         happened("The user was active {times} in the last 365 days.", "Not active in the last 365 days."),
         lambda events: count(within(events.age, 365)),
         unit="acts",
     ),
     _lately(
         "days_active_decayed_14d",
-        "calendar days (UTC) with any own event among the last 62, each counting less the longer ago it is (half "
-        "after 14 days)",
+        "calendar days (UTC) of the last 62 with an event by the user, with weights that halve every 14 days",
         counted(
             "The days on which the user was active, the older the less, count as {count} today (half after 14 days).",
             "day",
@@ -78,7 +76,7 @@ FEATURES = [
     ),
     _feature(
         "weeks_active_52w",
-        "calendar weeks (UTC) with any own event among the last 52, the present one included",
+        "calendar weeks (UTC) of the last 52, the present one included, with an event by the user",
         lambda value, _: f"Active in {value or 0:.0f} of the last 52 weeks.",
         lambda weeks: weeks.count(),
         relation="weeks_active",
@@ -86,8 +84,7 @@ FEATURES = [
     ),
     _feature(
         "weeks_active_decayed_8w",
-        "calendar weeks (UTC) with any own event among the last 52, each counting less the longer ago it is (half "
-        "after 8 weeks)",
+        "calendar weeks (UTC) of the last 52 with an event by the user, with weights that halve every 8 weeks",
         counted(
             "The weeks in which the user was active, the older the less, count as {count} today (half after 8 weeks).",
             "week",
@@ -99,7 +96,7 @@ FEATURES = [
     ),
     _feature(
         "regularity_52w",
-        "calendar weeks with any own event among the last 52, per week since the first (52 at most)",
+        "calendar weeks of the last 52 with an event by the user, per week since the first one (at most 52)",
         number("Active weeks per week since the first activity, at most a year ago: {value}.", "Never active so far."),
         lambda user: ratio(
             user.weeks_active_52w, where(user.first_act_age.notnull(), ibis.least(user.first_act_age / WEEK + 1, WEEKS))
@@ -124,7 +121,7 @@ FEATURES = [
     _since_engagement("first", lambda pairs: pairs.first_age.max()),
     _since(
         "account_age_days",
-        "days since the first event of the user or with the user",
+        "days since the first event by or towards the user",
         since("First seen {ago}.", "It is not known when the user was first seen."),
         days_since_first_event,
         relation="users",

@@ -10,6 +10,7 @@ from typing import Literal
 
 import ibis.expr.types as ir
 
+from features.catalogue.rewordings import EARLIER_FINGERPRINTS
 from features.catalogue.wording import Row, Sentence, without_nan
 
 Family = Literal["reach", "response", "persistence", "network", "cadence", "originality"]
@@ -27,7 +28,7 @@ class Feature:
     Parameters
     ----------
     name : with its window or unit, such as `engagers_28d`
-    meaning : the definition in plain words; a changed meaning needs a new name
+    meaning : the definition in plain words; a feature that means something else needs another name
     sentence : what a reviewer reads: a text with `{value}` in it, or a function of the value and the user's row
     value : a function of the relation, which returns the expression
     family : reach, response, persistence, network, cadence or originality
@@ -59,6 +60,10 @@ class Feature:
         """Twelve hex digits that change with the name, unit, meaning or direction."""
         content = json.dumps([self.name, self.unit, self.meaning, self.direction])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Return whether a fingerprint is this feature's, or was before its meaning was reworded."""
+        return fingerprint in (self.fingerprint, EARLIER_FINGERPRINTS.get(self.name))
 
     @property
     def actionable_text(self) -> str:

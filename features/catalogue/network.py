@@ -28,7 +28,7 @@ def _concentration(acts: ir.IntegerColumn) -> ir.FloatingScalar:
 FEATURES = [
     _feature(
         "engager_prominence_365d",
-        "average of ln(1 + people who engaged with them) over the people who engaged in the last 365 days",
+        "average, over the users who engaged in the last 365 days, of ln(1 + number of users who engaged with them)",
         lambda value, _: (
             NOBODY
             if value is None
@@ -39,7 +39,7 @@ FEATURES = [
     ),
     _feature(
         "engager_breadth_365d",
-        "average of ln(people with whom they engaged) over the people who engaged in the last 365 days",
+        "average, over the users who engaged in the last 365 days, of ln(number of users with whom they engaged)",
         lambda value, _: (
             NOBODY
             if value is None
@@ -50,8 +50,7 @@ FEATURES = [
     ),
     _counted(
         "attention_365d",
-        "over the people who engaged in the last 365 days, the sum of the shares of their engagement that went to the "
-        "user",
+        "sum, over the users who engaged in the last 365 days, of the share of their engagements that went to the user",
         counted(
             "The attention of those who engaged adds up to that of {count} engaging with nobody else.",
             "person",
@@ -62,7 +61,7 @@ FEATURES = [
     ),
     _counted(
         "favoured_by_365d",
-        "people who engaged with nobody more often than with the user in the last 365 days",
+        "users who engaged with nobody more often than with the user in the last 365 days",
         counted(
             "The favourite of {count}: they engage with nobody more often.", "person", "people", "Nobody's favourite."
         ),
@@ -70,7 +69,7 @@ FEATURES = [
     ),
     _counted(
         "one_way_engagers_365d",
-        "people who engaged in the last 365 days and with whom the user did not engage",
+        "users who engaged in the last 365 days and with whom the user did not engage",
         counted(
             "{count} engaged in the last year without an engagement in return.",
             "person",
@@ -81,22 +80,21 @@ FEATURES = [
     ),
     _feature(
         "mutual_share_365d",
-        "share of the people who engaged in the last 365 days with whom the user engages as well",
+        "share of the users who engaged in the last 365 days with whom the user engaged as well",
         share_of("The user also engages with {share} of those who engaged in the last year.", NOBODY),
         lambda engagers: ratio(count(engagers.mutual), engagers.count()),
         unit="share",
     ),
     _feature(
         "concentration_365d",
-        "how far the engagements of the last 365 days come from few people: the sum of the squares of their shares (1: "
-        "all by one person)",
+        "sum of the squares of the shares that users have in the engagements of the last 365 days (1: all by one user)",
         share_of("How far engagement comes from few people: {share}, where 100% is one person alone.", NOBODY),
         lambda engagers: _concentration(engagers.acts),
         unit="share",
     ),
     _feature(
         "topics_drawing_90d",
-        "over how many topics engagement of the last 90 days is spread: one over the sum of squares of their shares",
+        "effective number of topics of the last 90 days' engagements: 1 / sum of the squares of the topics' shares",
         number("Engagement of the last 90 days is spread as over {value} equal topics.", "No engagement with a topic."),
         lambda topics: 1 / _concentration(topics.acts),
         unit="topics",
@@ -105,7 +103,7 @@ FEATURES = [
     *(
         _counted(
             f"people_engaged_{days}d",
-            f"different people with whom the user engaged in the last {days} days",
+            f"distinct users with whom the user engaged in the last {days} days",
             counted(
                 f"The user engaged with {{count}} in the last {days} days.",
                 "person",
@@ -120,7 +118,7 @@ FEATURES = [
     ),
     _feature(
         "answered_share_365d",
-        "share of the people with whom the user engaged in the last 365 days who engaged with the user as well",
+        "share of the users with whom the user engaged in the last 365 days who engaged with the user as well",
         share_of(
             "{share} of the people with whom the user engaged did so in return.",
             "The user engaged with nobody in the last year.",
@@ -131,7 +129,7 @@ FEATURES = [
     ),
     _counted(
         "people_followed",
-        "people whom the user follows",
+        "users whom the user follows",
         counted("The user follows {count}.", "person", "people", "The user follows nobody."),
         lambda followed: count(followed.current),
         relation="followed",

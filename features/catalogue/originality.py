@@ -21,6 +21,7 @@ _feature = partial(
 )
 EXCESS_REPETITIONS, FREE_REPETITIONS = "repetitions_beyond_10_90d", 10
 NO_POST = "No post in the last 90 days."
+REPETITIONS = "pieces of the last 90 days that are known to repeat an earlier one of them"
 
 
 def _described_repetitions(value: float | None, row: Row) -> str:
@@ -49,8 +50,7 @@ def _repetitions(contents: ir.Table) -> ir.IntegerValue:
 def _excess(name: str, free: int) -> Feature:
     return _feature(
         name,
-        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them, beyond the first "
-        f"{free}",
+        f"{REPETITIONS}, beyond the first {free}",
         partial(_described_excess, free),
         lambda contents: (_repetitions(contents) - free).clip(lower=0),
         relation="contents",
@@ -64,26 +64,26 @@ def _excess(name: str, free: int) -> Feature:
 FEATURES = [
     _feature(
         "original_share_90d",
-        "share of own posts among all that the user posted or reposted in the last 90 days",
+        "share of pieces among the user's pieces and reposts of the last 90 days",
         share_of("{share} of what the user posted or passed on in the last 90 days was their own.", NO_POST),
         lambda events: ratio(count(events.creation), count(events.creation | is_any(events.verb, "repost"))),
     ),
     _feature(
         "reply_share_90d",
-        "share of replies and quotes among the posts of the last 90 days",
+        "share of replies and quotes among the pieces of the last 90 days",
         share_of("{share} of the posts of the last 90 days were replies or quotes.", NO_POST),
         lambda events: ratio(count(is_any(events.verb, "reply", "quote")), count(events.creation)),
     ),
     _feature(
         "repeated_share_90d",
-        "share of the posts of the last 90 days that repeat an earlier one of them, over those whose content is known",
+        "share of the pieces of the last 90 days that repeat an earlier one of them, over those of known content",
         share_of("{share} of the posts of the last 90 days repeat an earlier one.", "No post whose content is known."),
         lambda contents: ratio(contents.copies.sum() - contents.count(), contents.copies.sum()),
         relation="contents",
     ),
     _feature(
         "repetitions_90d",
-        "how many of the pieces made in the last 90 days are known to repeat an earlier one of them",
+        REPETITIONS,
         _described_repetitions,
         _repetitions,
         relation="contents",
@@ -96,7 +96,7 @@ FEATURES = [
     _excess(EXCESS_REPETITIONS, FREE_REPETITIONS),
     _feature(
         "most_repeated_90d",
-        "how often the user's most repeated content was posted in the last 90 days",
+        "pieces of the last 90 days with the user's most repeated content",
         happened(
             "The most repeated content was posted {times} in the last 90 days.", "No post whose content is known."
         ),
@@ -106,7 +106,7 @@ FEATURES = [
     ),
     _feature(
         "link_share_90d",
-        "share of the posts of the last 90 days with a link, over those whose links are known",
+        "share of the pieces of the last 90 days with a link, over those whose links are known",
         share_of("{share} of the posts of the last 90 days have a link.", "No post whose links are known."),
         lambda events: ratio(
             count(events.creation & (events.links > 0)), count(events.creation & events.links.notnull())
@@ -114,7 +114,7 @@ FEATURES = [
     ),
     _feature(
         "reposts_made_90d",
-        "how often the user reposted in the last 90 days",
+        "reposts by the user in the last 90 days",
         happened("The user reposted {times} in the last 90 days.", "No repost in the last 90 days."),
         lambda events: count(is_any(events.verb, "repost")),
         unit="acts",

@@ -11,6 +11,7 @@ from features.catalogue.wording import counted, happened, number, share_of
 _feature = partial(Feature, family="persistence", relation="pieces", unit="share", direction="none", default=None)
 
 NOBODY = "Nobody engaged with a post in the last 90 days."
+UNDATED = "pieces of unknown date count"
 
 
 def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
@@ -21,8 +22,7 @@ def _lifetime(pieces: ir.Table) -> ir.IntegerValue:
 def _share_after(span: str) -> Feature:
     return _feature(
         f"after_a_{span}_share_90d",
-        f"share of the last 90 days' engagements with posts that came more than a {span} after the post; posts of "
-        "unknown date count",
+        f"share of the last 90 days' engagements with pieces that came more than a {span} after the piece; {UNDATED}",
         share_of(
             f"{{share}} of the engagements came more than a {span} after the post (posts of unknown date count).",
             NOBODY,
@@ -34,7 +34,7 @@ def _share_after(span: str) -> Feature:
 FEATURES = [
     _feature(
         "lifetime_days_90d",
-        "average days from a post to the last engagement with it, over the posts of the last 90 days that have any",
+        "average days from a piece to the last engagement with it, over the pieces of the last 90 days that have any",
         number("On average the last engagement comes {value} days after a post.", NOBODY),
         lambda pieces: where(pieces.created_age.notnull(), _lifetime(pieces).cast("float64")).mean() / DAY,
         unit="days",
@@ -42,7 +42,7 @@ FEATURES = [
     *(_share_after(span) for span in ("day", "week")),
     _feature(
         "passed_on_late_90d",
-        "reposts and quotes of the last 90 days more than a week after the post; posts of unknown date count",
+        f"reposts and quotes of the last 90 days, more than a week after the piece; {UNDATED}",
         happened(
             "Posts older than a week, or of unknown date, were passed on {times} in the last 90 days.",
             "No post older than a week was passed on in the last 90 days.",
@@ -53,8 +53,7 @@ FEATURES = [
     ),
     _feature(
         "lasting_pieces_90d",
-        "posts with which anybody engaged in the last 90 days more than a week after the post; posts of unknown date "
-        "count",
+        f"pieces with an engagement in the last 90 days, more than a week after the piece; {UNDATED}",
         counted(
             "Others engaged with {count} more than a week later (posts of unknown date count).",
             "post",

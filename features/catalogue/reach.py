@@ -30,7 +30,7 @@ def _people(text: str) -> Sentence:
 def _engagers(days: int) -> Feature:
     return _feature(
         f"engagers_{days}d",
-        f"different people who engaged with the user in the last {days} days",
+        f"distinct users who engaged with the user in the last {days} days",
         _people(f"engaged in the last {days} days"),
         lambda pairs: count(_named(pairs) & within(pairs.last_age, days)),
     )
@@ -39,7 +39,7 @@ def _engagers(days: int) -> Feature:
 def _decayed(half_life: int) -> Feature:
     return _feature(
         f"engagers_decayed_{half_life}d",
-        f"different people who engaged, each counting less the longer ago it was last (half after {half_life} days)",
+        f"distinct users who engaged, with weights that halve every {half_life} days since their last engagement",
         counted(
             f"Those who engaged, the longer ago the less, count as {{count}} today (half after {half_life} days).",
             "person",
@@ -57,8 +57,8 @@ def _named(pairs: ir.Table) -> ir.BooleanValue:
 FEATURES = [
     _feature(
         "pace_28d",
-        "different people who engaged per 28 days, averaged over six periods of 28 days, each counting half as much as "
-        "the next",
+        "distinct users who engaged per 28 days, averaged over the last six periods of 28 days with weights that halve "
+        "from each period to the one before",
         counted(
             "About {count} engaged per 28 days, on average over half a year in which recent months count more.",
             "person",
@@ -71,32 +71,32 @@ FEATURES = [
     *(_engagers(days) for days in (7, 28, 90, 365)),
     _feature(
         "engagers_ever",
-        "different people who ever engaged with the user",
+        "distinct users who ever engaged with the user",
         _people("ever engaged"),
         lambda pairs: count(_named(pairs)),
     ),
     _decayed(28),
     _feature(
         "new_engagers_28d",
-        "different people who engaged for the first time in the last 28 days",
+        "distinct users who engaged for the first time in the last 28 days",
         _people("engaged for the first time in the last 28 days"),
         lambda pairs: count(_named(pairs) & within(pairs.first_age, 28)),
     ),
     _feature(
         "returning_engagers_28d",
-        "different people who engaged in the last 28 days and had done so before",
+        "distinct users who engaged in the last 28 days and before",
         _people("came back to engage again in the last 28 days"),
         lambda pairs: count(_named(pairs) & within(pairs.last_age, 28) & ~within(pairs.first_age, 28)),
     ),
     _feature(
         "steady_engagers_168d",
-        "different people who engaged in at least three of the last six periods of 28 days",
+        "distinct users who engaged in at least three of the last six periods of 28 days",
         _people("engaged in three or more of the last six periods of 28 days"),
         lambda pairs: count(_named(pairs) & in_three_periods(pairs.weeks)),
     ),
     _feature(
         "periods_drawing_168d",
-        "in how many of the last six periods of 28 days anybody engaged",
+        "how many of the last six periods of 28 days have an engagement, anonymous ones included",
         lambda value, _: f"Somebody engaged in {value or 0:.0f} of the last six periods of 28 days.",
         lambda pairs: sum(
             (in_period(pairs.weeks, k).ifelse(1, 0).max() for k in range(1, PERIODS)),
@@ -106,25 +106,25 @@ FEATURES = [
     ),
     _follows(
         "followers",
-        "people who follow the user",
+        "users who follow the user",
         counted("Followed by {count}.", "person", "people", "Followed by nobody."),
         lambda follows: count(follows.current),
     ),
     _follows(
         "followers_gained_28d",
-        "people who follow the user and first did so in the last 28 days",
+        "users who follow the user and first did so in the last 28 days",
         _people("began to follow in the last 28 days"),
         lambda follows: count(follows.current & within(follows.first_age, 28)),
     ),
     _follows(
         "followers_lost_28d",
-        "people who stopped following the user in the last 28 days",
+        "users who stopped following the user in the last 28 days",
         _people("stopped following in the last 28 days"),
         lambda follows: count(~follows.current & within(follows.unfollowed_age, 28)),
     ),
     _feature(
         "followers_per_followed",
-        "people who follow the user, per person whom the user follows, with one added to both",
+        "(users who follow the user + 1) / (users whom the user follows + 1)",
         number("Followers per person followed: {value}, with one added to both.", NOT_KNOWN),
         lambda user: ratio(user.followers + 1, user.people_followed + 1),
         relation="users",

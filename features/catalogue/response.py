@@ -18,10 +18,14 @@ def _times(days: int) -> Sentence:
     return happened(f"Others engaged {{times}} in the last {days} days.", f"Nobody engaged in the last {days} days.")
 
 
+def _meaning(days: int) -> str:
+    return f"engagements with the user in the last {days} days, anonymous ones included"
+
+
 def _engagements(days: int) -> Feature:
     return _feature(
         f"engagements_{days}d",
-        f"how often others, known or not, engaged with the user in the last {days} days",
+        _meaning(days),
         _times(days),
         lambda engagements: count(within(engagements.age, days)),
     )
@@ -40,14 +44,14 @@ FEATURES = [
     *(_engagements(days) for days in (7, 28, 90)),
     _feature(
         "engagements_365d",
-        "how often others, known or not, engaged with the user in the last 365 days",
+        _meaning(365),
         _times(365),
         lambda pairs: pairs.acts.sum(),
         relation="pairs",
     ),
     _feature(
         "engagements_decayed_14d",
-        "how often others engaged in the last 90 days, each counting less the longer ago it was (half after 14 days)",
+        "engagements of the last 90 days, anonymous ones included, with weights that halve every 14 days",
         counted(
             "What others did in 90 days, the longer ago the less, counts as {count} today (half after 14 days).",
             "engagement",
@@ -71,7 +75,7 @@ FEATURES = [
     ),
     _feature(
         "unknown_share_90d",
-        "share of the engagements of the last 90 days by people who are not named",
+        "share of the engagements of the last 90 days that are anonymous",
         share_of("{share} of the engagements of the last 90 days came from people who are not named.", NOBODY),
         lambda engagements: ratio(count(engagements.other.isnull()), engagements.count()),
         unit="share",
@@ -80,7 +84,7 @@ FEATURES = [
     *(
         _pieces(
             f"pieces_drawing_{days}d",
-            f"posts with which anybody engaged in the last {days} days",
+            f"pieces with an engagement in the last {days} days",
             counted(
                 f"Others engaged with {{count}} in the last {days} days.",
                 "post",
@@ -93,7 +97,7 @@ FEATURES = [
     ),
     _pieces(
         "best_piece_90d",
-        "engagements of the last 90 days with the post that has most of them",
+        "engagements of the last 90 days with the piece that has most",
         counted(
             "The most successful post had {count} in the last 90 days.",
             "engagement",
@@ -104,15 +108,15 @@ FEATURES = [
     ),
     _users(
         "drawing_share_90d",
-        "share of the posts of the last 90 days with which anybody engaged",
+        "share of the pieces of the last 90 days with an engagement",
         share_of("Others engaged with {share} of the posts of the last 90 days.", "No post in the last 90 days."),
         lambda user: ratio(user.new_pieces_drawing, user.new_pieces.nullif(0)),
         unit="share",
     ),
     _users(
         "engagements_per_piece_14d",
-        "engagements received per post made, both of the last 90 days, counting for half after 14 days, with one added "
-        "to both",
+        "(engagements received + 1) / (pieces created + 1), both of the last 90 days, with weights that halve every 14 "
+        "days",
         number("Engagements per post lately: {value}, with one added to both.", NOT_KNOWN),
         lambda user: ratio(user.engagements_decayed_14d + 1, user.created_decayed_14d + 1),
         unit="acts per piece",
@@ -120,7 +124,7 @@ FEATURES = [
     ),
     _users(
         "engagers_per_piece_90d",
-        "different people who engaged in the last 90 days, per post made in them",
+        "distinct users who engaged in the last 90 days, per piece created in these days",
         number("People who engaged per post of the last 90 days: {value}.", "No post in the last 90 days."),
         lambda user: ratio(user.engagers_90d, user.created_90d),
         unit="people per piece",

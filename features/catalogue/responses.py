@@ -56,7 +56,7 @@ def _describe_last(value: float | None, _: Row) -> str:
 FEATURES = [
     _feature(
         "early_responders",
-        "different people who first responded more than 365 days ago",
+        "distinct users who first responded more than 365 days ago",
         lambda value, _: (
             f"{people(value)} first responded more than a year ago."
             if value
@@ -68,15 +68,15 @@ FEATURES = [
     ),
     _feature(
         "responders_decayed_28d",
-        "different people who responded in the last 365 days, each counting less the longer ago it was last (half "
-        "after 28 days)",
+        "distinct users who responded in the last 365 days, with weights that halve every 28 days since their last "
+        "response",
         _describe_lately,
         lambda responders: sum_fixed_point(_named(responders, decay(responders.last_age, 28))),
         title="All responders lately",
     ),
     _feature(
         "responders_365d",
-        "different people who responded in the last 365 days",
+        "distinct users who responded in the last 365 days",
         lambda value, row: (
             f"{people(value)} {IN_A_YEAR}." if value else nobody_responded(row, LOOKBACK_DAYS, IN_A_YEAR)
         ),
@@ -85,7 +85,7 @@ FEATURES = [
     ),
     _feature(
         "response_periods_168d",
-        "in how many of the last six periods of 28 days anybody responded",
+        "how many of the last six periods of 28 days have a response, anonymous ones included",
         lambda value, _: (
             f"Somebody responded in {value:.0f} of the last six 28-day periods."
             if value
@@ -97,8 +97,7 @@ FEATURES = [
     ),
     _feature(
         "response_attention_365d",
-        "for each person who responded in the last 365 days, one divided by the number of people to whom that person "
-        "responded",
+        "sum, over the users who responded in the last 365 days, of 1 / number of users to whom each of them responded",
         _describe_attention,
         lambda responders: sum_fixed_point(
             _named(responders, round_half_up(ibis.literal(BILLION, "int64") / responders.breadth))
@@ -108,7 +107,7 @@ FEATURES = [
     ),
     _feature(
         "days_since_last_response",
-        "days since anybody, known or not, last responded, within the last 365 days",
+        "days since the last response of the last 365 days, anonymous ones included",
         _describe_last,
         lambda responders: days(responders.last_age.min()),
         family="cadence",

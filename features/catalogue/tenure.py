@@ -18,6 +18,12 @@ ABSENT_DAYS = 56
 FREE_POSTS = 1_000  # in 90 days, and as many for each established responder
 CLOCKS = ("seniority_days", "tenure_days")  # they rise with time alone
 
+SHORT_HISTORY = f"(fewer, in proportion, in a history shorter than {HISTORY_DAYS} days)"
+ABSENCE = (
+    "days since the user's last event, or since the first engagement with a user who has none, beyond the first "
+    f"{ABSENT_DAYS} {SHORT_HISTORY}"
+)
+
 Number = TypeVar("Number", float, ir.FloatingValue)
 
 _feature = partial(Feature, family="cadence", unit="days", relation="users")
@@ -91,8 +97,7 @@ def _described_age(_: float | None, row: Row) -> str:
 FEATURES = [
     _feature(
         "days_absent",
-        "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
-        "days, or as large a part of a history shorter than 360",
+        ABSENCE,
         _described_absence,
         _absence,
         direction="down",
@@ -101,10 +106,8 @@ FEATURES = [
     ),
     _feature(
         "days_of_absence",
-        "days since the person's last act, or since being first engaged with where there is none, beyond the first 56 "
-        "days, or as large a part of a history shorter than 360; and one for each post, reply or quote of the last 90 "
-        f"days beyond {FREE_POSTS:,}, and {FREE_POSTS:,} more for each person who responded in them, each weighing as "
-        "much as they are credible",
+        f"{ABSENCE}; plus the posts, replies and quotes of the last 90 days in excess of {FREE_POSTS:,} and of "
+        f"{FREE_POSTS:,} more per user who responded in these days, each weighted by credibility",
         _described_presence,
         lambda user: _absence(user) + _beyond_responses(user.created_90d, user.credible_engagers_90d).clip(lower=0.0),
         direction="down",
@@ -113,19 +116,18 @@ FEATURES = [
     ),
     _feature(
         "seniority_days",
-        "days since the person was first seen, acting or engaged with, beyond the first 180, or as large a part of a "
-        "history shorter than 360",
+        f"days since the first event by or towards the user, beyond the first {ESTABLISHED_DAYS} {SHORT_HISTORY}",
         _described_age,
         lambda user: _days_beyond(days_since_first_event(user), ESTABLISHED_DAYS, user),
         direction="free",
     ),
     _feature(
         "tenure_days",
-        "days since the person's first act",
+        "days since the user's first event",
         _described_tenure,
         lambda user: days(user.first_act_age),
         direction="up",
         default=None,
-        title="Days since the first act",
+        title="Days since the first event",
     ),
 ]

@@ -273,7 +273,7 @@ def check_catalogue(bundle: Bundle) -> None:
     changed = [
         name
         for name, fingerprint in bundle.features.items()
-        if name in CATALOGUE and CATALOGUE[name].fingerprint != fingerprint
+        if name in CATALOGUE and not CATALOGUE[name].has_fingerprint(fingerprint)
     ]
     if absent or changed:
         raise CatalogueError(

@@ -9,6 +9,7 @@ import pytest
 
 from features.catalogue import CATALOGUE, SCORED
 from features.catalogue.feature import Catalogue, Direction, Family, Feature, Relation
+from features.catalogue.rewordings import EARLIER_FINGERPRINTS
 
 FINGERPRINTS = json.loads(Path(__file__).with_name("fingerprints.json").read_text())
 AFTER = 1 / 86_400  # a second, in days
@@ -1166,11 +1167,21 @@ class TestContract:
         )
         assert feature.fingerprint == recorded, (
             f"{feature.name} is no longer what models were trained on: its unit, meaning or direction changed. Leave "
-            "its line in tests/features/catalogue/fingerprints.json, give the changed feature a new name and add that."
+            "its line in tests/features/catalogue/fingerprints.json, give the changed feature a new name and add that. "
+            "If only the wording changed, record the new fingerprint, and add the one before to "
+            "features/catalogue/rewordings.py if models may use the feature."
         )
 
     def test_recorded_fingerprints_are_well_formed(self):
         assert all(re.fullmatch("[0-9a-f]{12}", recorded) for recorded in FINGERPRINTS.values())
+
+    @pytest.mark.parametrize(("name", "earlier"), EARLIER_FINGERPRINTS.items(), ids=EARLIER_FINGERPRINTS)
+    def test_a_reworded_feature_has_its_earlier_fingerprint_too(self, name, earlier):
+        feature = CATALOGUE[name]
+        assert earlier != feature.fingerprint
+        assert feature.has_fingerprint(earlier)
+        assert feature.has_fingerprint(feature.fingerprint)
+        assert not feature.has_fingerprint("0" * 12)
 
 
 class TestWords:

@@ -10,6 +10,7 @@ import weakref
 import pandas as pd
 import pytest
 
+from features.catalogue.rewordings import EARLIER_FINGERPRINTS
 from features.errors import CatalogueError, RegistryError
 from training.model.bundle_files import BOOSTER_FILE, BOUNDED_FILE, END_FILES, FACTS_FILE, load_bundle, save_bundle
 from training.model.earlier_intervals import EarlierIntervals, Knot
@@ -108,6 +109,12 @@ class TestOtherCatalogue:
             CatalogueError, match=r"absent here: none; defined differently here: early_engagers\. Install the"
         ):
             load_bundle(tmp_path)
+
+    def test_a_feature_that_was_only_reworded_is_accepted(self, bundle, tmp_path):
+        earlier = {name: EARLIER_FINGERPRINTS.get(name, now) for name, now in bundle.features.items()}
+        assert earlier != bundle.features
+        save_bundle(dataclasses.replace(bundle, features=earlier), tmp_path)
+        assert load_bundle(tmp_path).features == earlier
 
 
 class TestDamage:
