@@ -73,18 +73,7 @@ def find(
 
     Example: clout find --topic birds --min-score 50
     """
-    _check_forms(csv, json)
-    import_model_libraries()
-    from serving.cli.selection_tables import page_document, print_csv, print_page
-    from serving.cli.served_snapshot import open_served
-    from serving.selections.find import cursor_of, find_users
-    from serving.snapshots.query import UserFilter
-    from serving.snapshots.repository import open_earlier
-
-    folder = home_from_environment(home)
-    source = _ScopeSource(folder, topic, network, events, identities)
-    values = {
-        "scope": source.scope if topic or network else None,
+    parameters = {
         "contains": contains,
         "evidence": evidence,
         "min_score": min_score,
@@ -96,16 +85,24 @@ def find(
         "min_credibility": min_credibility,
         "sort": sort,
     }
-    parameters = {name: value for name, value in values.items() if value is not None}
-    instants = {name: parse_instant(text) for name, text in (("as_of", as_of), ("since", since)) if text}
-    start = None if cursor is None else cursor_of(cursor, parameters | instants)
-    query = UserFilter.of(parameters) if start is None else start.user_filter
-    at, earlier = (instants.get(name) if start is None else getattr(start, name) for name in ("as_of", "since"))
-    served, champion = open_served(folder, at, None if start is None else start.model_version)
-    before = open_earlier(folder, served, earlier, champion) if earlier or query.needs_growth else None
+    _check_forms(csv, json)
+    import_model_libraries()
+    from serving.cli.selection_tables import page_document, print_csv, print_page
+    from serving.cli.served_snapshot import open_served
+    from serving.selections.find import find_users, start_search
+    from serving.snapshots.repository import open_earlier
+
+    folder = home_from_environment(home)
+    source = _ScopeSource(folder, topic, network, events, identities)
+    parameters["scope"] = source.scope if topic or network else None
+    present = {name: value for name, value in parameters.items() if value is not None}
+    start = start_search(present, parse_instant(as_of), parse_instant(since), cursor)
+    served, champion = open_served(folder, start.as_of, start.model_version)
+    before = open_earlier(folder, served, start.since, champion) if start.needs_earlier else None
+    query = start.user_filter
     with _add_what_to_do(query.bounds.scope, events):
         snapshot, before = source.snapshot(served), None if before is None else source.snapshot(before)
-        page = find_users(snapshot, query, limit, None if start is None else start.last, before)
+        page = find_users(snapshot, query, limit, start.last, before)
     document = page_document(page, snapshot, query, before)
     if json:
         print_json(document)

@@ -107,26 +107,16 @@ class ServiceState:
         served = self._served
         return (to_iso_utc(served.as_of), served.model_version) if isinstance(served, Snapshot) else None
 
-    def snapshot(self, as_of: datetime | None = None) -> Snapshot:
-        """Return the served snapshot, or that of exactly that instant.
+    def snapshot(self, as_of: datetime | None = None, version: str | None = None) -> Snapshot:
+        """Return the served snapshot, or that of exactly that instant, by a model version if one is named.
 
         Raises
         ------
-        SnapshotError : it does not exist or is damaged
+        SnapshotError : it does not exist, was removed or is damaged
 
         """
-        return self._at(as_of)
-
-    def pinned(self, as_of: datetime, version: str) -> Snapshot:
-        """Return the snapshot of exactly that instant and model version, even if later ones exist.
-
-        Raises
-        ------
-        SnapshotError : it was removed or is damaged
-
-        """
-        snapshot = self.snapshot(as_of)
-        return snapshot if snapshot.model_version == version else self._open(as_of, version)
+        snapshot = self._at(as_of)
+        return snapshot if version in (None, snapshot.model_version) else self._open(snapshot.as_of, version)
 
     def pair(self, start: datetime | None, end: datetime | None) -> tuple[Snapshot, Snapshot]:
         """Return two snapshots, the earlier first: of those instants, or the served one and the one before it.

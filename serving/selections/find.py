@@ -1,7 +1,7 @@
 """Find influential users: a page of a search, with growth since an earlier snapshot."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -87,28 +87,60 @@ def find_users(
     return FoundPage(len(matches), users, encode_cursor(cursor))
 
 
-def cursor_of(text: str, repeated: Mapping[str, Any]) -> Cursor:
-    """Decode a cursor, and check that repeated parameters of its search are those of the first page.
+@dataclass(frozen=True)
+class SearchStart:
+    """Where a page of a search begins.
 
     Parameters
     ----------
-    text : the `next_cursor` of the page before
-    repeated : parameters of `UserFilter.of`, as_of and since
+    user_filter : the filter and the order
+    as_of, model_version : of the snapshot to search; None for the one that is served
+    since : the instant of the earlier snapshot of the growth; None for the one before, if growth matters
+    last : the last user of the page before; None for the first page
+
+    """
+
+    user_filter: UserFilter
+    as_of: datetime | None = None
+    since: datetime | None = None
+    model_version: str | None = None
+    last: PageToken | None = None
+
+    @property
+    def needs_earlier(self) -> bool:
+        """Whether the search reads an earlier snapshot."""
+        return self.since is not None or self.user_filter.needs_growth
+
+
+def start_search(
+    parameters: dict[str, Any], as_of: datetime | None, since: datetime | None, cursor: str | None
+) -> SearchStart:
+    """Begin a search, or continue the one of a cursor.
+
+    Parameters
+    ----------
+    parameters : those of `UserFilter.of`; beside a cursor, some of the first page's or none
+    as_of, since : the instants of the snapshots; beside a cursor, those of the first page or None
+    cursor : the `next_cursor` of the page before; None for the first page
 
     Raises
     ------
+    RangeError : a bound lies outside of its limits, or a range begins above its end
     CursorError : the cursor is damaged, or of another search
 
     """
-    cursor = decode_cursor(text)
-    first = cursor.user_filter.parameters | {"as_of": cursor.as_of, "since": cursor.since}
-    other = [name for name, value in repeated.items() if value != first[name]]
+    if cursor is None:
+        return SearchStart(UserFilter.of(parameters), as_of, since)
+    page = decode_cursor(cursor)
+    first = page.user_filter.parameters | {"as_of": page.as_of, "since": page.since}
+    instants = {name: at for name, at in (("as_of", as_of), ("since", since)) if at is not None}
+    other = [name for name, value in (parameters | instants).items() if value != first[name]]
     if other:
         raise CursorError(
             f"the cursor belongs to a search with another {' and '.join(other)}: repeat the parameters of the first "
             "page, or omit them beside a cursor."
         )
-    return cursor
+    return SearchStart(page.user_filter, page.as_of, page.since, page.model_version, page.last)
 
 
 def _none_if_nan(value: np.floating[Any]) -> float | None:

@@ -13,11 +13,9 @@ from serving.api.fast_routes import TimeoutRoute
 from serving.api.problems import problems
 from serving.api.schemas import FoundUser, Text, UserPage, UserScore
 from serving.middleware.request_context import record_users
-from serving.runtime.state import ServiceState
 from serving.selections.candidates import scope_of
-from serving.selections.find import cursor_of, find_users
-from serving.snapshots.query import LIMITS, PageToken, UserFilter
-from serving.snapshots.snapshot import Snapshot
+from serving.selections.find import find_users, start_search
+from serving.snapshots.query import LIMITS
 
 router = APIRouter(prefix="/v1", tags=["users"], route_class=TimeoutRoute)
 MAX_PER_PAGE = 1_000
@@ -137,13 +135,15 @@ def users(
     a cursor, omit the other parameters or repeat them; `limit` may change. A cursor whose snapshot was deleted gets a
     404.
     """
-    snapshot, query, last, before = _start(service, as_of, since, parameters, cursor)
-    page = find_users(snapshot, query, limit, last, before)
+    start = start_search(parameters, as_of, since, cursor)
+    snapshot = service.snapshot(start.as_of, start.model_version)
+    before = service.pair(start.since, snapshot.as_of)[0] if start.needs_earlier else None
+    page = find_users(snapshot, start.user_filter, limit, start.last, before)
     record_users(request.scope, (user.score["user"] for user in page.users))
     return UserPage(
         as_of=to_iso_utc(snapshot.as_of),
         model_version=snapshot.model_version,
-        scope=query.bounds.scope,
+        scope=start.user_filter.bounds.scope,
         since=None if before is None else to_iso_utc(before.as_of),
         matching=page.matching,
         users=[
@@ -157,32 +157,3 @@ def users(
         ],
         next_cursor=page.next_cursor,
     )
-
-
-def _start(
-    service: ServiceState,
-    as_of: datetime | None,
-    since: datetime | None,
-    parameters: dict[str, Any],
-    cursor: str | None,
-) -> tuple[Snapshot, UserFilter, PageToken | None, Snapshot | None]:
-    """Return the snapshot to search, the query, the last user of the page before, and the earlier snapshot.
-
-    Raises
-    ------
-    CursorError : the cursor belongs to another search
-
-    """
-    if cursor is None:
-        snapshot, query, last = service.snapshot(as_of), UserFilter.of(parameters), None
-    else:
-        instants = {name: at for name, at in (("as_of", as_of), ("since", since)) if at is not None}
-        start = cursor_of(cursor, parameters | instants)
-        snapshot, query, last, since = (
-            service.pinned(start.as_of, start.model_version),
-            start.user_filter,
-            start.last,
-            start.since,
-        )
-    before = service.pair(since, snapshot.as_of)[0] if since is not None or query.needs_growth else None
-    return snapshot, query, last, before
