@@ -57,23 +57,15 @@ def feature_rows(
         return rows
 
 
-def feature_batches(
-    events: EncodedEvents,
-    as_of: datetime,
-    progress: Progress = ignore_progress,
-    features: Sequence[str] | None = None,
-    rows_at_once: int = ROWS_AT_ONCE,
-) -> Iterator[pd.DataFrame]:
-    """Yield the feature table in parts, ordered by user and scope, code point by code point; as in `feature_table`.
-
-    Only `rows_at_once` rows are in memory, beside what the engine takes; parts may be shorter.
-    """
-    with unordered_feature_table(events, as_of, progress, features) as table:
-        yield from ordered_batches(table, rows_at_once)
-
-
 def ordered_batches(table: ir.Table, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[pd.DataFrame]:
-    """Yield feature rows as `feature_batches` does, from a table of them in any order."""
+    """Yield a feature table in parts, ordered by user and scope, code point by code point.
+
+    Parameters
+    ----------
+    table : feature rows in any order
+    rows_at_once : the most rows of a part, and in memory beside what the engine takes
+
+    """
     with _code_point_order(table) as ordered:
         for batch in ordered.to_pyarrow_batches(chunk_size=rows_at_once):
             yield batch.to_pandas()
@@ -333,8 +325,9 @@ class _Parts:
     def __init__(self, plan: FeaturePlan, stack: ExitStack, keep: Materialize, with_pairs: bool):
         self.plan, self._stack, self.keep, self.with_pairs = plan, stack, keep, with_pairs
         self.tables: dict[Relation, ir.Table] = {}
-        self.pairs: ir.Table  # where they are asked for
-        self.credibility: ir.Table  # where it is needed
+        self.histories: ir.Table  # these three where the plan needs them
+        self.pairs: ir.Table
+        self.credibility: ir.Table
 
     def enter(self, context: AbstractContextManager[T]) -> T:
         """Enter a context that is left when all steps are done."""
@@ -354,12 +347,10 @@ class _Parts:
 
 
 class _Responses(NamedTuple):
-    """Tables of `credibility` by their names there, and what else credibility is computed from."""
+    """The tables of `credibility.materialized_responses`."""
 
-    responses: ir.Table
+    year: ir.Table
     breadths: ir.Table
-    first_events: ir.Table
-    histories: ir.Table
 
 
 def _add_long_windows(
@@ -369,21 +360,14 @@ def _add_long_windows(
 
     Events and pairs need much memory and are dropped after it; responses live as long as `until_weighted`.
     """
-    plan, own = parts.plan, relations.own_events(events)
-    more: dict[str, ir.Value] = {"last_act_age": own.age.min(), "first_act_age": own.age.max()}
-    if plan.needs("weeks_active"):
-        more["bitmap"] = week_bitmap(own.age, WEEK, WEEKS, remainders.week)
-    active = parts.add("own_events", own, **more)
-    parts.add_planned("weeks_active", lambda: relations.spans(active.select("user", "bitmap"), WEEKS))
     engagements = relations.engagements(events)
-    if plan.needs("follows", "followed"):
-        with parts.keep("follows", relations.follows(engagements)) as follows:
-            parts.add_planned("follows", lambda: follows)
-            parts.add_planned("followed", lambda: relations.reversed_pairs(follows))
-    if plan.needs("histories"):
-        histories = parts.enter(parts.keep("histories", credibility.history_lengths(active, users)))
-        parts.tables["histories"] = histories.select("user", "history")
-    columns = plan.pair_columns(parts.with_pairs)
+    _add_own_events(relations.own_events(events), remainders, parts)
+    _add_follows(engagements, parts)
+    if parts.plan.needs("histories"):
+        lengths = credibility.history_lengths(parts.tables["own_events"], users)
+        parts.histories = parts.enter(parts.keep("histories", lengths))
+        parts.tables["histories"] = parts.histories.select("user", "history")
+    columns = parts.plan.pair_columns(parts.with_pairs)
     if "last_age" not in columns:
         ages = {"last_engaged_age": engagements.age.min(), "first_engaged_age": engagements.age.max()}
         parts.add("pairs", engagements, **ages)
@@ -391,27 +375,49 @@ def _add_long_windows(
         return None
     keep_pairs = parts.keep("pairs", relations.pairs(engagements, columns))
     with nullcontext(parts.enter(keep_pairs)) if parts.with_pairs else keep_pairs as pairs:
-        if "last_age" in columns:
-            parts.add("pairs", pairs, last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max())
-        if plan.needs("engagers", "engaged_users"):
-            with parts.keep("engagers", relations.engagers(pairs)) as engagers:
-                parts.add_planned("engagers", lambda: engagers)
-                parts.add_planned("engaged_users", lambda: relations.reversed_pairs(engagers))
-        if not plan.needs(*CREDIBILITY_RELATIONS):
+        parts.pairs = pairs
+        _add_pairs(pairs, parts)
+        if not parts.plan.needs(*CREDIBILITY_RELATIONS):
             return None
-        if parts.with_pairs:
-            parts.pairs = pairs
-        materialized = credibility.materialized_responses(pairs, users, parts.keep)
-        return _Responses(*until_weighted.enter_context(materialized), active, histories)
+        responses = credibility.materialized_responses(pairs, users, parts.keep)
+        return _Responses(*until_weighted.enter_context(responses))
+
+
+def _add_own_events(own: ir.Table, remainders: SpanRemainders, parts: _Parts) -> None:
+    """Add the features over users' own events, and over the calendar weeks of these."""
+    more: dict[str, ir.Value] = {"last_act_age": own.age.min(), "first_act_age": own.age.max()}
+    if parts.plan.needs("weeks_active"):
+        more["bitmap"] = week_bitmap(own.age, WEEK, WEEKS, remainders.week)
+    active = parts.add("own_events", own, **more)
+    parts.add_planned("weeks_active", lambda: relations.spans(active.select("user", "bitmap"), WEEKS))
+
+
+def _add_follows(engagements: ir.Table, parts: _Parts) -> None:
+    """Add the features over who follows whom, in both directions."""
+    if not parts.plan.needs("follows", "followed"):
+        return
+    with parts.keep("follows", relations.follows(engagements)) as follows:
+        parts.add_planned("follows", lambda: follows)
+        parts.add_planned("followed", lambda: relations.reversed_pairs(follows))
+
+
+def _add_pairs(pairs: ir.Table, parts: _Parts) -> None:
+    """Add the features over who engaged with whom, in both directions."""
+    if "last_age" in pairs.columns:
+        parts.add("pairs", pairs, last_engaged_age=pairs.last_age.min(), first_engaged_age=pairs.first_age.max())
+    if not parts.plan.needs("engagers", "engaged_users"):
+        return
+    with parts.keep("engagers", relations.engagers(pairs)) as engagers:
+        parts.add_planned("engagers", lambda: engagers)
+        parts.add_planned("engaged_users", lambda: relations.reversed_pairs(engagers))
 
 
 def _add_credibility(responses: _Responses, inputs: dict[str, ir.Table], parts: _Parts) -> ir.Table:
     """Add the features over credibility and over the weights of the responders; return these weights."""
-    seeds = inputs.get("configured_seeds")
-    year, breadths, active, histories = responses
-    flow = credibility.compute_credibility(year, breadths, active, inputs["users"], histories, seeds, parts.keep)
+    users, seeds, active = inputs["users"], inputs.get("configured_seeds"), parts.tables["own_events"]
+    flow = credibility.compute_credibility(*responses, active, users, parts.histories, seeds, parts.keep)
     parts.credibility = parts.enter(flow)
-    weights = credibility.responder_weights(year, breadths, parts.credibility).select(parts.plan.responder_columns)
+    weights = credibility.responder_weights(*responses, parts.credibility).select(parts.plan.responder_columns)
     responders = parts.enter(parts.keep("responders", weights))
     parts.add_planned("credibility", lambda: parts.credibility)
     parts.add_planned("responders", lambda: responders)
