@@ -13,7 +13,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, id_of, list_of, text_of, unmapped
+from features.importers.messages import (
+    NO_MESSAGE,
+    Message,
+    MessageSource,
+    dict_of,
+    id_of,
+    list_of,
+    reaction_to,
+    text_of,
+    unmapped,
+)
 from features.importers.readers.files import list_files
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -33,26 +43,28 @@ def import_discord(path: Path, out: Path, progress: Progress = ignore_progress, 
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
     for context, element in read_elements(file, progress, "messages"):
-        message, channel = dict_of(element), dict_of(context.get("channel"))
-        kind = text_of(channel.get("type")) or ""
-        private = not kind.startswith("Guild") or kind == PRIVATE_THREAD
-        topic = text_of(channel.get("name"))
-        piece, author = id_of(message.get("id")), _user(message.get("author"))
-        yield Message(
-            id=piece,
-            time=text_of(message.get("timestamp")),
-            author=author,
-            text=text_of(message.get("content")),
-            about=id_of(dict_of(message.get("reference")).get("messageId")),
-            verb="repost" if dict_of(message.get("reference")).get("type") == "Forward" else "",
-            reason=_reason(message),
-            mentions=[name for mention in list_of(message.get("mentions")) if (name := _user(mention))],
-            topics=[topic] if topic else [],
-            private=private,
-        )
-        for reaction in list_of(message.get("reactions")):
-            for user in list_of(reaction.get("users")):
-                yield Message(author=_user(user), about=piece, target=author, verb="like", private=private)
+        exported = dict_of(element)
+        message = _message(exported, dict_of(context.get("channel")))
+        yield message
+        for reaction in list_of(exported.get("reactions")):
+            yield from (reaction_to(message, _user(user)) for user in list_of(reaction.get("users")))
+
+
+def _message(exported: dict[str, object], channel: dict[str, object]) -> Message:
+    kind, topic = text_of(channel.get("type")) or "", text_of(channel.get("name"))
+    reference = dict_of(exported.get("reference"))
+    return Message(
+        id=id_of(exported.get("id")),
+        time=text_of(exported.get("timestamp")),
+        author=_user(exported.get("author")),
+        text=text_of(exported.get("content")),
+        about=id_of(reference.get("messageId")),
+        verb="repost" if reference.get("type") == "Forward" else "",
+        reason=_reason(exported),
+        mentions=[name for mention in list_of(exported.get("mentions")) if (name := _user(mention))],
+        topics=[topic] if topic else [],
+        private=not kind.startswith("Guild") or kind == PRIVATE_THREAD,
+    )
 
 
 def _user(value: object) -> str | None:
@@ -60,8 +72,8 @@ def _user(value: object) -> str | None:
     return None if user in DELETED else user
 
 
-def _reason(message: dict[str, object]) -> str | None:
-    kind = text_of(message.get("type"))
-    if not id_of(message.get("id")):
+def _reason(exported: dict[str, object]) -> str | None:
+    kind = text_of(exported.get("type"))
+    if not id_of(exported.get("id")):
         return NO_MESSAGE
     return None if kind in MESSAGE_TYPES else unmapped(kind or "no type")

@@ -85,6 +85,13 @@ class Message:
     private: bool = False
 
 
+def reaction_to(message: Message, author: str | None, time: str | None = None) -> Message:
+    """Return a reaction to a message; without a time where the export has none."""
+    return Message(
+        time=time, author=author, about=message.id, target=message.author, verb="like", private=message.private
+    )
+
+
 @dataclass(frozen=True)
 class MessageSource:
     """A source of messages: its network, what its files are, and how to read the messages of a file.

@@ -12,12 +12,22 @@ in `features/importers/messages.py`.
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from features.errors import EventsError
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, list_of, text_of, unmapped
+from features.importers.messages import (
+    NO_MESSAGE,
+    Message,
+    MessageSource,
+    dict_of,
+    list_of,
+    reaction_to,
+    text_of,
+    unmapped,
+)
 from features.importers.readers.files import require_utf8_name
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -64,32 +74,36 @@ def _read(channels: dict[str, tuple[str, bool]], file: Path, progress: Callable[
     name = file.parent.name
     channel, private = channels.get(name, (name, False))
     for _, element in read_elements(file, progress):
-        message = dict_of(element)
-        text, stamp, thread = (text_of(message.get(member)) for member in ("text", "ts", "thread_ts"))
-        author = text_of(message.get("user")) or text_of(message.get("bot_id"))
-        piece = f"{channel}/{stamp}"
-        is_reply = thread is not None and thread != stamp
-        yield Message(
-            id=piece,
-            time=stamp,
-            author=author,
-            text=text,
-            about=f"{channel}/{thread}" if is_reply else None,
-            target=text_of(message.get("parent_user_id")) if is_reply else None,
-            reason=_reason(message),
-            mentions=list(dict.fromkeys(MENTION.findall(text or ""))),
-            topics=[name],
-            private=private,
-        )
-        for reaction in list_of(message.get("reactions")):
-            users = reaction.get("users")
-            for user in users if isinstance(users, list) else []:
-                yield Message(author=text_of(user), about=piece, target=author, verb="like", private=private)
+        exported = dict_of(element)
+        message = replace(_message(exported, channel), topics=[name], private=private)
+        yield message
+        yield from _likes(exported, message)
 
 
-def _reason(message: dict[str, object]) -> str | None:
-    if not text_of(message.get("ts")):
+def _message(exported: dict[str, object], channel: str) -> Message:
+    text, stamp, thread = (text_of(exported.get(member)) for member in ("text", "ts", "thread_ts"))
+    is_reply = thread is not None and thread != stamp
+    return Message(
+        id=f"{channel}/{stamp}",
+        time=stamp,
+        author=text_of(exported.get("user")) or text_of(exported.get("bot_id")),
+        text=text,
+        about=f"{channel}/{thread}" if is_reply else None,
+        target=text_of(exported.get("parent_user_id")) if is_reply else None,
+        reason=_reason(exported),
+        mentions=list(dict.fromkeys(MENTION.findall(text or ""))),
+    )
+
+
+def _likes(exported: dict[str, object], message: Message) -> Iterator[Message]:
+    for reaction in list_of(exported.get("reactions")):
+        users = reaction.get("users")
+        yield from (reaction_to(message, text_of(user)) for user in (users if isinstance(users, list) else []))
+
+
+def _reason(exported: dict[str, object]) -> str | None:
+    if not text_of(exported.get("ts")):
         return NO_MESSAGE
-    subtype = text_of(message.get("subtype"))
+    subtype = text_of(exported.get("subtype"))
     is_message = subtype is None or subtype in MESSAGE_SUBTYPES
     return None if is_message else unmapped(str(subtype))

@@ -15,7 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
-from features.importers.messages import NO_MESSAGE, Message, MessageSource, dict_of, id_of, list_of, text_of, unmapped
+from features.importers.messages import (
+    NO_MESSAGE,
+    Message,
+    MessageSource,
+    dict_of,
+    id_of,
+    list_of,
+    reaction_to,
+    text_of,
+    unmapped,
+)
 from features.importers.readers.files import list_files
 from features.importers.readers.json_stream import read_elements
 from features.progress import Progress, ignore_progress
@@ -34,39 +44,39 @@ def import_telegram(path: Path, out: Path, progress: Progress = ignore_progress,
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:
     for chat, element in read_elements(file, progress, "messages", inside=CHATS):
-        message = dict_of(element)
-        entities = list_of(message.get("text_entities")) or list_of(message.get("text"))
-        number, private = id_of(message.get("id")), chat.get("type") not in GROUPS
-        chat_id, author = id_of(chat.get("id")) or file.stem, text_of(message.get("from_id"))
-        piece = f"{chat_id}/{number}"
-        forwarded = bool(message.get("forwarded_from"))
-        yield Message(
-            id=piece,
-            time=text_of(message.get("date_unixtime")) or text_of(message.get("date")),
-            author=author,
-            text=_text(message.get("text")),
-            about=None if forwarded else _parent(message, chat_id),
-            target=text_of(message.get("forwarded_from_id")) if forwarded else None,
-            verb="repost" if forwarded else "",
-            reason=_reason(message),
-            mentions=[f"user{user}" for entity in entities if (user := text_of(entity.get("user_id")))],
-            topics=[name for name in (text_of(chat.get("name")), *_hashtags(entities)) if name],
-            private=private,
-        )
-        for reaction in list_of(message.get("reactions")):
-            for recent in list_of(reaction.get("recent")):
-                yield Message(
-                    time=text_of(recent.get("date")),
-                    author=text_of(recent.get("from_id")),
-                    about=piece,
-                    target=author,
-                    verb="like",
-                    private=private,
-                )
+        exported = dict_of(element)
+        message = _message(exported, chat, file)
+        yield message
+        yield from _likes(exported, message)
 
 
-def _parent(message: dict[str, object], chat_id: str) -> str | None:
-    number, peer = id_of(message.get("reply_to_message_id")), text_of(message.get("reply_to_peer_id"))
+def _message(exported: dict[str, object], chat: dict[str, object], file: Path) -> Message:
+    entities = list_of(exported.get("text_entities")) or list_of(exported.get("text"))
+    chat_id = id_of(chat.get("id")) or file.stem
+    forwarded = bool(exported.get("forwarded_from"))
+    return Message(
+        id=f"{chat_id}/{id_of(exported.get('id'))}",
+        time=text_of(exported.get("date_unixtime")) or text_of(exported.get("date")),
+        author=text_of(exported.get("from_id")),
+        text=_text(exported.get("text")),
+        about=None if forwarded else _parent(exported, chat_id),
+        target=text_of(exported.get("forwarded_from_id")) if forwarded else None,
+        verb="repost" if forwarded else "",
+        reason=_reason(exported),
+        mentions=[f"user{user}" for entity in entities if (user := text_of(entity.get("user_id")))],
+        topics=[name for name in (text_of(chat.get("name")), *_hashtags(entities)) if name],
+        private=chat.get("type") not in GROUPS,
+    )
+
+
+def _likes(exported: dict[str, object], message: Message) -> Iterator[Message]:
+    reactions = list_of(exported.get("reactions"))
+    for recent in (recent for reaction in reactions for recent in list_of(reaction.get("recent"))):
+        yield reaction_to(message, text_of(recent.get("from_id")), text_of(recent.get("date")))
+
+
+def _parent(exported: dict[str, object], chat_id: str) -> str | None:
+    number, peer = id_of(exported.get("reply_to_message_id")), text_of(exported.get("reply_to_peer_id"))
     chat = "".join(filter(str.isdigit, peer)) if peer else chat_id
     return f"{chat}/{number}" if number else None
 
@@ -83,9 +93,9 @@ def _text(value: object) -> str | None:
     return "".join(text_of(dict_of(part).get("text")) or text_of(part) or "" for part in value) or None
 
 
-def _reason(message: dict[str, object]) -> str | None:
-    if not id_of(message.get("id")):
+def _reason(exported: dict[str, object]) -> str | None:
+    if not id_of(exported.get("id")):
         return NO_MESSAGE
-    action = text_of(message.get("action")) or ""
-    is_message = message.get("type", "message") == "message"
+    action = text_of(exported.get("action")) or ""
+    is_message = exported.get("type", "message") == "message"
     return None if is_message else unmapped(f"service message {action}")
