@@ -20,6 +20,9 @@ from features.errors import EventsError, write_error
 NON_EVENT_SUFFIXES = (".csv", ".tsv", ".gz", ".json", ".jsonl", ".ndjson", ".xml", ".zip", ".7z")
 PREFIX = ".clout-aside-"
 OLDER = "older"
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -153,11 +156,6 @@ def check_events_path(out: Path) -> None:
     foreign = [] if out.is_file() else sorted(file.name for file in out.iterdir() if not file.match("part-*.parquet"))
     if foreign:
         raise EventsError(f"{out} contains {foreign[0]}, which is not a part of events; choose another folder.")
-
-
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
-NOT_SUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 
 
 def swap_paths(one: Path, other: Path) -> bool:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
+GAP = 2
 
 
 @contextmanager
@@ -91,9 +92,6 @@ def warn(text: str) -> None:
 def print_json(value: object) -> None:
     """Print one JSON document to stdout."""
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
-
-
-GAP = 2
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], text_columns: int = 1) -> None:

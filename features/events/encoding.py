@@ -23,6 +23,14 @@ from features.events.temporary_tables import cached_table, fetch
 UserKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
 NO_FILES = FileVersions({})
 CODES = {verb: code for code, verb in enumerate(VERBS)}
+MICROSECONDS = {
+    "duckdb": sql_function("epoch_us", ("timestamp('UTC')",), "int64"),
+    "pyspark": sql_function("unix_micros", ("timestamp('UTC')",), "int64"),
+}
+HASHES = {
+    "duckdb": sql_function("hash", ("string",), "uint64"),
+    "pyspark": sql_function("xxhash64", ("string",), "int64"),
+}
 
 
 @dataclass(frozen=True)
@@ -172,16 +180,6 @@ def microseconds(time: ir.TimestampValue) -> ir.IntegerValue:
     if engine in MICROSECONDS:
         return MICROSECONDS[engine](time)
     return time.truncate("s").epoch_seconds().cast("int64") * SECOND + time.microsecond().cast("int64")
-
-
-MICROSECONDS = {
-    "duckdb": sql_function("epoch_us", ("timestamp('UTC')",), "int64"),
-    "pyspark": sql_function("unix_micros", ("timestamp('UTC')",), "int64"),
-}
-HASHES = {
-    "duckdb": sql_function("hash", ("string",), "uint64"),
-    "pyspark": sql_function("xxhash64", ("string",), "int64"),
-}
 
 
 def key(engine: str, text: ir.StringValue) -> ir.Value:

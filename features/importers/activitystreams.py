@@ -67,6 +67,12 @@ EVENT_KEY = ("verb", "actor", "target", "object", "result", "time")
 ONLY_URI = "only a URI, as in likes.json or bookmarks.json: actor, verb and time are missing"
 PRIVATE = "private, addressed to named users only; --private accepts it"
 MAX_KIND_CHARS = 40
+OWNER_PATTERNS = (
+    (r"^(https?://[^/?#]+(?:/ap)?/users/[^/?#]+)(?:/statuses/[^/?#]+)?(?:/activity)?/?$", r"\1"),
+    (r"^(https?://[^/?#]+)/@([^/@?#]+)(?:/[0-9]+)?/?$", r"\1/users/\2"),
+    (r"^(https?://[^/?#]+)/p/([^/@?#]+)/[0-9]+/?$", r"\1/users/\2"),
+)
+SEPARATOR = "\n"
 
 
 def import_activitystreams(
@@ -185,14 +191,6 @@ def _unknown_owner_note(report: ImportReport) -> tuple[str, ...]:
     count = events.filter(events.target.isnull(), events.verb != "post").count().to_pyarrow().as_py()
     note = "events are about pieces whose owner is neither in the files nor in the URI: they have no target"
     return (f"{count} {note}",) if count else ()
-
-
-OWNER_PATTERNS = (
-    (r"^(https?://[^/?#]+(?:/ap)?/users/[^/?#]+)(?:/statuses/[^/?#]+)?(?:/activity)?/?$", r"\1"),
-    (r"^(https?://[^/?#]+)/@([^/@?#]+)(?:/[0-9]+)?/?$", r"\1/users/\2"),
-    (r"^(https?://[^/?#]+)/p/([^/@?#]+)/[0-9]+/?$", r"\1/users/\2"),
-)
-SEPARATOR = "\n"
 
 
 def owner_from_uri(uri: ir.StringValue) -> ir.StringValue:

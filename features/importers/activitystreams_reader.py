@@ -29,6 +29,47 @@ from features.progress import Progress
 VOCABULARY = r"^(as:|https?://www\.w3\.org/ns/activitystreams#)"
 ID_POINTERS = ("/id", "/@id", "/href")
 _text = sql_function("json_extract_string", ("string", "string"), "string")
+ADDRESSES = ("to", "cc", "bto", "bcc", "audience")
+MEMBERS = {
+    "kind": "/type",
+    "kind_ld": "/@type",
+    "id": "/id",
+    "id_ld": "/@id",
+    "actor": "/actor",
+    "published": "/published",
+    "object_json": "/object",
+    "object_kind": "/object/type",
+    "object_author": "/object/attributedTo",
+    "object_published": "/object/published",
+    "reply_to": "/object/inReplyTo",
+    "reply_author": "/object/inReplyTo/attributedTo",
+    "quote": "/object/quote",
+    "quote_url": "/object/quoteUrl",
+    "quote_uri": "/object/quoteUri",
+    "quote_misskey": "/object/_misskey_quote",
+    "tag": "/object/tag",
+    "content": "/object/content",
+    "inner": "/object/object",
+    **{name: f"/{name}" for name in ADDRESSES},
+    **{f"object_{name}": f"/object/{name}" for name in ADDRESSES},
+}
+PUBLIC = r"^(https://www\.w3\.org/ns/activitystreams#|as:)?Public$"
+COLLECTION = r"/(followers|following|members|subscribers)/?$"
+ADDRESSED_KINDS = ("Create", "Announce")
+QUOTES = ("quote", "quote_url", "quote_uri", "quote_misskey")
+VERBS = {
+    "Create": "post",
+    "Announce": "repost",
+    "Like": "like",
+    "EmojiReact": "like",
+    "Dislike": "dislike",
+    "Follow": "follow",
+    "Undo": "unfollow",
+    "Block": "block",
+    "Flag": "flag",
+    "View": "view",
+}
+TAG_ANCHOR = r"""(?is)<a\s[^>]*class=["'][^"']*(mention|hashtag)[^>]*>.*?</a>"""
 
 
 def text_at(value: ir.StringValue, *pointers: str) -> ir.StringValue:
@@ -74,49 +115,6 @@ def texts_of_type(member: ir.StringValue, kind: str, pointer: str) -> ir.ArrayVa
 def _id(value: ir.StringValue) -> ir.StringValue:
     object_ = value.startswith("{").ifelse(value, ibis.null("string"))
     return object_.notnull().ifelse(text_at(object_, *ID_POINTERS), value).nullif("")
-
-
-ADDRESSES = ("to", "cc", "bto", "bcc", "audience")
-MEMBERS = {
-    "kind": "/type",
-    "kind_ld": "/@type",
-    "id": "/id",
-    "id_ld": "/@id",
-    "actor": "/actor",
-    "published": "/published",
-    "object_json": "/object",
-    "object_kind": "/object/type",
-    "object_author": "/object/attributedTo",
-    "object_published": "/object/published",
-    "reply_to": "/object/inReplyTo",
-    "reply_author": "/object/inReplyTo/attributedTo",
-    "quote": "/object/quote",
-    "quote_url": "/object/quoteUrl",
-    "quote_uri": "/object/quoteUri",
-    "quote_misskey": "/object/_misskey_quote",
-    "tag": "/object/tag",
-    "content": "/object/content",
-    "inner": "/object/object",
-    **{name: f"/{name}" for name in ADDRESSES},
-    **{f"object_{name}": f"/object/{name}" for name in ADDRESSES},
-}
-PUBLIC = r"^(https://www\.w3\.org/ns/activitystreams#|as:)?Public$"
-COLLECTION = r"/(followers|following|members|subscribers)/?$"
-ADDRESSED_KINDS = ("Create", "Announce")
-QUOTES = ("quote", "quote_url", "quote_uri", "quote_misskey")
-VERBS = {
-    "Create": "post",
-    "Announce": "repost",
-    "Like": "like",
-    "EmojiReact": "like",
-    "Dislike": "dislike",
-    "Follow": "follow",
-    "Undo": "unfollow",
-    "Block": "block",
-    "Flag": "flag",
-    "View": "view",
-}
-TAG_ANCHOR = r"""(?is)<a\s[^>]*class=["'][^"']*(mention|hashtag)[^>]*>.*?</a>"""
 
 
 def read_activities(

@@ -41,6 +41,21 @@ make_timestamp = sql_function("make_timestamp", ("int64",), "timestamp")
 json_extract_string = sql_function("json_extract_string", ("string", "string"), "array<string>")
 _replace_all = sql_function("regexp_replace", ("string", "string", "string", "string"), "string")
 _extract_all = sql_function("regexp_extract_all", ("string", "string"), "array<string>")
+UNITS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1e-3, "excel-days": 86_400 * 10**6}
+EXCEL_EPOCH = 25_569  # days from 1899-12-30 to 1970-01-01
+MAX_MICROSECONDS = 10**17
+TIME_OF_DAY = re.compile("%[HIcXT]")
+LOCAL_TIME = re.compile(r"\b\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?: \d{1,2}:\d{2}(?::\d{2})?(?: [AP]M)?)?\b")
+LOCAL_FORMS = [
+    sep.join(days) + clock
+    for sep in "./-"
+    for days in (("%d", "%m", "%Y"), ("%d", "%m", "%y"), ("%m", "%d", "%Y"), ("%m", "%d", "%y"))
+    for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+]
+_strptime = sql_function("try_strptime", ("string", "string"), "timestamp")
+CONTENT = {"mentions": "array<string>", "content_hash": "string", "links": "int64"}
+NO_CONTENT = {name: ibis.null(kind) for name, kind in CONTENT.items()}
+DUPLICATE = "the same event again"
 
 
 def read_time(column: ir.Column) -> ir.TimestampValue:
@@ -64,20 +79,6 @@ def read_time(column: ir.Column) -> ir.TimestampValue:
         (text.re_search(COUNT), _since_1970(text.upper())),
         else_=_iso(text.upper()),
     )
-
-
-UNITS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1e-3, "excel-days": 86_400 * 10**6}
-EXCEL_EPOCH = 25_569  # days from 1899-12-30 to 1970-01-01
-MAX_MICROSECONDS = 10**17
-TIME_OF_DAY = re.compile("%[HIcXT]")
-LOCAL_TIME = re.compile(r"\b\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?: \d{1,2}:\d{2}(?::\d{2})?(?: [AP]M)?)?\b")
-LOCAL_FORMS = [
-    sep.join(days) + clock
-    for sep in "./-"
-    for days in (("%d", "%m", "%Y"), ("%d", "%m", "%y"), ("%m", "%d", "%Y"), ("%m", "%d", "%y"))
-    for clock in ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-]
-_strptime = sql_function("try_strptime", ("string", "string"), "timestamp")
 
 
 def read_time_in_unit(column: ir.Column, unit: str) -> ir.TimestampValue:
@@ -200,10 +201,6 @@ def links(text: ir.StringValue) -> ir.IntegerValue:
     return _extract_all(candidates, ADDRESS).unique().length()
 
 
-CONTENT = {"mentions": "array<string>", "content_hash": "string", "links": "int64"}
-NO_CONTENT = {name: ibis.null(kind) for name, kind in CONTENT.items()}
-
-
 def with_mentions(events: ir.Table, piece: Callable[[ir.Table], ir.StringValue]) -> ir.Table:
     """Add one event per mentioned user; a reply does not mention the user that it replies to.
 
@@ -239,9 +236,6 @@ def build_record(rows: ir.Table, fields: dict[str, str], files: tuple[str, ...])
     if len(files) < 2:
         return text
     return rows.file.cases(*((number, f"{name} ") for number, name in enumerate(files))) + text
-
-
-DUPLICATE = "the same event again"
 
 
 def reject_duplicates(rows: ir.Table, key: tuple[str, ...], comparable: ir.BooleanValue | bool = True) -> ir.Table:

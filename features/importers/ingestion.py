@@ -55,6 +55,7 @@ OTHER = "other reasons"
 
 
 Advice = Callable[[Mapping[str, int], str], str]
+LATEST = datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -194,9 +195,6 @@ def _publish_rejects(file: Path, report: ImportReport) -> None:
         rejects_path(report.out).unlink(missing_ok=True)
     else:
         publish(file, report.rejects, file.parent)
-
-
-LATEST = datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
 def validate_events(raw: ir.Table) -> ir.Table:

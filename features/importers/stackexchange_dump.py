@@ -32,6 +32,16 @@ REQUIRED = {
 }
 OPTIONAL = {"Posts": ("Tags",), "Comments": (), "Votes": ()}
 FORMS = (".xml", ".xml.gz", ".csv", ".csv.gz")
+CHUNK_BYTES = 1 << 20
+BATCH_ROWS = 50_000
+TRUNCATED = (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)
+RARE_REFERENCE = re.compile("&#(?!x?[9aAdD];|10;|13;)(x[0-9a-fA-F]+|[0-9]+);")  # not tabs and line ends
+MAX_REFERENCE_CHARS = 32
+CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r"))
+NOT_ALLOWED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+REPLACEMENT = "\ufffd"
+MAX_CODE = 0x10FFFF
+ROOTS = ("posts", "comments", "votes")
 
 
 def find_dump_files(folder: Path) -> dict[str, Path]:
@@ -114,18 +124,6 @@ def _csv(backend: Backend, table: str, file: Path, scratch: Path) -> ir.Table:
     rows = reader.select(columns)
     absent = {name: ibis.null("string") for name in OPTIONAL[table] if name not in columns}
     return rows.mutate(**absent)
-
-
-CHUNK_BYTES = 1 << 20
-BATCH_ROWS = 50_000
-TRUNCATED = (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN)
-RARE_REFERENCE = re.compile("&#(?!x?[9aAdD];|10;|13;)(x[0-9a-fA-F]+|[0-9]+);")  # not tabs and line ends
-MAX_REFERENCE_CHARS = 32
-CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r"))
-NOT_ALLOWED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-REPLACEMENT = "\ufffd"
-MAX_CODE = 0x10FFFF
-ROOTS = ("posts", "comments", "votes")
 
 
 def copy_xml(file: Path, names: tuple[str, ...], scratch: Path, progress: Callable[[int], None]) -> None:

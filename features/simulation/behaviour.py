@@ -18,6 +18,30 @@ from features.simulation.population import (
 FOLLOW_BACK_SHARE = 0.12
 UNFOLLOW_SHARE, UNFOLLOW_DAYS = 0.12, 60.0
 SLOTS_PER_USER = 128
+CREATES = np.isin(np.arange(len(VERB)), [VERB["reply"], VERB["quote"]])
+ANSWER_SHARE, ANSWER_IS_REPLY = 0.3, 0.4
+UNKNOWN_SHARE = 0.02
+VERB_SHARES = {  # in thousandths
+    "like": 630,
+    "reply": 115,  # repeated reactions to one post add more
+    "repost": 100,
+    "follow": 65,
+    "mention": 30,
+    "quote": 30,
+    "dislike": 18,
+    "flag": 7,
+    "block": 5,
+}
+VERB_TABLE = np.repeat(np.array([VERB[name] for name in VERB_SHARES], dtype=np.int8), list(VERB_SHARES.values()))
+ABOUT_USER = np.isin(np.arange(len(VERB)), [VERB["follow"], VERB["block"]])
+REPEATABLE = np.isin(np.arange(len(VERB)), [VERB["reply"], VERB["mention"], VERB["follow"], VERB["block"]])
+BURST = 0.7  # shape of the gamma-distributed luck of a post, whose mean is 1
+SLOW = np.array([0.08, 0.08, 0.35, 0.08], dtype=np.float32)  # share of late reactions, by the author's kind
+LINKS = np.array([0.25, 0.25, 0.6, 1.5])  # mean links per post, by kind
+BOT_TEXTS = 4
+MENTION_SHARE = 0.05
+JITTER = 120 * SECOND
+TEXTS = np.uint64(10**15)
 
 
 class FollowGraph:
@@ -69,11 +93,6 @@ def _sample(follows: EventArrays, share: float, rng: np.random.Generator) -> Eve
     return follows.where(rng.random(len(follows)) < share)
 
 
-CREATES = np.isin(np.arange(len(VERB)), [VERB["reply"], VERB["quote"]])
-ANSWER_SHARE, ANSWER_IS_REPLY = 0.3, 0.4
-UNKNOWN_SHARE = 0.02
-
-
 def number_new_pieces(events: EventArrays, first_piece: int) -> int:
     """Assign numbers to the pieces that replies and quotes create, in place; return the number after the last."""
     rows = np.flatnonzero(CREATES[events.verb])
@@ -99,26 +118,6 @@ def anonymize_some_likes(events: EventArrays, rng: np.random.Generator) -> None:
     """Set the actor of a few likes to null, in place."""
     likes = np.flatnonzero(events.verb == VERB["like"])
     events.actor[likes[rng.random(len(likes)) < UNKNOWN_SHARE]] = NULL
-
-
-VERB_SHARES = {  # in thousandths
-    "like": 630,
-    "reply": 115,  # repeated reactions to one post add more
-    "repost": 100,
-    "follow": 65,
-    "mention": 30,
-    "quote": 30,
-    "dislike": 18,
-    "flag": 7,
-    "block": 5,
-}
-VERB_TABLE = np.repeat(np.array([VERB[name] for name in VERB_SHARES], dtype=np.int8), list(VERB_SHARES.values()))
-ABOUT_USER = np.isin(np.arange(len(VERB)), [VERB["follow"], VERB["block"]])
-
-REPEATABLE = np.isin(np.arange(len(VERB)), [VERB["reply"], VERB["mention"], VERB["follow"], VERB["block"]])
-
-BURST = 0.7  # shape of the gamma-distributed luck of a post, whose mean is 1
-SLOW = np.array([0.08, 0.08, 0.35, 0.08], dtype=np.float32)  # share of late reactions, by the author's kind
 
 
 def draw_reactions(
@@ -174,13 +173,6 @@ def _repeats_to_replies(post: np.ndarray, actor: np.ndarray, verb: np.ndarray) -
     again = np.flatnonzero(key[order][1:] == key[order][:-1]) + 1
     verb[rows[order[again]]] = VERB["reply"]
     return verb
-
-
-LINKS = np.array([0.25, 0.25, 0.6, 1.5])  # mean links per post, by kind
-BOT_TEXTS = 4
-MENTION_SHARE = 0.05
-JITTER = 120 * SECOND
-TEXTS = np.uint64(10**15)
 
 
 def draw_posts(

@@ -15,6 +15,18 @@ from features.events.event_table import SCHEMA, VERBS
 
 VERB = {name: number for number, name in enumerate(VERBS)}
 NULL = -1
+TYPES = {"actor": np.int32, "verb": np.int8, "target": np.int32, "tags": np.int16, "links": np.int8}  # else np.int64
+ONE_TAG, TWO_TAGS = 0.65, 0.9
+PIECE_DIGITS, TEXT_DIGITS = 10, 15
+DICTIONARY_TYPE = pa.dictionary(pa.int8(), pa.string())
+COLUMN_TYPES = {
+    "time": pa.timestamp("us", tz="UTC"),
+    "verb": DICTIONARY_TYPE,
+    "network": DICTIONARY_TYPE,
+    "topics": pa.list_(pa.string()),
+    "links": pa.int64(),
+}
+ARROW_SCHEMA = pa.schema([(name, COLUMN_TYPES.get(name, pa.string())) for name in SCHEMA.names])
 
 
 @dataclass(frozen=True)
@@ -49,9 +61,6 @@ class EventArrays:
         return self.where(before[np.argsort(self.time[before], kind="stable")]), self.where(self.time >= time)
 
 
-TYPES = {"actor": np.int32, "verb": np.int8, "target": np.int32, "tags": np.int16, "links": np.int8}  # else np.int64
-
-
 def build_events(time: np.ndarray, **columns: np.ndarray | int) -> EventArrays:
     """Build events at these instants; a single value fills a column and absent columns are null."""
     present = {"time": time, **columns}
@@ -70,9 +79,6 @@ def _column(values: np.ndarray | int, size: int, kind: type) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values.astype(kind, copy=False)
     return np.full(size, values, dtype=kind)
-
-
-ONE_TAG, TWO_TAGS = 0.65, 0.9
 
 
 def draw_tags(first: np.ndarray, second: np.ndarray, topics: int, rng: np.random.Generator) -> np.ndarray:
@@ -98,18 +104,6 @@ def tag_lists(topics: int) -> pa.Array:
     labels = topic_names(topics)
     lists = [[first] if second is None else [first, second] for first in labels for second in (None, *labels)]
     return pa.array(lists, type=pa.list_(pa.string()))
-
-
-PIECE_DIGITS, TEXT_DIGITS = 10, 15
-DICTIONARY_TYPE = pa.dictionary(pa.int8(), pa.string())
-COLUMN_TYPES = {
-    "time": pa.timestamp("us", tz="UTC"),
-    "verb": DICTIONARY_TYPE,
-    "network": DICTIONARY_TYPE,
-    "topics": pa.list_(pa.string()),
-    "links": pa.int64(),
-}
-ARROW_SCHEMA = pa.schema([(name, COLUMN_TYPES.get(name, pa.string())) for name in SCHEMA.names])
 
 
 def user_names(numbers: np.ndarray, users: int) -> pa.StringArray:

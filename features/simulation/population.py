@@ -26,6 +26,23 @@ ABSENT_SHARE = 0.4
 ABSENCE_DAYS = (7.0, 28.0)
 YEAR = 365 * DAY
 NEVER = np.iinfo(np.int64).max
+MEMORY = 0.95  # correlation of one week with the next
+SPREAD = 0.4  # standard deviation of the logarithm
+WEEK = 7 * DAY
+PEAK_HOUR = 19
+DAILY_AMPLITUDE = 0.75
+WEEKEND = 0.8
+MONDAY = 3 * 24  # hours from the Monday before 1970-01-01, a Thursday
+QUICK_MEDIAN, QUICK_SPREAD = 3.0 * HOUR, 1.4
+SLOW_MEDIAN, SLOW_SPREAD = 5.0 * DAY, 1.1
+LONGEST_DELAY = 120 * DAY
+NIGHT_HOURS = (6.0, 10.0)
+FAN, STRANGER = 0.68, 0.94  # upper ends of the shares; the rest comes from anywhere
+FANS_AT_LEAST, FANS_PER_PULL = 3, 5
+DEVOTION = 2.0  # the fan number is fans * u ** DEVOTION for a uniform u: the first fans engage most
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True)
@@ -122,11 +139,6 @@ def _lognormal(median: np.ndarray, spread: np.ndarray | float, rng: np.random.Ge
     return median * np.exp(spread * rng.standard_normal(len(median)))
 
 
-MEMORY = 0.95  # correlation of one week with the next
-SPREAD = 0.4  # standard deviation of the logarithm
-WEEK = 7 * DAY
-
-
 class Drift:
     """A factor on every user's pull that drifts by the week: exp of a stationary AR(1), with a mean of 1."""
 
@@ -149,17 +161,6 @@ class Drift:
     def _innovation(self) -> np.ndarray:
         rng = self.community.generator("drift", self.week)
         return rng.standard_normal(self.community.users, dtype=np.float32)
-
-
-PEAK_HOUR = 19
-DAILY_AMPLITUDE = 0.75
-WEEKEND = 0.8
-MONDAY = 3 * 24  # hours from the Monday before 1970-01-01, a Thursday
-
-QUICK_MEDIAN, QUICK_SPREAD = 3.0 * HOUR, 1.4
-SLOW_MEDIAN, SLOW_SPREAD = 5.0 * DAY, 1.1
-LONGEST_DELAY = 120 * DAY
-NIGHT_HOURS = (6.0, 10.0)
 
 
 def _hours_of_week() -> np.ndarray:
@@ -199,15 +200,6 @@ def postpone_to_waking_hours(time: np.ndarray, rng: np.random.Generator) -> np.n
     asleep = np.flatnonzero(rng.random(len(time), dtype=np.float32) > relative_activity(time))
     time[asleep] += (rng.uniform(*NIGHT_HOURS, len(asleep)) * HOUR).astype(np.int64)
     return time
-
-
-FAN, STRANGER = 0.68, 0.94  # upper ends of the shares; the rest comes from anywhere
-FANS_AT_LEAST, FANS_PER_PULL = 3, 5
-DEVOTION = 2.0  # the fan number is fans * u ** DEVOTION for a uniform u: the first fans engage most
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ from features.simulation.population import (
 )
 from features.simulation.writer import EventWriter
 
+HORIZON_DAYS = 28
+INSTANT = pa.timestamp("us", tz="UTC")
+
 
 def simulate(community: Community, out: Path, progress: Progress = ignore_progress) -> Summary:
     """Write a community's events, and the ground truth about its users beside them.
@@ -109,10 +112,6 @@ def present_share(population: Population, time: int) -> float:
     users = len(population.kind)
     present = population.is_present(np.arange(users), np.full(users, time))
     return max(float(np.average(present, weights=population.engagement_weight)), 0.01)
-
-
-HORIZON_DAYS = 28
-INSTANT = pa.timestamp("us", tz="UTC")
 
 
 def ground_truth(community: Community, population: Population, pool: EngagerPool) -> pa.Table:

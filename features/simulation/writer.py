@@ -15,6 +15,10 @@ import pyarrow.parquet as pq
 from features.atomic_files import check_events_path, is_single_file, publish, scratch_dir
 from features.simulation.event_arrays import ARROW_SCHEMA
 
+ROWS_PER_GROUP = 500_000
+ROWS_PER_PART = 10_000_000
+REPEATING = ["actor", "verb", "target", "network", "links", "topics.list.element"]
+
 
 class EventWriter:
     """A file or folder of events with the ground truth beside it; nothing is visible before `publish`.
@@ -55,11 +59,6 @@ class EventWriter:
         publish(files[0] if is_single_file(self.out) else self.scratch / "events", self.out, self.scratch)
         publish(self.scratch / "truth.parquet", self.truth, self.scratch)
         return (self.out,) if is_single_file(self.out) else tuple(self.out / file.name for file in files)
-
-
-ROWS_PER_GROUP = 500_000
-ROWS_PER_PART = 10_000_000
-REPEATING = ["actor", "verb", "target", "network", "links", "topics.list.element"]
 
 
 class PartWriter:

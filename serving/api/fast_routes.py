@@ -25,6 +25,15 @@ from serving.api.dependencies import get_service
 from serving.api.schemas import MAX_ABS_VALUE, MAX_PER_REQUEST
 from serving.runtime.state import ServiceState
 
+TIMEOUT_ADVICE = (
+    "The work continues and may still succeed. Try again later; if it keeps timing out, check the disk and the "
+    "database."
+)
+Value = Annotated[float, Meta(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)] | None
+STRICT: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False}
+NAMES = frozenset(CATALOGUE.names)
+CACHED_DECODERS = 4  # a new champion may use other features
+
 
 class ServiceRoute(APIRoute):
     """A route that refuses unknown query parameters, which are often misspelt ones, if it is `strict`."""
@@ -97,12 +106,6 @@ class ByIdRoute(FastRoute):
         return by_id
 
 
-TIMEOUT_ADVICE = (
-    "The work continues and may still succeed. Try again later; if it keeps timing out, check the disk and the "
-    "database."
-)
-
-
 class TimeoutRoute(ServiceRoute):
     """A route with a timeout, `Limits.answer_seconds`, for work that waits for a disk or a database.
 
@@ -157,12 +160,6 @@ class FastJsonRequest(Request):
             except ValueError as error:
                 raise json.JSONDecodeError(str(error), "", 0) from error
         return self._json
-
-
-Value = Annotated[float, Meta(ge=-MAX_ABS_VALUE, le=MAX_ABS_VALUE)] | None
-STRICT: dict[str, Any] = {"forbid_unknown_fields": True, "gc": False}
-NAMES = frozenset(CATALOGUE.names)
-CACHED_DECODERS = 4  # a new champion may use other features
 
 
 class _Table(Struct, **STRICT):

@@ -26,6 +26,7 @@ TITLES = {
     "scale": "A new scale",
     "clipping": ENDS,
 }
+MOST_FOLLOWING = 4
 
 
 def change_table(change: "ScoreChange") -> None:
@@ -122,9 +123,6 @@ def _models(before: str, after: str) -> str:
     if before == after:
         return f"Both scores are of model version {after}."
     return f"The first score is of model version {before}, the second of version {after}."
-
-
-MOST_FOLLOWING = 4
 
 
 def what_if_table(report: "WhatIf") -> None:

@@ -7,6 +7,7 @@ from serving.privacy.cases import DECISIONS, Case
 from training.explanation.reasons import LEAST_POINTS
 
 SHORT_TEXT_LENGTH = 60
+COLUMNS = ["when", "who", "purpose", "request", "status", "snapshot", "users"]
 
 
 def print_cases(cases: list[Case], state: str) -> None:
@@ -93,9 +94,6 @@ def _state(case: Case) -> str:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= SHORT_TEXT_LENGTH else f"{line[: SHORT_TEXT_LENGTH - 3]}..."
-
-
-COLUMNS = ["when", "who", "purpose", "request", "status", "snapshot", "users"]
 
 
 def print_reads(reads: Reads) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from serving.snapshots.explanation import Explanation
 
 SCORED = "scored"
+COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]
+MOST_NAMED = 5
+BAR, ROOM = 8, 3
+LONGEST_NAME = 24
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
@@ -48,10 +52,6 @@ def ledger_table(explanation: "Explanation") -> None:
         rows.append([ENDS, "", "", f"{explanation.clipped:+.1f}"])
     rows.append(["Score", "", "", f"{explanation.score:.1f}"])
     print_table("The points of the score", ["", "this user", "average", "points"], rows)
-
-
-COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]
-MOST_NAMED = 5
 
 
 def history_table(history: "History") -> None:
@@ -89,10 +89,6 @@ def _instants(instants: Iterable[str]) -> str:
     days = [instant.removesuffix("T00:00:00Z") for instant in instants]
     more = f" and {len(days) - MOST_NAMED} more" if len(days) > MOST_NAMED else ""
     return f"{', '.join(days[:MOST_NAMED])}{more}"
-
-
-BAR, ROOM = 8, 3
-LONGEST_NAME = 24
 
 
 def earned_table(report: "EngagementReport", row: Mapping[str, float]) -> None:

@@ -17,6 +17,8 @@ HEADER = "X-Request-ID"
 WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
+log = logging.getLogger("clout.requests")
+FIELDS = "fields"
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,6 @@ def method_label(scope: Scope) -> str:
 def route_label(scope: Scope) -> str:
     """Return the template of the route that a request reached, else `none`."""
     return getattr(scope.get("route"), "path_format", None) or NO_ROUTE
-
-
-log = logging.getLogger("clout.requests")
-FIELDS = "fields"
 
 
 class JsonLineFormatter(logging.Formatter):

@@ -23,6 +23,8 @@ from serving.middleware.request_context import CALLER
 RATE_OF_KEY = 200.0
 MOST_CALLERS = 10_000
 BURST_SECONDS = 2.0
+SLOTS = 1 << 14
+SLOT = Struct("=Qdd")
 
 
 class Buckets:
@@ -88,10 +90,6 @@ class RateLimitMiddleware:
         detail = f"more than {buckets.rate:g} requests a second came from this caller; ask again in {wait:.3g} s."
         retry = {"Retry-After": str(math.ceil(wait))}
         return await problem_response(scope, 429, detail, headers=retry)(scope, receive, send)
-
-
-SLOTS = 1 << 14
-SLOT = Struct("=Qdd")
 
 
 class SharedBuckets(Buckets):

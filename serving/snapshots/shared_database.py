@@ -38,6 +38,7 @@ PARTS = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("bytes", sa.LargeBinary, nullable=False),
 )
+PART_BYTES = 4 << 20
 
 
 @sa.event.listens_for(PARTS, "after_create")
@@ -163,9 +164,6 @@ def _delete_oldest(connection: sa.Connection) -> None:
     names = connection.execute(sa.select(SNAPSHOTS.c.name)).scalars().all()
     newest = sorted(names, key=lambda name: layout.age_order(Path(name)), reverse=True)[:MOST_SNAPSHOTS]
     connection.execute(sa.delete(SNAPSHOTS).where(SNAPSHOTS.c.name.not_in(newest)))
-
-
-PART_BYTES = 4 << 20
 
 
 def parts(folder: Path) -> Iterator[tuple[str, bytes]]:

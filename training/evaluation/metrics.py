@@ -22,6 +22,8 @@ FIGURES = {
     "coverage_expected_1": "coverage, 1+",
     "interval_score": "interval score",
 }
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+TOP_SHARES = (0.01, 0.05, 0.1, 0.25)
 
 
 def auc(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> float:  # noqa: ARG001
@@ -60,7 +62,6 @@ def r2_log(audience: np.ndarray, signal: np.ndarray, expected: np.ndarray) -> fl
     return float(np.corrcoef(np.log1p(expected), np.log1p(audience))[0, 1] ** 2)
 
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 METRICS: dict[str, Metric] = {"auc": auc, "ndcg_100": ndcg_100, "r2_log": r2_log}
 RANKING = tuple(METRICS)
 
@@ -89,9 +90,6 @@ def bootstrap_interval(
     """Return the 95 % interval of `bootstrap_leads`."""
     low, high = np.quantile(bootstrap_leads(metric, audience, ours, theirs, resamples, seed), [0.025, 0.975])
     return float(low), float(high)
-
-
-TOP_SHARES = (0.01, 0.05, 0.1, 0.25)
 
 
 def rank_retention(earlier: pd.DataFrame, later: pd.DataFrame) -> RankRetention:

@@ -11,6 +11,16 @@ from training.registry.mlflow_session import is_new, mlflow_session
 from training.registry.model_registry import FORCED_TAG, GATE_TAG, MODEL, PROMOTED_TAG
 
 FIGURES = ("auc", "ndcg_100", "r2_log", "total", "coverage")
+TRAINED_ON = (
+    "rows",
+    "catalogue",
+    "events",
+    "events_first",
+    "events_last",
+    "events_digest",
+    "clout_version",
+    "clout_commit",
+)
 
 
 @dataclass(frozen=True)
@@ -43,18 +53,6 @@ class RegisteredVersion:
     figures: dict[str, float]
     trained_on: dict[str, str]
     run: str | None
-
-
-TRAINED_ON = (
-    "rows",
-    "catalogue",
-    "events",
-    "events_first",
-    "events_last",
-    "events_digest",
-    "clout_version",
-    "clout_commit",
-)
 
 
 def list_versions(home: Home) -> list[RegisteredVersion]:

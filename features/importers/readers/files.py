@@ -20,6 +20,22 @@ from features.progress import Progress
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".car")
 MAX_NAMES = 8
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+CHUNK_BYTES = 1 << 20
+MAX_WINDOW_LOG = 31
+WINDOW_TOO_LONG = "requires too much memory"
+ZSTD_MODULES = ("compression.zstd", "backports.zstd")
+UTF_16 = "It is in UTF-16; convert it with iconv -f UTF-16 -t UTF-8."
+CONTENTS = {
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
+    b"\x1f\x8b": "It is compressed with gzip; let its name end in .gz.",
+    b"\x28\xb5\x2f\xfd": "It is compressed with Zstandard; let its name end in .zst.",
+    b"PK\x03\x04": "It is a zip archive; unpack it first.",
+    b"7z\xbc\xaf\x27\x1c": "It is a 7z archive; unpack it first.",
+}
+MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+HEAD_BYTES = 64
 
 
 def list_files(path: Path, endings: tuple[str, ...], expected: str) -> tuple[list[Path], tuple[str, ...]]:
@@ -122,26 +138,6 @@ def byte_progress(files: Iterable[Path], progress: Progress) -> Callable[[int], 
         progress(done / total)
 
     return advance
-
-
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-CHUNK_BYTES = 1 << 20
-MAX_WINDOW_LOG = 31
-WINDOW_TOO_LONG = "requires too much memory"
-ZSTD_MODULES = ("compression.zstd", "backports.zstd")
-
-
-UTF_16 = "It is in UTF-16; convert it with iconv -f UTF-16 -t UTF-8."
-CONTENTS = {
-    b"\xff\xfe": UTF_16,
-    b"\xfe\xff": UTF_16,
-    b"\x1f\x8b": "It is compressed with gzip; let its name end in .gz.",
-    b"\x28\xb5\x2f\xfd": "It is compressed with Zstandard; let its name end in .zst.",
-    b"PK\x03\x04": "It is a zip archive; unpack it first.",
-    b"7z\xbc\xaf\x27\x1c": "It is a 7z archive; unpack it first.",
-}
-MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-HEAD_BYTES = 64
 
 
 def hint_about_content(file: Path, default: str = "Is the download complete?") -> str:

@@ -26,6 +26,7 @@ SPACE = "' \t\r'"
 HALF_PAIR = r"(\\[^u]|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u([dD][89a-fA-F][0-9a-fA-F]{2})"
 CONTROL = r"[\x00-\x1f]"
 SEAM = r'\}[\s\x00]*\{\s*"'
+MAX_DOCUMENT_BYTES = 100_000_000
 
 
 def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
@@ -61,9 +62,6 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
         return _with_malformed(backend, _records(rows, mapping, record, ("digest",)), rejects)
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)), has_member)
-
-
-MAX_DOCUMENT_BYTES = 100_000_000
 
 
 def _no_objects(file: Path) -> str:

@@ -32,6 +32,19 @@ from features.importers.readers.files import (
     open_decompressed,
 )
 
+DELIMITERS = (",", ";", "\t", "|")
+MAX_HEADER_BYTES = 1_000_000
+LINE_END = re.compile(rb"\r+\n?")
+SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+MALFORMED = {
+    "MISSING COLUMNS": "too few fields",
+    "TOO MANY COLUMNS": "too many fields",
+    "UNQUOTED VALUE": "unbalanced quotes",
+    "LINE SIZE OVER MAXIMUM": "line too long",
+}
+QUOTED_LINES = "(1 + length(rtrim(csv_line, chr(10))) - length(replace(rtrim(csv_line, chr(10)), chr(10), '')))"
+LENGTH = "length({}) || ' characters'"  # the record of a malformed line, which may hold texts of users
+
 
 @dataclass(frozen=True)
 class TableReader:
@@ -105,10 +118,6 @@ def _plain(name: str) -> str:
     return name.strip().replace("_", "").lower()
 
 
-DELIMITERS = (",", ";", "\t", "|")
-MAX_HEADER_BYTES = 1_000_000
-
-
 def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
     """Open delimited text with column names in the first line, gzipped where the name ends in .gz; all fields are text.
 
@@ -145,10 +154,6 @@ def open_delimited(backend: Backend, file: Path, scratch: Path) -> TableReader:
         return with_malformed(_records(names, mapping, scratch), rejects, header=first.lines)
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)))
-
-
-LINE_END = re.compile(rb"\r+\n?")
-SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -202,16 +207,6 @@ def _records(names: list[str], mapping: dict[str, str], scratch: Path) -> str:
 def digest_sql(columns: list[str]) -> str:
     """Return SQL of the column `digest`, equal for rows that are equal in all columns of a file."""
     return f"hash({', '.join(columns)}) AS digest"
-
-
-MALFORMED = {
-    "MISSING COLUMNS": "too few fields",
-    "TOO MANY COLUMNS": "too many fields",
-    "UNQUOTED VALUE": "unbalanced quotes",
-    "LINE SIZE OVER MAXIMUM": "line too long",
-}
-QUOTED_LINES = "(1 + length(rtrim(csv_line, chr(10))) - length(replace(rtrim(csv_line, chr(10)), chr(10), '')))"
-LENGTH = "length({}) || ' characters'"  # the record of a malformed line, which may hold texts of users
 
 
 def numbered(rows: str) -> str:
