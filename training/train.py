@@ -21,7 +21,7 @@ from training.backtest import backtest
 from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import Split, build_panel, present_rows, split_cutoffs
-from training.dataset.sampling import FACT, RowSample, count_rows, memory_note, plan_sample
+from training.dataset.sampling import SAMPLE_FACT, RowSample, count_rows, memory_note, plan_sample
 from training.evaluation.evaluate import Champion
 from training.evaluation.report_types import BacktestReport
 from training.fit import FittedBoosters, fit
@@ -136,16 +136,16 @@ def train(
         present = present_rows(events, split, config.outcome.horizon_days, sample)
         fitted: FittedBoosters = {}
         bundle = fit(panel, split, config, scale, present, fitted)
-        bundle = bundle if sample is None else replace(bundle, facts=bundle.facts | {FACT: asdict(sample)})
+    if sample is not None:
+        bundle = bundle.with_facts({SAMPLE_FACT: asdict(sample)})
     with timed("fingerprint", progress):
         trained_on = fingerprint(events, datetime.fromisoformat(bundle.facts["as_of"]))
-        bundle = replace(bundle, facts=bundle.facts | {"events": asdict(trained_on), "source": source_version()})
+        bundle = bundle.with_facts({"events": asdict(trained_on), "source": source_version()})
     with timed("backtest", progress):
         evaluation, figures = backtest(events, panel, split, config, bundle.scale, champion, fitted)
     with timed("selection"):
-        bundle = with_selection(
-            bundle, fit_selection_model(events, panel, split, config, of_step(progress, "selection"))
-        )
+        model = fit_selection_model(events, panel, split, config, of_step(progress, "selection"))
+        bundle = with_selection(bundle, model)
     events.files.check_unchanged()
     evaluation = replace(
         evaluation,

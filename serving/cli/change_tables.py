@@ -39,25 +39,28 @@ def change_table(change: "ScoreChange") -> None:
         print_points("Please note", change.remarks)
         print_text("--json gives the figures anyway.")
         return
-    shown = round(after.score, 1) - round(before.score, 1)
-    print_text(f"The score of {change.user} {_went(shown)} {days}: {before.score:.1f}, then {after.score:.1f}.")
+    moved = round(after.score, 1) - round(before.score, 1)
+    print_text(f"The score of {change.user} {_went(moved)} {days}: {before.score:.1f}, then {after.score:.1f}.")
     print_text(expectations(*((score.expected_audience, score.chance) for score in (before, after))))
-    sides = {"What raised it": +1, "What lowered it": -1}
-    for title, sign in sides.items():
-        print_points(
-            title, (pointed(reason.sentence, reason.points) for reason in change.reasons if sign * reason.points > 0)
-        )
+    raised, lowered = ([reason for reason in change.reasons if sign * reason.points > 0] for sign in (1, -1))
+    for title, reasons in (("What raised it", raised), ("What lowered it", lowered)):
+        print_points(title, (pointed(reason.sentence, reason.points) for reason in reasons))
     print_points("Please note", change.remarks)
     print_text(_models(before.model_version, after.model_version))
     print_text("")
+    print_table("The points of the change", ["", "of it", "points"], _ledger_rows(change))
+
+
+def _ledger_rows(change: "ScoreChange") -> list[list[str]]:
+    """Return the score before, the points of each part of the change and of its features, and the score after."""
+    before, after = change.before, change.after
     rows = [[f"Score as of {before.as_of[:10]}", "", f"{before.score:.2f}"]]
     for part, points in change.parts.items():
         lines = [line for line in change.lines if line.part == part]
         if lines or part in ("own", "others"):
             rows.append([TITLES[part], "", f"{points:+.2f}"])
             rows += _line_rows(lines) if part not in ("scale", "clipping") else []
-    rows.append([f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"])
-    print_table("The points of the change", ["", "of it", "points"], rows)
+    return [*rows, [f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"]]
 
 
 def _line_rows(lines: "Sequence[ChangeLine]") -> list[list[str]]:
@@ -87,13 +90,7 @@ def movements_table(community: "CommunityChange") -> None:
         f"{community.share:.1%} of {total:,} users moved by more than {points_of(community.points)} {days}, scope "
         f"{community.scope}. The median user moved by {community.median:+.1f} points."
     )
-    others = [
-        f"{community.insufficient_evidence:,} of the {community.users:,} users with a score at both instants had too "
-        "little evidence at one of them.",
-        f"Only at the first instant: {count_of(community.only_before, 'user')}; only at the second: "
-        f"{count_of(community.only_after, 'user')}.",
-    ]
-    print_points("Not compared", others)
+    print_points("Not compared", _not_compared(community))
     print_points("Please note", community.remarks)
     print_text(_models(*community.model_versions))
     bins = [
@@ -108,6 +105,15 @@ def movements_table(community: "CommunityChange") -> None:
             print_text(title)
         for mover in movers:
             print_points(_mover_title(mover), _mover_reasons(mover))
+
+
+def _not_compared(community: "CommunityChange") -> list[str]:
+    return [
+        f"{community.insufficient_evidence:,} of the {community.users:,} users with a score at both instants had too "
+        "little evidence at one of them.",
+        f"Only at the first instant: {count_of(community.only_before, 'user')}; only at the second: "
+        f"{count_of(community.only_after, 'user')}.",
+    ]
 
 
 def _mover_title(mover: "Mover") -> str:

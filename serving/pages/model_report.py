@@ -114,6 +114,22 @@ class PeopleAxis:
         return tuple((10.0**power, self.percent(10.0**power)) for power in range(self._low, self._high + 1))
 
 
+class PointsAxis:
+    """A linear axis of points, from zero to a multiple of ten above all values."""
+
+    def __init__(self, most: float):
+        self._high = 10 * ceil(most / 10)
+
+    def percent(self, points: float) -> float:
+        """Return where a number of points lies, in percent."""
+        return float(round(100 * max(points, 0.0) / self._high, 2))
+
+    @property
+    def marks(self) -> tuple[tuple[int, float], ...]:
+        """The multiples of ten and where they lie, in percent."""
+        return tuple((mark, self.percent(mark)) for mark in range(0, self._high + 1, 10))
+
+
 def calibration(report: Mapping[str, Any], level: float | None = None) -> Calibration:
     """Arrange the backtest of a report: out of time, the recipe fitted one horizon earlier."""
     score = report["metrics"]["score"]
@@ -162,31 +178,29 @@ def attacks(report: Mapping[str, Any]) -> Attacks | None:
     results = sorted(measured["attacks"], key=lambda result: -result["gain_median"])
     best = measured["best_baseline"]
     most = max(max(result["gain_median"], result["limit"], result["baselines"][best]) for result in results)
-    high = 10 * ceil(most / 10)
-
-    def percent(points: float) -> float:
-        return float(round(100 * max(points, 0.0) / high, 2))
-
+    axis = PointsAxis(most)
     return Attacks(
         as_of=measured["as_of"],
         best_baseline=best,
         within_limits=all(result["held"] for result in results),
-        bars=tuple(
-            AttackBar(
-                description=result["told"],
-                learnt=result["mode"] != "scoring",
-                gain=result["gain_median"],
-                limit=result["limit"],
-                baseline_gain=result["baselines"][best],
-                gain_at=percent(result["gain_median"]),
-                limit_at=percent(result["limit"]),
-                baseline_at=percent(result["baselines"][best]),
-                within_limit=result["held"],
-            )
-            for result in results
-        ),
-        marks=tuple((mark, percent(mark)) for mark in range(0, high + 1, 10)),
+        bars=tuple(_attack_bar(result, best, axis) for result in results),
+        marks=axis.marks,
         alliances=tuple(map(_alliance, measured.get("alliances", ()))),
+    )
+
+
+def _attack_bar(result: Mapping[str, Any], best_baseline: str, axis: PointsAxis) -> AttackBar:
+    gain, limit, baseline_gain = result["gain_median"], result["limit"], result["baselines"][best_baseline]
+    return AttackBar(
+        description=result["told"],
+        learnt=result["mode"] != "scoring",
+        gain=gain,
+        limit=limit,
+        baseline_gain=baseline_gain,
+        gain_at=axis.percent(gain),
+        limit_at=axis.percent(limit),
+        baseline_at=axis.percent(baseline_gain),
+        within_limit=result["held"],
     )
 
 

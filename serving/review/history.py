@@ -117,16 +117,17 @@ def history(
     scopes: set[str] = set()
     for folder in reversed(read):
         try:
-            rows = _rows(folder, user)
-            matches = [_past_score(folder, row, champion) for row in rows if row["scope"] == scope]
+            by_scope = _past_scores(folder, user, champion)
         except SnapshotError as error:
             if folder.exists():  # otherwise it was removed meanwhile
                 damaged[_instant(folder)] = error
                 log.warning("a history skips %s: %s", _instant(folder), error)
             continue
-        scopes |= {row["scope"] for row in rows}
-        scores += matches
-        absent += [] if matches else [_instant(folder)]
+        scopes |= {*by_scope}
+        if scope in by_scope:
+            scores.append(by_scope[scope])
+        else:
+            absent.append(_instant(folder))
     if not scores:
         raise next(iter(damaged.values()), UnknownUserError(_unknown_user(user, scope, scopes, read)))
     earlier = _instant(unread[0]) if unread else None
@@ -171,6 +172,11 @@ def row_groups(file: pq.ParquetFile, user: str) -> list[int]:
     column = file.schema_arrow.names.index("user")
     statistics = [file.metadata.row_group(k).column(column).statistics for k in range(file.num_row_groups)]
     return [k for k, ids in enumerate(statistics) if ids is None or not ids.has_min_max or ids.min <= user <= ids.max]
+
+
+def _past_scores(folder: Path, user: str, champion: str | None) -> dict[str, PastScore]:
+    """Return a user's score of each scope in a snapshot."""
+    return {row["scope"]: _past_score(folder, row, champion) for row in _rows(folder, user)}
 
 
 def _past_score(folder: Path, row: dict[str, Any], champion: str | None) -> PastScore:

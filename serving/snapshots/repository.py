@@ -124,9 +124,7 @@ def publish_snapshot(
         layout.write_facts(facts, folder)
         layout.write_checksums(folder)
         if home.database and released:
-            from serving.snapshots.shared_database import (
-                SnapshotDatabase,  # loads database drivers, which few homes need
-            )
+            from serving.snapshots.shared_database import SnapshotDatabase  # loads database drivers
 
             SnapshotDatabase(home).publish(folder)
     return target

@@ -24,7 +24,7 @@ from features.catalogue import CATALOGUE
 from features.events.encoding import EncodedEvents, instant_literal
 from features.events.engines import sql_function
 
-FACT = "sample"  # of a bundle
+SAMPLE_FACT = "sample"  # of a bundle
 WEIGHT, DRAWN = "sample_weight", "drawn"
 HEAVY_SHARE = 0.5
 GB = 1e9
@@ -144,7 +144,7 @@ def available_memory() -> int:
 
 def sample_of(facts: dict[str, Any]) -> RowSample | None:
     """Return the sample that a bundle was trained on, from its facts; None for all rows."""
-    return RowSample(**facts[FACT]) if facts.get(FACT) else None
+    return RowSample(**facts[SAMPLE_FACT]) if facts.get(SAMPLE_FACT) else None
 
 
 def representative(rows: pd.DataFrame) -> pd.DataFrame:

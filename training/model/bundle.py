@@ -1,7 +1,7 @@
 """The bundle: everything that a score needs, as one frozen object."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -54,6 +54,10 @@ class Bundle:
     facts: dict[str, Any]
     bounded: BoundedTerm | None = None
     chance: Chance | None = None
+
+    def with_facts(self, facts: Mapping[str, Any]) -> "Bundle":
+        """Return the same bundle with more facts, JSON values by name."""
+        return replace(self, facts=self.facts | dict(facts))
 
     @cached_property
     def booster(self) -> lgb.Booster:

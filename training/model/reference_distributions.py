@@ -1,6 +1,6 @@
 """Reference distributions when a model was trained: of features and scores, and the baseline of explanations."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ QUANTILES = {"p5": 0.05, "p50": 0.5, "p95": 0.95}
 def with_reference(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
     """Return the bundle with the reference of panel rows, all of one instant and scope, among its facts."""
     reference = {"as_of": rows["as_of"].iloc[0].isoformat(), **make_reference(rows, bundle.predict(rows))}
-    return replace(bundle, facts={**bundle.facts, "reference": reference})
+    return bundle.with_facts({"reference": reference})
 
 
 def with_baseline(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
@@ -30,7 +30,7 @@ def with_baseline(bundle: Bundle, rows: pd.DataFrame) -> Bundle:
     active = rows[is_active(rows)]
     as_of = rows["as_of"].iloc[0]
     (baseline,) = measure_baselines(bundle, rows if active.empty else active, as_of).values()
-    return replace(bundle, facts={**bundle.facts, "baseline": asdict(baseline)})
+    return bundle.with_facts({"baseline": asdict(baseline)})
 
 
 def make_reference(rows: pd.DataFrame, predicted: pd.DataFrame) -> dict[str, Any]:

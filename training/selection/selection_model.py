@@ -28,7 +28,7 @@ from training.selection.file_arrays import mapped_zeros, user_parts
 from training.selection.pairs import Engagements, Pairs, read_engagements, read_pairs, weight_by_key
 from training.selection.return_model import ReturnModel, fit_return_model
 
-FACT = "selection"
+SELECTION_FACT = "selection"
 CORRECTION = "correction"
 SIZES = (5, 10, 20, 50)
 MOST_CUTOFFS = 6
@@ -99,12 +99,12 @@ class SelectionModel:
 
 def with_selection(bundle: Bundle, model: SelectionModel | None) -> Bundle:
     """Return a bundle that holds a selection model among its facts."""
-    return replace(bundle, facts=bundle.facts | {FACT: None if model is None else model.as_json()})
+    return bundle.with_facts({SELECTION_FACT: None if model is None else model.as_json()})
 
 
 def selection_model(bundle: Bundle) -> SelectionModel | None:
     """Return the selection model of a bundle; None where its label weighs people, or it was made without one."""
-    document = bundle.facts.get(FACT)
+    document = bundle.facts.get(SELECTION_FACT)
     if document is None:
         return None
     returning = document["returning"]
