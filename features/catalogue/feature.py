@@ -37,8 +37,8 @@ class Feature:
     direction : the only way in which a larger value may move the score of a model that uses it (`up`, `down`), `free`,
         or `none`: no model uses it
     actionable : whether the user can act on it
-    default : the value of a user without any row in the relation, or of whom the value is unknown: 0 for counts; None
-        leaves it unknown
+    default : the value where a user has no row in the relation, or the expression is null: 0 for counts; None leaves it
+        unknown
     title : a short name for charts; empty where the words of the name will do
 
     """

@@ -55,7 +55,7 @@ def parse_costs(rows: Iterable[tuple[str, Any]], source: Path | str) -> dict[str
 
     Raises
     ------
-    SelectionError : a user has two costs, or a cost is no number; `source` names where it stands
+    SelectionError : a user has two costs, or a cost is not a number; `source` names where it stands
 
     """
     costs: dict[str, float] = {}
