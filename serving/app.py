@@ -266,8 +266,11 @@ def serve(
         on_listening(address)
         dictConfig(log_settings())
         log_missing(check_home(home))
+        create = partial(
+            create_app, home, guarded, limits=limits, refresh=refresh, purposes=purposes, proxy=proxy, events=events
+        )
         if workers == 1:
-            app = _prepare(create_app(home, guarded, limits, refresh, purposes, None, proxy, events))
+            app = _prepare(create())
             log.info("Listening on %s, documented at /docs", address)
             uvicorn.Server(uvicorn.Config(app, log_config=None, **WIRE)).run(sockets=[listener])
             return
@@ -277,17 +280,17 @@ def serve(
         gc.enable()
         log.info("Listening on %s with %d workers, documented at /docs", address, workers)
         with create_shared_folder() as folder:
-            create_worker = partial(_worker, home, guarded, limits, refresh, purposes, folder, proxy, events)
+            create_worker = partial(_create_in_worker, partial(create, shared_folder=folder))
             config = uvicorn.Config(
                 create_worker, factory=True, workers=workers, log_config=log_settings(worker=True), **WIRE
             )
             WorkerSupervisor(config, [listener]).run()
 
 
-def _worker(*args: Any) -> FastAPI:
+def _create_in_worker(create: Callable[[], FastAPI]) -> FastAPI:
     """Build the application of one worker, in its process."""
     end_with_parent()
-    return _prepare(create_app(*args))
+    return _prepare(create())
 
 
 def _prepare(app: FastAPI) -> FastAPI:

@@ -86,14 +86,8 @@ class FeatureRowFile:
             return self.reader.get_batch(number)
 
 
-def write_rows(rows: pd.DataFrame, file: Path) -> None:
-    """Write feature rows (user, scope and one column per feature); the same rows give the same bytes."""
-    table = pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(None)
-    write_row_batches(table.to_batches(), table.schema, file)
-
-
 def write_row_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, file: Path) -> None:
-    """Write feature rows that come in parts, as `write_rows` writes all at once."""
+    """Write feature rows (user, scope, one column per feature) in parts; the same rows give the same bytes."""
     with ipc.new_file(str(file), schema, options=WRITING) as writer:
         for table in rebatch(batches, schema, ROWS_PER_BATCH):
             writer.write_table(table, max_chunksize=ROWS_PER_BATCH)

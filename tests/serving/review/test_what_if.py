@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -17,7 +18,7 @@ from serving.cli import main
 from serving.review.what_if import WhatIfError, parse_changes
 from serving.runtime import state
 from serving.scoring import score_rows
-from serving.snapshots.feature_rows import write_rows
+from serving.snapshots.feature_rows import write_row_batches
 from serving.snapshots.layout import sort_rows, write_checksums
 from serving.snapshots.peers import PeerRanges, peer_columns
 from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
@@ -98,7 +99,8 @@ def use_another_catalogue(home, rows):
     """Give the snapshot a catalogue with another definition of absence and without repetition."""
     (folder,) = list_snapshots(home)
     (folder / "features.arrow").unlink()  # the service may have mapped it
-    write_rows(sort_rows(rows).drop(columns="repetitions_beyond_10_90d"), folder / "features.arrow")
+    table = pa.Table.from_pandas(sort_rows(rows).drop(columns="repetitions_beyond_10_90d"), preserve_index=False)
+    write_row_batches(table.to_batches(), table.schema, folder / "features.arrow")
     file = folder / "bundle" / "bundle.json"
     reports = json.loads(file.read_text())
     reports["features"]["days_of_absence"] = "0" * 12
