@@ -127,17 +127,20 @@ def complete(document: dict[str, Any]) -> None:
     document["components"]["schemas"] |= schema.pop("$defs") | {"Problem": schema}
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            if operation.get("security"):
-                operation["responses"] |= {str(status): _documented(status, None) for status in OF_ROUTES_WITH_KEY}
-            if about_people(path):
-                purposes.document(operation)
-                operation["responses"] |= {
-                    str(status): _documented(status, kind) for status, kind in OF_ROUTES_ABOUT_USERS.items()
-                }
-            for response in operation["responses"].values():
-                content = response.get("content", {}).get(MEDIA_TYPE, {})
-                if "example" in content:
-                    content["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", EXAMPLE_CASE)
+            _complete_operation(operation, path)
+
+
+def _complete_operation(operation: dict[str, Any], path: str) -> None:
+    responses = operation["responses"]
+    if operation.get("security"):
+        responses |= {str(status): _documented(status, None) for status in OF_ROUTES_WITH_KEY}
+    if about_people(path):
+        purposes.document(operation)
+        responses |= {str(status): _documented(status, kind) for status, kind in OF_ROUTES_ABOUT_USERS.items()}
+    for response in responses.values():
+        content = response.get("content", {}).get(MEDIA_TYPE, {})
+        if "example" in content:
+            content["example"]["instance"] = path.replace("{user}", "ann").replace("{case}", EXAMPLE_CASE)
 
 
 def install(app: FastAPI) -> None:

@@ -21,7 +21,7 @@ from features.utc import latest_event_time, parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences, write_audiences
 from serving.snapshots.baselines import read_baselines, scope_baselines, write_baselines
-from serving.snapshots.feature_rows import map_rows, write_row_batches
+from serving.snapshots.feature_rows import FeatureRowFile, map_rows, write_row_batches
 from serving.snapshots.layout import sort_rows
 from serving.snapshots.scored_rows import SCORES, ScoredRows, schema
 from serving.snapshots.snapshot import Snapshot
@@ -404,18 +404,9 @@ def read_snapshot(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot
 def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
     layout.check_checksums(folder)
     facts = layout.read_facts(folder)
-    with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
-        scores = layout.read_scores(folder)
-        _check(scores.num_rows == facts.rows, f"{scores.num_rows} rows, expected {facts.rows}")
-        _check(_ordered(scores), "its users are not in order")
-    with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
-        features = map_rows(folder / layout.FEATURES_FILE)
-        _check(len(features) == facts.rows, f"{len(features)} rows, expected {facts.rows}")
-    audiences = None
-    if has_audiences(folder):
-        with layout.read_errors_as_damage(folder / PAIRS_FILE):
-            audiences = map_audiences(folder)
-            _check(len(audiences) == facts.rows, f"audiences of {len(audiences)} rows, expected {facts.rows}")
+    scores = _read_scores(folder, facts.rows)
+    features = _map_features(folder, facts.rows)
+    audiences = _map_audiences(folder, facts.rows)
     with layout.read_errors_as_damage(folder / layout.BUNDLE_FOLDER):
         read_bundle(folder / layout.BUNDLE_FOLDER)  # checks its files, whatever catalogue the model was trained on
     with layout.read_errors_as_damage(folder / layout.BASELINES_FILE):
@@ -436,6 +427,30 @@ def _read(folder: Path, hidden: Callable[[], OptedOutUsers]) -> Snapshot:
         cleared=facts.cleared,
         released=facts.released,
     )
+
+
+def _read_scores(folder: Path, rows: int) -> pa.Table:
+    with layout.read_errors_as_damage(folder / layout.SCORES_FILE):
+        scores = layout.read_scores(folder)
+        _check(scores.num_rows == rows, f"{scores.num_rows} rows, expected {rows}")
+        _check(_ordered(scores), "its users are not in order")
+        return scores
+
+
+def _map_features(folder: Path, rows: int) -> FeatureRowFile:
+    with layout.read_errors_as_damage(folder / layout.FEATURES_FILE):
+        features = map_rows(folder / layout.FEATURES_FILE)
+        _check(len(features) == rows, f"{len(features)} rows, expected {rows}")
+        return features
+
+
+def _map_audiences(folder: Path, rows: int) -> StoredAudiences | None:
+    if not has_audiences(folder):
+        return None
+    with layout.read_errors_as_damage(folder / PAIRS_FILE):
+        audiences = map_audiences(folder)
+        _check(len(audiences) == rows, f"audiences of {len(audiences)} rows, expected {rows}")
+        return audiences
 
 
 def _check_consistent(scores: pd.DataFrame, rows: pd.DataFrame, version: str) -> None:

@@ -179,19 +179,32 @@ def _fit_part(
     ridge = RIDGE / float(sample_weights(rows).sum())
     low, high = (_quantile_regression(inputs, away, weights, quantile, ridge) for quantile in (1 - share, share))
     largest = float(rows["audience"].max())
-    highest, column = inputs.max(axis=0), names.index(EXPECTED)
-    highest[column] = max(highest[column], np.log(max(largest, 1.0)))
-    ranges = inputs.min(axis=0) - BEYOND_PAST, highest + BEYOND_PAST
-    columns = zip(names, *(array.tolist() for array in (*ranges, low[1:], high[1:])), strict=True)
+    least, most = _input_ranges(inputs, names.index(EXPECTED), largest)
+    columns = zip(names, *(array.tolist() for array in (least, most, low[1:], high[1:])), strict=True)
     return IntervalPart(
-        edge,
-        float(low[0]),
-        float(high[0]),
-        float(away.min()),
-        float(away.max()),
-        tuple(IntervalInput(*one) for one in columns),
-        largest,
+        expected=edge,
+        low_nats=float(low[0]),
+        high_nats=float(high[0]),
+        least=float(away.min()),
+        most=float(away.max()),
+        inputs=tuple(IntervalInput(*one) for one in columns),
+        largest=largest,
     )
+
+
+def _input_ranges(inputs: np.ndarray, expected: int, largest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ranges to which inputs are limited: those of the past, and one nat more either way.
+
+    Parameters
+    ----------
+    inputs : logarithms of the past, shape (rows, inputs)
+    expected : the column of the expected audience, whose range also contains the largest audience of the past
+    largest : that audience, people
+
+    """
+    least, most = inputs.min(axis=0), inputs.max(axis=0)
+    most[expected] = max(most[expected], np.log(max(largest, 1.0)))
+    return least - BEYOND_PAST, most + BEYOND_PAST
 
 
 def _logarithm(name: str, values: np.ndarray) -> np.ndarray:

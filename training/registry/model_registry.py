@@ -60,11 +60,8 @@ def register(
     RegistryError : the registry cannot be reached or rejects a request
 
     """
-    from importlib.metadata import version
-
     texts, tags = dict(texts or {}), dict(tags or {})
     with mlflow_session(home) as mlflow, TemporaryDirectory() as folder:
-        save_bundle(bundle, Path(folder) / "bundle")
         mlflow.set_experiment(experiment_id=experiment_id(mlflow))
         with mlflow.start_run(run_name=f"clout {bundle.facts['as_of'][:10]}"):
             _log_source(mlflow, bundle)
@@ -75,13 +72,7 @@ def register(
                 mlflow.log_text(text, name)
             for name, figure in figures.items():
                 mlflow.log_figure(figure, f"plots/{name}.png")
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                loader_module="training.served_model",
-                data_path=str(Path(folder) / "bundle"),
-                signature=_signature(bundle),
-                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            )
+            logged = _log_model(mlflow, bundle, Path(folder) / "bundle")
         client = mlflow.MlflowClient()
         _create_model(client)
         description = _description(texts[CARD]) if CARD in texts else None
@@ -90,6 +81,20 @@ def register(
         )
         client.set_registered_model_alias(MODEL, CHALLENGER, created.version)
         return str(created.version)
+
+
+def _log_model(mlflow: Any, bundle: Bundle, folder: Path) -> Any:
+    """Save a bundle in a folder, log it as the model of the present run, and return MLflow's description of it."""
+    from importlib.metadata import version
+
+    save_bundle(bundle, folder)
+    return mlflow.pyfunc.log_model(
+        name="model",
+        loader_module="training.served_model",
+        data_path=str(folder),
+        signature=_signature(bundle),
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+    )
 
 
 def _log_source(mlflow: Any, bundle: Bundle) -> None:

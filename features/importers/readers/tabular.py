@@ -78,15 +78,6 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
         columns = backend.con.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()
     except DuckDBError as error:
         raise EventsError(f"{file} cannot be read as Parquet: {first_line(error)}") from error
-
-    def sql(mapping: dict[str, str]) -> str:
-        fields = ", ".join(f"{column_sql(name)} AS {sql_identifier(field)}" for field, name in mapping.items())
-        record = json_object_sql({name: column_sql(name) for name in mapping.values()})
-        return (
-            f"SELECT file_row_number + 1 AS row, {digest}, {fields}, {record} AS record, NULL::VARCHAR AS reason "
-            f"FROM {source}"
-        )
-
     names = [name for name, *_ in columns]
     binary = {name for name, kind, *_ in columns if kind == "BLOB"}
     digest = digest_sql(list(map(sql_identifier, sorted(names))))
@@ -101,6 +92,14 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
         except DuckDBError:
             return False
         return "." in name
+
+    def sql(mapping: dict[str, str]) -> str:
+        fields = ", ".join(f"{column_sql(name)} AS {sql_identifier(field)}" for field, name in mapping.items())
+        record = json_object_sql({name: column_sql(name) for name in mapping.values()})
+        return (
+            f"SELECT file_row_number + 1 AS row, {digest}, {fields}, {record} AS record, NULL::VARCHAR AS reason "
+            f"FROM {source}"
+        )
 
     return TableReader(names, lambda mapping: create_view(backend, scratch.stem, sql(mapping)), has_member)
 
