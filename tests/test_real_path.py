@@ -142,7 +142,9 @@ def test_the_pages_of_travel_show_posts_and_past_predictions(travel, browser):
         tab.locator("tbody a").first.click()
         *steps, score = [float(cell.get_attribute("data-points")) for cell in tab.locator("[data-points]").all()]
         assert round(10 * sum(steps)) == round(10 * score)
-        expect(tab.locator("#history .lead")).to_contain_text("of 1 earlier prediction held")
+        expect(tab.locator("#history .lead")).to_contain_text(
+            "No earlier prediction can be judged: the model was trained later"
+        )
         tab.get_by_role("link", name="Show the posts behind these reasons").click()
         expect(tab.locator("#posts tbody tr")).to_have_count(8, timeout=30_000)
         tab.goto(f"{address}/community")

@@ -62,6 +62,7 @@ class HistoryView:
     predictions : those with enough evidence, oldest first
     grid : numbers of people and where they lie, for the axis of the predictions
     known, inside : how many past predictions can be compared with what happened, and how many held
+    trained_later : how many could be compared as well, but their model was trained on what happened
     history : the rest of what the API gives
     days_apart : between the scores at least, if there are more snapshots; else None
 
@@ -72,6 +73,7 @@ class HistoryView:
     grid: tuple[tuple[int, float], ...]
     known: int
     inside: int
+    trained_later: int
     history: History
     days_apart: float | None
 
@@ -79,11 +81,6 @@ class HistoryView:
     def prediction_at(self) -> dict[str, PastPrediction]:
         """The predictions by instant."""
         return {point.prediction.score.as_of: point.prediction for point in self.predictions}
-
-    @property
-    def has_later_training(self) -> bool:
-        """Whether the model of any prediction that can be compared was trained on later events."""
-        return any(p.prediction.happened is not None and not p.prediction.is_forecast for p in self.predictions)
 
 
 def history_view(home: Home, user: str, scope: str, horizon_days: int, champion: str | None = None) -> HistoryView:
@@ -97,6 +94,7 @@ def history_view(home: Home, user: str, scope: str, horizon_days: int, champion:
     predictions = past_predictions(home, past)
     most = max(map(_largest, predictions), default=1.0)
     compared = [prediction for prediction in predictions if prediction.inside is not None]
+    forecasts = [prediction for prediction in compared if prediction.is_forecast]
     return HistoryView(
         points=_score_points(past.scores),
         predictions=tuple(
@@ -104,8 +102,9 @@ def history_view(home: Home, user: str, scope: str, horizon_days: int, champion:
             for prediction, x in zip(predictions, _spread(len(predictions)), strict=True)
         ),
         grid=_grid(most),
-        known=len(compared),
-        inside=sum(bool(prediction.inside) for prediction in compared),
+        known=len(forecasts),
+        inside=sum(bool(prediction.inside) for prediction in forecasts),
+        trained_later=len(compared) - len(forecasts),
         history=past,
         days_apart=gap / timedelta(days=1) if _instants(home) > MOST_SCORES else None,
     )

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,8 @@ from tests.serving.conftest import AS_OF
 def older(home, bundle, scores, rows):
     """A home with an additional earlier snapshot by another model."""
     earlier = AS_OF - timedelta(days=28)
-    write_snapshot(home, earlier, bundle, "2", scores.assign(model_version="2"), rows)
+    trained_before = replace(bundle, facts=bundle.facts | {"as_of": earlier.isoformat()})
+    write_snapshot(home, earlier, trained_before, "2", scores.assign(model_version="2"), rows)
     return home
 
 
@@ -56,6 +58,29 @@ def test_the_page_says_how_many_predictions_came_true(client, older):
     assert "not known yet" in page
 
 
+@pytest.mark.parametrize(
+    ("trained", "said"),
+    [
+        (["2017-07-02T00:00:00Z"], "earlier prediction held: the people"),
+        (
+            ["2017-07-03T00:00:00Z"],
+            "No earlier prediction can be judged: the model was trained later than the prediction ",
+        ),
+        (["2017-07-03T00:00:00Z", "2017-06-04T00:00:00Z"], "1 more does not count: the model was trained later"),
+    ],
+)
+def test_predictions_of_a_model_that_knew_the_outcome_do_not_count(client, home, bundle, scores, rows, trained, said):
+    for k, instant in enumerate(trained, 1):
+        past = replace(bundle, facts=bundle.facts | {"as_of": instant})
+        write_snapshot(home, AS_OF - timedelta(days=28 * k), past, "2", scores.assign(model_version="2"), rows)
+    view = history_view(home, "user0001", "all", 28)
+    assert (view.known, view.trained_later) == (
+        sum(instant != "2017-07-03T00:00:00Z" for instant in trained),
+        trained.count("2017-07-03T00:00:00Z"),
+    )
+    assert said in client.get("/u/user0001").text
+
+
 def test_an_earlier_snapshot_links_to_the_newest(client, older):
     page = client.get("/u/user0001?as_of=2017-07-02T00:00:00Z").text
     assert "This is an earlier snapshot" in page
@@ -71,7 +96,7 @@ def test_many_snapshots_are_thinned_to_fractions_of_a_horizon(home, monkeypatch,
     view = history_view(home, "user0001", "all", 28)
     times = [parse_utc(point.score.as_of) for point in view.points]
     assert times == [AS_OF - timedelta(days=max(step, 7) * k) for k in reversed(range(5))]
-    assert (view.days_apart, view.known) == (7.0, 4 if step == 28 else 1)
+    assert (view.days_apart, view.trained_later) == (7.0, 4 if step == 28 else 1)
 
 
 def test_a_page_with_few_snapshots_shows_them_all(home):
