@@ -151,7 +151,7 @@ def event_files(path: Path) -> list[Path]:
     """
     files = sorted(file for file in path.rglob("*.parquet") if file.is_file()) if path.is_dir() else [path]
     if not path.exists() or not files:
-        raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.")
+        raise EventsError(f"no events at {path}: expected a Parquet file or a folder of Parquet files.{_hint(path)}")
     return files
 
 
@@ -251,8 +251,15 @@ def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
     except Exception as error:
         if is_lost_connection(error):
             raise
-        raise EventsError(f"{path} cannot be read as Parquet: {java_cause(str(error))}") from error
+        raise EventsError(f"{path} cannot be read as Parquet: {java_cause(str(error))}.{_hint(path)}") from error
     return _create_table(table, engine)
+
+
+def _hint(path: Path) -> str:
+    """Return what to do with files that are not Parquet; an empty text where a path holds none."""
+    files = [path] if path.is_file() else sorted(file for file in path.glob("*") if file.is_file())
+    others = [file for file in files if file.suffix != ".parquet" and not _is_hidden(file.name)]
+    return f" Make an event table of other files first: clout import table {others[0]} --help" if others else ""
 
 
 def _create_table(table: pa.Table, engine: ibis.BaseBackend) -> ir.Table:

@@ -5,7 +5,7 @@
 | time | ISO 8601, extended or basic; no zone means UTC; a date without a time is the end of that day |
 | time | a count since 1970, number or text, by size: below 1e11 s, below 1e14 ms, below 1e17 us, else ns |
 | time | eight digits that make a date are the day YYYYMMDD, fourteen YYYYMMDDhhmmss, not a count |
-| ids | as `features.ids` says |
+| ids | text, or whole numbers; the rules are below |
 | topics | a list, a JSON list, or text split at the first of `|`, `;` and `,` that occurs in it |
 | links | an integer from 0; anything else is null; of a text, the number of different http(s) addresses in it |
 | content_hash | any text, stored as it is: hash texts first, for instance with MD5 |

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from features.cli_options import HomeFolder, Identities, Json, parse_instant
-from features.console import print_json, print_message, print_points, print_table, print_text, progress_bar
-from features.errors import CloutError
+from features.console import print_json, print_message, print_points, print_table, print_text, progress_bar, warn
+from features.errors import CloutError, SnapshotError, UnknownUserError
 from serving.cli.explain_and_review import import_model_libraries
 from training.home import Home, home_from_environment
 
@@ -147,6 +147,7 @@ def opt_out(
     user = read_user_id(user)
     with audited_command(folder, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):
         if not undo:
+            _warn_if_unknown(folder, user)
             since = opt_out(folder, user).since
             message = f"{user} is hidden since {since}, and excluded from every run from now on. --undo revokes it."
         elif opt_in(folder, user):
@@ -154,6 +155,20 @@ def opt_out(
         else:
             message = f"{user} had not opted out."
     print_message(message)
+
+
+def _warn_if_unknown(home: Home, user: str) -> None:
+    """Warn that an id may be misspelled where the newest snapshot, if there is one, has no such user."""
+    import_model_libraries()
+    from serving.snapshots.repository import open_snapshot
+    from training.records.opt_outs import HiddenUserError
+
+    try:
+        open_snapshot(home).score(user)
+    except UnknownUserError as error:
+        warn(f"{error} If the id is misspelled, --undo revokes the opt-out.")
+    except (SnapshotError, HiddenUserError):
+        return
 
 
 def forget(

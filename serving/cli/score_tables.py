@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from serving.snapshots.explanation import Explanation
 
 SCORED = "scored"
-COLUMNS = ["as of", "score", "change", "people", "percentile", "model"]
+COLUMNS = ["as of", "score", "change", "people", "among all", "model"]
 MOST_NAMED = 5
 BAR, ROOM = 8, 3
 LONGEST_NAME = 24

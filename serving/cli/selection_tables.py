@@ -91,7 +91,7 @@ def page_document(
 
 def print_page(page: dict[str, Any]) -> None:
     """Print a page of users, those that come first first."""
-    columns = ["user", "evidence", "score", "percentile", "among peers", "expected audience", "people", "credible"]
+    columns = ["user", "evidence", "score", "among all", "among peers", "expected audience", "people", "credible"]
     rows = [
         [
             user["user"],

@@ -97,7 +97,9 @@ def _print_check(home: Home, host: str, port: int, json: bool) -> int:
 
 def demo(
     users: Annotated[int, typer.Option(help="Number of simulated users.")] = 6_000,
-    days: Annotated[int, typer.Option(help="Number of simulated days.")] = 420,
+    days: Annotated[
+        int, typer.Option(min=154, help="Number of simulated days: 70 to train on, and 84 whose outcome is compared.")
+    ] = 420,
     seed: Annotated[int, typer.Option(help="The same seed gives the same demo.")] = 0,
     home: HomeFolder = None,
 ) -> None:

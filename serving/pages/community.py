@@ -1,4 +1,4 @@
-"""The page of the community: its scores, who moved, what moves scores, and how the model keeps its promises."""
+"""The page of the community: its scores, who moved, what moves scores, and how its predictions came true."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from serving.review.community_change import Movers, movers
 from serving.review.distribution import Distribution, distribution
 from serving.review.drift import snapshot_drift
 from serving.review.feature_effects import feature_effects
-from serving.review.past_outcomes import PastOutcomes, past_outcomes, promise_instant
+from serving.review.past_outcomes import PastOutcomes, past_outcomes, prediction_instant
 from serving.runtime.state import ServiceState
 from serving.snapshots.snapshot import Snapshot
 
@@ -80,7 +80,7 @@ class CommunityView:
     calibration, attacks : from that report, None where it does not have them
     guarantee : the most points that responses from anybody can move a score, by construction; None where unbounded
     movers : since the snapshot before, or why there are none
-    past : what the snapshot before promised and what happened, with its chart, or why they cannot be compared
+    past : what the snapshot before predicted and what happened, with its chart, or why they cannot be compared
     swarm : the points of the features, or why they cannot be computed
     drift : since the training, or why it cannot be measured
     versions : every registered model, or why the registry does not answer
@@ -149,7 +149,7 @@ def _movers(service: ServiceState, snapshot: Snapshot, scope: str) -> Movers:
 
 
 def _past(service: ServiceState, snapshot: Snapshot, scope: str) -> tuple[PastOutcomes, Calibration]:
-    before = service.snapshot(promise_instant(service.home, snapshot))
+    before = service.snapshot(prediction_instant(service.home, snapshot))
     outcomes = snapshot.of_visible_users(
         ("past", before.as_of, before.model_version, scope), lambda: past_outcomes(before, snapshot, scope)
     )

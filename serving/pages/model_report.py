@@ -13,18 +13,18 @@ LEAST_PEOPLE = 0.01
 
 @dataclass(frozen=True)
 class CalibrationBand(OutcomeBand):
-    """A band of users, and where its promised and real people lie on the axis, in percent."""
+    """A band of users, and where its predicted and real people lie on the axis, in percent."""
 
-    promised_at: float
+    predicted_at: float
     happened_at: float
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was promised from an instant on and what happened, by band; `marks` are people and their place, in percent.
+    """What was predicted from an instant on and what happened, by band; `marks` are people and their place, in percent.
 
-    `total` is promised over real people, None where nobody came; `coverage` the share of users inside their
-    interval. The share that was promised is `level`; None where it is not known.
+    `total` is predicted over real people, None where nobody came; `coverage` the share of users inside their
+    interval. The share that the intervals should hold is `level`; None where it is not known.
     """
 
     as_of: UtcText
@@ -149,12 +149,12 @@ def calibration(report: Mapping[str, Any], level: float | None = None) -> Calibr
 
 
 def past_calibration(outcomes: PastOutcomes) -> Calibration:
-    """Arrange what a snapshot promised and what happened."""
+    """Arrange what a snapshot predicted and what happened."""
     return Calibration(
         as_of=outcomes.as_of,
         horizon_days=outcomes.horizon_days,
         users=outcomes.users,
-        total=outcomes.promised / outcomes.happened if outcomes.happened else None,
+        total=outcomes.predicted / outcomes.happened if outcomes.happened else None,
         coverage=outcomes.coverage,
         level=outcomes.level,
         **_bands(outcomes.bands),
@@ -162,9 +162,11 @@ def past_calibration(outcomes: PastOutcomes) -> Calibration:
 
 
 def _bands(bands: Sequence[OutcomeBand]) -> dict[str, Any]:
-    axis = PeopleAxis([people for band in bands for people in (band.promised, band.happened)])
+    axis = PeopleAxis([people for band in bands for people in (band.predicted, band.happened)])
     placed = tuple(
-        CalibrationBand(**vars(band), promised_at=axis.percent(band.promised), happened_at=axis.percent(band.happened))
+        CalibrationBand(
+            **vars(band), predicted_at=axis.percent(band.predicted), happened_at=axis.percent(band.happened)
+        )
         for band in bands
     )
     return {"bands": placed, "marks": axis.marks}

@@ -1,4 +1,4 @@
-"""Past outcomes: what a snapshot promised a community one horizon ago, beside what a later snapshot counts.
+"""Past outcomes: what a snapshot predicted one horizon ago, beside what a later snapshot counts.
 
 A feature of the later snapshot counts the people who engaged within the horizon. Unlike the audience that models learn,
 it also counts follows in return for a follow.
@@ -27,31 +27,31 @@ COLUMNS = ["user", "expected_audience", "low", "high", "evidence"]
 
 @dataclass(frozen=True)
 class OutcomeBand:
-    """The users whose promised audience lies in `[low, high)` people; `high` is None for the last band.
+    """The users whose predicted audience lies in `[low, high)` people; `high` is None for the last band.
 
-    `promised` and `happened` are mean people, `coverage` is the share of users inside their interval.
+    `predicted` and `happened` are mean people, `coverage` is the share of users inside their interval.
     """
 
     low: float
     high: float | None
     users: int
-    promised: float
+    predicted: float
     happened: float
     coverage: float
 
 
 @dataclass(frozen=True)
 class PastOutcomes:
-    """What was promised to the scored users of a scope, and what happened.
+    """What was predicted for the scored users of a scope, and what happened.
 
     Parameters
     ----------
-    as_of, counted_at : the instants of the promise and of the snapshot that counts
-    model_version, horizon_days, level : of the promise; the share of users that its intervals should hold
-    is_forecast : whether the model had seen no event after the promise
-    users, promised, happened : how many users, and the sums of their promised and real people
+    as_of, counted_at : the instants of the prediction and of the snapshot that counts
+    model_version, horizon_days, level : of the prediction; the share of users that its intervals should hold
+    is_forecast : whether the model had seen no event after the prediction
+    users, predicted, happened : how many users, and the sums of their predicted and real people
     coverage : share of users inside their interval
-    bands : by promised audience, without empty ones
+    bands : by predicted audience, without empty ones
 
     """
 
@@ -62,13 +62,13 @@ class PastOutcomes:
     level: float
     is_forecast: bool
     users: int
-    promised: float
+    predicted: float
     happened: float
     coverage: float
     bands: tuple[OutcomeBand, ...]
 
 
-def promise_instant(home: Home, after: Snapshot) -> datetime:
+def prediction_instant(home: Home, after: Snapshot) -> datetime:
     """Return the instant of the snapshot that lies one horizon before another, within a day.
 
     Raises
@@ -81,21 +81,21 @@ def promise_instant(home: Home, after: Snapshot) -> datetime:
     near = [at for at in instants if abs(at - start) <= TOLERANCE]
     if not near:
         raise AbsentSnapshotError(
-            f"no snapshot lies {after.horizon_days} days before {to_iso_utc(after.as_of)}, so nothing was promised "
+            f"no snapshot lies {after.horizon_days} days before {to_iso_utc(after.as_of)}, so nothing was predicted "
             "whose outcome this one counts. Score once in every horizon to see what came of it."
         )
     return min(near, key=lambda at: abs(at - start))
 
 
 def past_outcomes(before: Snapshot, after: Snapshot, scope: str = "all") -> PastOutcomes:
-    """Compare the promises of a snapshot with what another one counts one horizon later.
+    """Compare the predictions of a snapshot with what another one counts one horizon later.
 
     Raises
     ------
     SnapshotError : it does not count what the model of `before` predicts, or a file is damaged
 
     """
-    users = _promises(before, scope).join(_audiences(before, after, scope), on="user").fillna({"happened": 0.0})
+    users = _predictions(before, scope).join(_audiences(before, after, scope), on="user").fillna({"happened": 0.0})
     inside = (users["low"] <= users["happened"].round()) & (users["happened"].round() <= users["high"])
     return PastOutcomes(
         as_of=to_iso_utc(before.as_of),
@@ -105,14 +105,14 @@ def past_outcomes(before: Snapshot, after: Snapshot, scope: str = "all") -> Past
         level=before.level,
         is_forecast=parse_utc(before.bundle.facts["as_of"]) <= before.as_of,
         users=len(users),
-        promised=float(users["expected_audience"].sum()),
+        predicted=float(users["expected_audience"].sum()),
         happened=float(users["happened"].sum()),
         coverage=float(inside.mean()) if len(users) else 0.0,
         bands=_bands(users.assign(inside=inside)),
     )
 
 
-def _promises(before: Snapshot, scope: str) -> pd.DataFrame:
+def _predictions(before: Snapshot, scope: str) -> pd.DataFrame:
     rows = pa.array(before.rows_of_scope(scope))
     table: pd.DataFrame = before.scores.select(COLUMNS).take(rows).to_pandas()
     return table[table["evidence"] != INSUFFICIENT]
@@ -138,7 +138,7 @@ def _bands(users: pd.DataFrame) -> tuple[OutcomeBand, ...]:
             low=EDGES[code],
             high=EDGES[code + 1] if code + 2 < len(EDGES) else None,
             users=len(band),
-            promised=float(band["expected_audience"].mean()),
+            predicted=float(band["expected_audience"].mean()),
             happened=float(band["happened"].mean()),
             coverage=float(band["inside"].mean()),
         )

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import ibis
@@ -89,6 +90,13 @@ class TestAbsent:
         (tmp_path / "acts.parquet").write_bytes(content)
         with pytest.raises(EventsError, match=r"acts\.parquet cannot be read as Parquet: .+"):
             open_events(tmp_path / "acts.parquet")
+
+    @pytest.mark.parametrize("name", ["posts.csv", "posts.csv.gz", "posts.jsonl"])
+    @pytest.mark.parametrize("folder", [False, True])
+    def test_other_files_name_the_command_that_imports_them(self, name, folder, tmp_path):
+        (tmp_path / name).write_text("time,actor\n" * 9)
+        with pytest.raises(EventsError, match=rf"Parquet.*first: clout import table .*/{re.escape(name)} --help"):
+            open_events(tmp_path if folder else tmp_path / name)
 
     def test_missing_columns_are_listed_with_existing_ones(self):
         table = REQUIRED_ONLY.drop_columns(["actor", "target"]).append_column("who", pa.array(["ann"]))

@@ -77,3 +77,21 @@ def test_page_with_posts_excludes_opted_out_users(home, events, caplog):
     assert isinstance(error, ExclusionError)
     (excluded,) = error.args
     assert "cid" in excluded
+
+
+@pytest.mark.parametrize(("user", "warned"), [("user0001", False), ("user0001x", True), ("nobody", True)])
+def test_an_opt_out_of_nobody_warns_of_a_misspelled_id(home, user, warned):
+    for _ in range(2):  # the second one is of a user who is hidden already
+        run = CliRunner().invoke(app, ["opt-out", user, "--home", str(home.folder)])
+        assert run.exit_code == 0
+    run = CliRunner().invoke(app, ["opt-out", user, "--home", str(home.folder), "--undo"])
+    assert "is shown again" in run.output
+    run = CliRunner().invoke(app, ["opt-out", user, "--home", str(home.folder)])
+    assert (f"{user!r} is none of the" in " ".join(run.stderr.split())) == warned
+    assert ("--undo revokes the opt-out" in " ".join(run.stderr.split())) == warned
+    assert f"{user} is hidden since" in run.output
+
+
+def test_an_opt_out_before_any_snapshot_does_not_warn(tmp_path):
+    run = CliRunner().invoke(app, ["opt-out", "ann", "--home", str(tmp_path)])
+    assert (run.exit_code, "warning" in run.stderr) == (0, False)

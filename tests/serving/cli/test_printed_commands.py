@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from serving.cli.demo import print_next
+from serving.cli.main import app
 from training.home import Home
 from training.registry.model_registry import promote
 
@@ -64,3 +66,9 @@ def test_odd_users_of_the_demo_stay_one_word(tmp_path, capsys):
 def test_a_home_from_the_environment_needs_no_option(clout, spaced):
     shutil.rmtree(spaced.snapshots)
     assert printed_commands(clout(spaced, "promote", "2").stderr) == [["clout", "score", "EVENTS"]]
+
+
+def test_a_demo_of_too_few_days_says_how_many_it_needs(tmp_path):
+    run = CliRunner().invoke(app, ["demo", "--days", "60", "--home", str(tmp_path)])
+    assert run.exit_code == 2
+    assert "60 is not in the range x>=154" in run.output

@@ -16,7 +16,7 @@ from serving.review.community_change import movers
 from serving.review.distribution import distribution
 from serving.review.drift import snapshot_drift
 from serving.review.feature_effects import feature_effects
-from serving.review.past_outcomes import past_outcomes, promise_instant
+from serving.review.past_outcomes import past_outcomes, prediction_instant
 from serving.runtime import state
 from serving.scoring import score_rows
 from serving.snapshots.repository import open_earlier, open_snapshot, write_snapshot
@@ -135,7 +135,7 @@ def test_a_part_that_cannot_be_computed_says_why(client, home, bundle, rows):
 
 def test_calibration_and_attacks_come_from_the_report(reported):
     page = unescape(reported.get("/community").text)
-    assert "It promised <strong>0.91</strong> people for every one that came" in page
+    assert "It expected <strong>0.91</strong> people for every one that came" in page
     assert "All 1 attacks stay within their limits." in page
     assert "20 members like" in page
 
@@ -172,8 +172,8 @@ def test_without_a_model_there_are_no_versions(client):
 def test_past_predictions_are_shown_with_outcomes(moved_home, client):
     page = client.get("/community?part=past").text
     after = open_snapshot(moved_home)
-    outcomes = past_outcomes(open_snapshot(moved_home, promise_instant(moved_home, after)), after)
-    assert f"<strong>{outcomes.promised:,.0f}</strong> people in all" in page
+    outcomes = past_outcomes(open_snapshot(moved_home, prediction_instant(moved_home, after)), after)
+    assert f"<strong>{outcomes.predicted:,.0f}</strong> people in all" in page
     assert f"<strong>{outcomes.happened:,.0f}</strong> came" in page
     assert 'href="/community?as_of=2017-07-02T00%3A00%3A00Z&amp;part=past#past"' in page
 

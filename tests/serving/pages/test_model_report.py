@@ -7,7 +7,7 @@ from serving.pages.model_report import Alliance, PeopleAxis, attacks, calibratio
 
 def test_predicted_and_real_audiences_share_an_axis(report):
     chart = calibration(report, 0.9)
-    assert [(band.promised_at, band.happened_at) for band in chart.bands] == [(25.0, 0.0), (75.0, 100.0)]
+    assert [(band.predicted_at, band.happened_at) for band in chart.bands] == [(25.0, 0.0), (75.0, 100.0)]
     assert chart.marks == ((0.01, 0.0), (0.1, 25.0), (1.0, 50.0), (10.0, 75.0), (100.0, 100.0))
     assert (chart.total, chart.coverage, chart.level) == (0.91, 0.93, 0.9)
 

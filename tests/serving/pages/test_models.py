@@ -40,7 +40,7 @@ def test_it_shows_the_findings_the_figures_and_the_card(service):
         row = f'<th scope="row">{finding["name"].capitalize()}</th>'
         assert row in text
         assert word in text.split(row)[1].split("</tr>")[0]
-    assert "It promised <strong>0.91</strong> people for every one that came" in text
+    assert "It expected <strong>0.91</strong> people for every one that came" in text
     assert "20 members like" in text
     assert "<h3>Limits</h3>" in text
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from serving.review.past_outcomes import past_outcomes, promise_instant
+from serving.review.past_outcomes import past_outcomes, prediction_instant
 from serving.scoring import score_rows
 from serving.snapshots.repository import AbsentSnapshotError, open_snapshot, write_snapshot
 
@@ -22,7 +22,7 @@ def home_with_earlier_snapshot(home, bundle, rows):
 
 def test_predictions_are_compared_with_audiences_of_the_later_snapshot(home_with_earlier_snapshot):
     after = open_snapshot(home_with_earlier_snapshot)
-    before = open_snapshot(home_with_earlier_snapshot, promise_instant(home_with_earlier_snapshot, after))
+    before = open_snapshot(home_with_earlier_snapshot, prediction_instant(home_with_earlier_snapshot, after))
     outcomes = past_outcomes(before, after)
     expected, happened, inside = [], [], []
     for user in sorted(set(before.scores.column("user").to_pylist())):
@@ -34,7 +34,7 @@ def test_predictions_are_compared_with_audiences_of_the_later_snapshot(home_with
             happened.append(count)
             inside.append(score["low"] <= round(count) <= score["high"])
     assert outcomes.users == len(expected)
-    assert outcomes.promised == pytest.approx(sum(expected), rel=1e-5)
+    assert outcomes.predicted == pytest.approx(sum(expected), rel=1e-5)
     assert outcomes.happened == pytest.approx(sum(happened))
     assert outcomes.coverage == pytest.approx(np.mean(inside))
     assert sum(band.users for band in outcomes.bands) == outcomes.users
@@ -46,16 +46,16 @@ def test_predictions_are_compared_with_audiences_of_the_later_snapshot(home_with
 def test_bands_contain_the_predictions_between_their_edges(home_with_earlier_snapshot):
     after = open_snapshot(home_with_earlier_snapshot)
     for band in past_outcomes(
-        open_snapshot(home_with_earlier_snapshot, promise_instant(home_with_earlier_snapshot, after)), after
+        open_snapshot(home_with_earlier_snapshot, prediction_instant(home_with_earlier_snapshot, after)), after
     ).bands:
-        assert band.low <= band.promised
-        assert band.high is None or band.promised < band.high
+        assert band.low <= band.predicted
+        assert band.high is None or band.predicted < band.high
 
 
 def test_without_a_snapshot_one_horizon_before_there_is_no_comparison(home_with_earlier_snapshot):
     earlier = open_snapshot(
         home_with_earlier_snapshot,
-        promise_instant(home_with_earlier_snapshot, open_snapshot(home_with_earlier_snapshot)),
+        prediction_instant(home_with_earlier_snapshot, open_snapshot(home_with_earlier_snapshot)),
     )
     with pytest.raises(AbsentSnapshotError, match="no snapshot lies 28 days before 2017-07-02T00:00:00Z"):
-        promise_instant(home_with_earlier_snapshot, earlier)
+        prediction_instant(home_with_earlier_snapshot, earlier)
