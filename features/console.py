@@ -62,14 +62,18 @@ def print_text(text: str) -> None:
     OUT.print(Text(_wrapped(text)), soft_wrap=True)
 
 
-def print_points(title: str, sentences: Iterable[str]) -> None:
-    """Print a title and sentences below it to stdout; sentences alone where the title is empty."""
+def print_points(title: str, sentences: Iterable[str], figures: Sequence[str] = ()) -> None:
+    """Print a title and sentences below it to stdout; sentences alone where the title is empty.
+
+    The `figures` stand in a column before the sentences, one for each; without any, they are bullet points.
+    """
     lines = list(sentences)
     if title and lines:
         print_text(f"{title}:")
-    indents = ("  - ", "    ") if title else ("", "")
-    for line in lines:
-        OUT.print(Text(_wrapped(line, *indents)), soft_wrap=True)
+    width = max(map(len, figures), default=1)
+    for k, line in enumerate(lines):
+        first = f"  {figures[k]:>{width}}  " if figures else "  - " if title else ""
+        OUT.print(Text(_wrapped(line, first, " " * len(first))), soft_wrap=True)
 
 
 def _wrapped(text: str, first: str = "", others: str = "") -> str:

@@ -27,6 +27,7 @@ YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
 RESPONSE_PERIODS = "response_periods_168d"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
+AT_LEAST_HALF = "that counts at least half"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
@@ -59,20 +60,15 @@ def _why_none(row: Row, value: float, days: int) -> str:
     return f", because {why[0]}" if not value and len(why) == 1 else ""
 
 
-def _counts(value: float) -> str:
-    """Say what a single person counts as."""
-    if not value:
-        return "does not count"
-    return f"counts as {members(value)}" if value < WHOLE_FROM else "counts"
-
-
 def _describe_responders(value: float, count: float | None, since: str, why: str) -> str:
     if count is None:
         return f"The people who responded {since} count as {members(value)}."
-    if count < 1.5:
-        return f"1 person responded {since} and {_counts(value)}{why}."
     if not value:
-        return f"None of the {people(count)} who responded {since} counts{why}."
+        did = count_of(count, "person did who does", "people did who do")
+        return f"No person who counts responded {since}; {did} not count{why}."
+    if count < 1.5:
+        counted = "an established member" if value >= WHOLE_FROM else members(value)
+        return f"1 person responded {since}, who counts as {counted}."
     return f"{people(count)} responded {since} and together count as {members(value)}."
 
 
@@ -138,7 +134,7 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    return f"Allowing for fading (half in four weeks), the responses are now worth {members(value)}."
+    return f"As older responses count less (half after four weeks), the responses are now worth {members(value)}."
 
 
 def posts_sentence(days: int, text: str = "{posts} drew reactions that count {when}.") -> Sentence:
@@ -151,7 +147,7 @@ def posts_sentence(days: int, text: str = "{posts} drew reactions that count {wh
         if value < LEAST_SHOWN:
             return f"Posts drew almost no reactions that count {since}."
         if value < WHOLE_FROM:
-            return f"Posts drew only reactions that count in part {since}, together as {amount(value, 'post')}."
+            return f"Posts drew hardly any reactions that count {since}, together {amount(value, 'post')}."
         return text.format(posts=f"About {count_of(value, 'post')}", when=since)
 
     return sentence
@@ -182,7 +178,7 @@ def describe_periods(value: float | None, row: Row) -> str:
 
 def describe_periods_of_people(value: float | None, row: Row) -> str:
     """Say the same of periods that count no more often than different people responded."""
-    return _describe_periods(value, row, "; by how many people did and how established they are,")
+    return _describe_periods(value, row, "; by how many people did and how much they count,")
 
 
 def _describe_periods(value: float | None, row: Row, why_in_part: str) -> str:
@@ -192,6 +188,8 @@ def _describe_periods(value: float | None, row: Row, why_in_part: str) -> str:
     weight, count = amount(value, "period"), value_of(row, RESPONSE_PERIODS)
     if count is None:
         return f"The responses of {PERIODS_IN_WORDS} count as {weight}."
+    if math.floor(value + 0.5) == count:
+        return f"{_in_periods(count, _periods_observed(row), row)} somebody responded."
     these = "this counts" if count == 1 else "these count"
     return f"{_in_periods(count, _periods_observed(row), row)} somebody responded{why_in_part} {these} as {weight}."
 
@@ -204,8 +202,8 @@ def _describe_full_periods(value: float | None, row: Row) -> str:
         return _none_counts(row) or f"No response that counts came {since}."
     if value <= (periods or PERIODS) - 0.05 and (count is None or value <= count - 0.05):
         return ""
-    who = f"an established member{' or somebody anonymous' if _some_anonymous(row) else ''}"
-    return f"{_in_periods(value, periods, row)} {'somebody anonymous' if _only_anonymous(row) else who} responded."
+    what = "an anonymous response came" if _only_anonymous(row) else "a response came that counts in full"
+    return f"{_in_periods(value, periods, row)} {what}."
 
 
 def _periods_observed(row: Row) -> int | None:
@@ -224,34 +222,24 @@ def _in_periods(count: float, periods: int | None, row: Row) -> str:
     return f"In {some}{which}"
 
 
-def _some_anonymous(row: Row) -> bool:
-    """Return whether some of the last 90 days' engagement is anonymous, as far as the row shows it."""
-    return bool(value_of(row, "unknown_share_90d"))
-
-
 def _only_anonymous(row: Row) -> bool:
     """Return whether nobody with a known id counts, so that what counts is anonymous."""
     return value_of(row, YEAR) == 0
 
 
-def _somebody(row: Row) -> str:
-    """Return who responded of those who count half or more; unknown beyond 90 days is whether they were known."""
-    if _only_anonymous(row):
-        return "Somebody anonymous"
-    return f"Somebody established{'' if value_of(row, 'unknown_share_90d') == 0 else ' or anonymous'}"
-
-
 def describe_established(value: float | None, row: Row) -> str:
-    """Say when somebody established, who counts half or more, last responded."""
+    """Say when the last response came that counts at least half, as anonymous ones do."""
     if value is None:
-        return _none_counts(row) or f"Nobody established responded {when(LOOKBACK_DAYS, row)}."
-    return f"{_somebody(row)} last responded {ago(value)}."
+        return _none_counts(row) or f"No response {AT_LEAST_HALF} came {when(LOOKBACK_DAYS, row)}."
+    last = "anonymous response" if _only_anonymous(row) else f"response {AT_LEAST_HALF}"
+    return f"The last {last} came {ago(value)}."
 
 
 def describe_silence(value: float | None, row: Row) -> str:
     """Say the same of days beyond the first 28, where `NEVER` or None stands for nobody."""
     if value == 0:
-        return f"{_somebody(row)} responded {when(MONTH_DAYS, row)}."
+        what = "An anonymous response" if _only_anonymous(row) else f"A response {AT_LEAST_HALF}"
+        return f"{what} came {when(MONTH_DAYS, row)}."
     return describe_established(None if value is None or value >= NEVER else value + MONTH_DAYS, row)
 
 

@@ -107,9 +107,9 @@ EXPLANATION = {
         _section(
             "score",
             standing("ann", 48.71, NEWEST["as_of"]),
+            describe_expectation(41.5, None, 28, False),
             RANKED,
             start(30.0, AVERAGE, "all", RANKED),
-            describe_expectation(41.5, None, 28, False),
             *describe_factor(41.5, SCALE),
         ),
         _section("for", COUNTED.pointed),

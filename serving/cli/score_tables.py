@@ -1,6 +1,6 @@
 """Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,14 @@ COLUMNS = ["as of", "score", "change", "people", "among all", "model"]
 MOST_NAMED = 5
 BAR, ROOM = 8, 3
 LONGEST_NAME = 24
+REASONS = ("for", "against", "rest")  # the sections that the facts stand for
+WHY, START = "Why, in points", "The average, where everybody starts."
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
-    """Print the story of a score, then its ledger; with `plain`, the story in brief alone.
+    """Print the story of a score, its reasons with the points before them; with `plain`, the story in brief.
 
-    Where evidence is insufficient, there is no ledger. A plain story has ten lines, at 80 characters a line.
+    Where evidence is insufficient, there are no reasons. A plain story has ten lines, at 80 characters a line.
     """
     from serving.snapshots.brief import brief
     from serving.snapshots.story import time_named_once
@@ -34,24 +36,26 @@ def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
         return
     shorten = time_named_once()
     for section in explanation.story:
-        print_points(section.title, [shorten(sentence) for sentence in section.sentences])
+        if section.topic not in REASONS:
+            print_points(section.title, [shorten(sentence) for sentence in section.sentences])
+        if section.topic == "score" and explanation.missing is None:
+            print_reasons(explanation, shorten)
     if explanation.missing is not None:
         print_text("--json gives the figures anyway.")
         return
     print_text(f"Model version {explanation.model_version}{'' if explanation.released else ', not released'}.")
-    print_text("")
-    ledger_table(explanation)
 
 
-def ledger_table(explanation: "Explanation") -> None:
-    """Print the ledger: the points of each fact, strongest first, which add up to the score as printed."""
-    facts = [row for fact in explanation.facts for row in fact.rows if row.points]
-    rows = [["Start: the average", "", "", f"{explanation.base:.1f}"]]
-    rows += [[row.label, row.value, row.average, f"{row.points:+.1f}"] for row in facts]
+def print_reasons(explanation: "Explanation", shorten: Callable[[str], str]) -> None:
+    """Print the facts of a score, strongest first, with their points before them: they add up to the score as printed.
+
+    `shorten` is applied to each text.
+    """
+    facts = [(f"{fact.points:+.1f}", fact.sentence) for fact in explanation.facts if fact.points]
     if explanation.clipped:
-        rows.append([ENDS, "", "", f"{explanation.clipped:+.1f}"])
-    rows.append(["Score", "", "", f"{explanation.score:.1f}"])
-    print_table("The points of the score", ["", "this user", "average", "points"], rows)
+        facts.append((f"{explanation.clipped:+.1f}", f"{ENDS}."))
+    texts = [(f"{explanation.base:.1f}", START), *facts, (f"{explanation.score:.1f}", "The score.")]
+    print_points(WHY, [shorten(text) for _, text in texts], [points for points, _ in texts])
 
 
 def history_table(history: "History") -> None:

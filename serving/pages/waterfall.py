@@ -53,7 +53,7 @@ def waterfall(explanation: Explanation) -> Waterfall:
         return Step(name, points, lower, round(upper - lower, 3), percent(end), fact)
 
     steps = [
-        step(fact.rows[0].label, fact.points, start, end, fact)
+        step(fact.label, fact.points, start, end, fact)
         for fact, start, end in zip(explanation.facts, ends, ends[1:], strict=False)
     ]
     if explanation.clipped:

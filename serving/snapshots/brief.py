@@ -10,11 +10,11 @@ from serving.snapshots.facts import Fact
 from serving.snapshots.story import TITLES, shorten_certainty, time_named_once
 
 MOST_LINES, WIDTH = 10, 80
+AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
 CHANGE = "What would change it"
-PEOPLE = re.compile(r"(person|people) (who )?responded|(Nobody|No known person) responded")
-RESTS_ON = re.compile(r"^The score rests on (other users with similar figures: )?")
+PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
 NOTHING = "Nothing moves it by half a point or more from the average."
-ESTABLISHED = "Established are those to whom long-standing users respond."
+ESTABLISHED = "Established members are people to whom long-standing users respond."
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 
 
@@ -34,7 +34,7 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     selected.append(("", shorten_certainty(certainty)))
     texts = _with_further(selected, facts[1:])
     if not any(PEOPLE.search(sentence) for _, sentence in texts):
-        texts = _with_further(_with_further(selected, [("", _number_of_people(evidence))]), facts[1:])
+        texts = _with_further(_with_further(selected, [("", evidence)]), facts[1:])
     return tuple(_explained(_with_further(texts, changes[1:])))
 
 
@@ -50,7 +50,7 @@ def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> 
 
 def _explained(sentences: Sequence[Sentence]) -> list[str]:
     """Return the paragraphs, with what "established" means if there is room for it."""
-    return next((text for text in _versions(sentences) if _fits(text)), _paragraphs(sentences))
+    return next((text for text in _versions(sentences) if _fits(text)), _paragraphs(sentences, names_average=False))
 
 
 def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
@@ -64,15 +64,9 @@ def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
     return [_paragraphs(there), _paragraphs([*ordered, ("", ESTABLISHED)])]
 
 
-def _number_of_people(evidence: str) -> str:
-    """Return of the sentence on what a score rests on how many people responded."""
-    number = RESTS_ON.sub("", evidence).replace(" who ", " ")
-    return f"{number[0].upper()}{number[1:]}"
-
-
 def _opening(explanation: Explanation) -> list[Sentence]:
-    score, rank, _, expectation, *_ = explanation.story[0].sentences
-    return [("", score), ("", rank), ("", expectation)]
+    score, expectation, rank, *_ = explanation.story[0].sentences
+    return [("", score), ("", expectation), ("", rank)]
 
 
 def _facts(explanation: Explanation) -> Iterator[Sentence]:
@@ -83,10 +77,10 @@ def _facts(explanation: Explanation) -> Iterator[Sentence]:
 
 
 def _leading_sentences(fact: Fact) -> list[str]:
-    """Return the sentences of a fact that move the score as it does, at least half as far as the strongest."""
+    """Return the first sentence of a fact, and those that move the score as it does, half as far as the strongest."""
     sign = math.copysign(1.0, fact.points)
-    most = max(sign * row.points for row in fact.rows)
-    return [row.sentence for row in fact.rows if sign * row.points >= most / 2]
+    most = max(sign * row.points for row in fact.stated)
+    return [row.sentence for k, row in enumerate(fact.stated) if not k or sign * row.points >= most / 2]
 
 
 def _titles(sentences: Sequence[Sentence]) -> list[str]:
@@ -94,13 +88,17 @@ def _titles(sentences: Sequence[Sentence]) -> list[str]:
     return sorted(dict.fromkeys(title for title, _ in sentences), key=lambda title: title == CHANGE)
 
 
-def _paragraphs(sentences: Sequence[Sentence]) -> list[str]:
-    """Return the sentences as paragraphs, in the order of their titles."""
+def _paragraphs(sentences: Sequence[Sentence], names_average: bool = True) -> list[str]:
+    """Return the sentences as paragraphs, in the order of their titles; say if asked to whose averages they name."""
     shorten = time_named_once()
-    return [
+    paragraphs = [
         shorten(f"{title}{': ' if title else ''}{' '.join(sentence for of, sentence in sentences if of == title)}")
         for title in _titles(sentences)
     ]
+    first = next((k for k, text in enumerate(paragraphs) if AVERAGE in text), None)
+    if first is not None and names_average:
+        paragraphs[first] = paragraphs[first].replace(AVERAGE, ACTIVE_AVERAGE, 1)
+    return paragraphs
 
 
 def _fits(paragraphs: Sequence[str]) -> bool:

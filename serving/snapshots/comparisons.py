@@ -3,13 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible_wording import LATELY, NEVER
+from features.catalogue.credible_wording import AT_LEAST_HALF, LATELY, NEVER
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of
@@ -22,11 +22,11 @@ PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE, POSTS_DAYS = "tenure_days", 90
 PRECISE_BELOW = 99.95  # averages have a decimal
 COUNTED_PERIODS = re.compile(r"^In (?=\d)")
-IN_PERIODS = re.compile(r" responded\.$|^No ")
+SOME_POSTS, NEWCOMER = re.compile(r"^About (?=\d)"), "since this user appeared"
+IN_PERIODS = re.compile(r" (?:came|counts in full|responded)\.$|^No ")
 BECAUSE = ", because "
 END_OF_CLAUSE = re.compile(rf"; |{BECAUSE}|\.$")
 ACTIVE = "active"
-EITHER = "established or anonymous"
 RECENT = f"under {MONTH_DAYS}"
 HALF = 50  # percent of the active users
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
@@ -46,11 +46,6 @@ class Comparison:
 
     average: str = ""
     text: str = ""
-
-    def with_points(self, points: float) -> "Comparison":
-        """Add the points of the figure, as one of several of a fact."""
-        stated = f"{points:+.1f} points"
-        return replace(self, text=f"{self.text}; {stated}" if self.text else stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +70,15 @@ class Comparisons:
         A last response is compared with an average within the 28 days that count the same only if no share explains it.
         `points` are those of all features that say the same.
         """
-        average = _average(line, self.row)
+        average = "" if _is_of_newcomer(line, self.row) else _average(line, self.row)
         if line.feature in WITHOUT_AVERAGE:
             return Comparison(average)
         if average and average != RECENT:
-            return Comparison(average, _in_words(average, line, points, self.row))
+            return Comparison(average, _in_words(average, line, self.row))
         share = ""
-        if line.feature in AS_MUCH and line.feature in self.percentiles and _matters(points):
+        if line.feature in AS_MUCH and line.feature in self.percentiles and abs(points) >= LEAST_POINTS:
             share = _share(line, points, self.row, self.percentiles[line.feature])
-        return Comparison("", share) if share else Comparison(average, _in_words(average, line, points, self.row))
+        return Comparison("", share) if share else Comparison(average, _in_words(average, line, self.row))
 
     def contradict(self, line: Line) -> bool:
         """Say whether nothing explains the points of a figure that is compared: they come from other facts too."""
@@ -92,13 +87,17 @@ class Comparisons:
         return self.averages and line.feature in COMPARED and not self._explain(line)
 
     def _explain(self, line: Line) -> bool:
-        return any(self.of(part, part.points).text for part in line.parts or (line,))
+        return any(_average(part, self.row) or self.of(part, part.points).text for part in line.parts or (line,))
 
 
 def compared(sentence: str, line: Line, comparison: Comparison) -> str:
-    """Put a comparison behind the first clause, which holds the user's number; fewer periods are "only" so many."""
+    """Put a comparison behind the first clause, which holds the user's number; fewer periods are "only" so many.
+
+    So are fewer posts of a newcomer, which nothing is compared with.
+    """
     if not comparison.text:
-        return sentence
+        few = line.feature == POSTS and line.points < 0 and NEWCOMER in sentence
+        return SOME_POSTS.sub("Only about ", sentence) if few else sentence
     if line.feature in PERIODS:
         some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
         return f"{some.removesuffix('.')} ({comparison.text})."
@@ -112,7 +111,7 @@ def _average(line: Line, row: FeatureRow) -> str:
     if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
         return ""
     amount = AMOUNTS[line.feature]
-    typical = round(amount(line.typical, _of_age(line, row)), 0 if line.feature in DAYS else 1)
+    typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)
     if line.value is not None:
         value = rounded(amount(line.value, row))
         more = line.typical > line.value
@@ -121,42 +120,31 @@ def _average(line: Line, row: FeatureRow) -> str:
     return _shown(line.feature, typical)
 
 
-def _of_age(line: Line, row: FeatureRow) -> FeatureRow:
-    """Return the features of a user at least as old as a rate divides by."""
-    return {**row, AGE: RATES[line.feature].few_days} if _is_of_newcomer(line, row) else row
-
-
 def _is_of_newcomer(line: Line, row: FeatureRow) -> bool:
-    """Return whether a rate is of more days than the user has been here."""
+    """Return whether others' figures are of more days than the user has been here."""
+    if line.feature == POSTS:
+        return row[AGE] < POSTS_DAYS
     return line.feature in RATES and row[AGE] < RATES[line.feature].few_days
 
 
-def _in_words(average: str, line: Line, points: float, row: FeatureRow) -> str:
-    """Return the average with its unit and its time; empty for none, and a newcomer's rate where it hardly matters."""
+def _in_words(average: str, line: Line, row: FeatureRow) -> str:
+    """Return the average with its unit and its time; empty for none."""
     if not average:
         return ""
     if line.feature in RATES:
-        return _average_of_rate(average, line, points, row)
+        return _average_of_rate(average, line, row)
     if line.feature in PERIODS and IN_PERIODS.search(line.sentence):
         return f"average: in {average} of {'the last six' if row[AGE] < PERIODS_DAYS else 'them'}"
     if line.feature in SILENT and average == RECENT:
         return f"average: in the last {MONTH_DAYS} days"
-    within = f" in {POSTS_DAYS} days" if line.feature == POSTS and row[AGE] < POSTS_DAYS else ""
-    return f"average{within}: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
+    return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
 
 
-def _average_of_rate(average: str, line: Line, points: float, row: FeatureRow) -> str:
+def _average_of_rate(average: str, line: Line, row: FeatureRow) -> str:
     counted, *_ = line.sentence.split(BECAUSE)
     unit = "" if "established member" in counted else f" established member{'' if average == '1' else 's'}"
-    if _is_of_newcomer(line, row):
-        days = RATES[line.feature].few_days
-        return f"average in {days} days: {average}{unit}" if _matters(points) else ""
     within = f" in {count_of(math.floor(row[AGE]), 'day')}" if row[AGE] < LOOKBACK_DAYS else ""
     return f"average{within}: {average}{unit}"
-
-
-def _matters(points: float) -> bool:
-    return abs(points) >= LEAST_POINTS
 
 
 def _share(line: Line, points: float, row: FeatureRow, percentiles: Sequence[float]) -> str:
@@ -182,16 +170,14 @@ def _as_printed(feature: str, value: float, row: FeatureRow) -> float:
 
 
 def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
-    """Say what others have; their responses are by somebody established or anonymous, whoever the user's are by."""
+    """Say what others have; their responses are those that count at least half, whatever the user's are."""
     if line.feature not in SILENT:
         return words[line.feature]
-    value, who = line.value or 0.0, "" if EITHER in line.sentence else f", {EITHER}"
-    if value >= NEVER:
-        return f"had one{who}"
+    value, which = line.value or 0.0, "" if AT_LEAST_HALF in line.sentence else f" {AT_LEAST_HALF}"
     if value:
-        return f"had {words[line.feature]}{who}"
+        return f"had {'one' if value >= NEVER else words[line.feature]}{which}"
     within = f" in the last {MONTH_DAYS} days" if row[AGE] < MONTH_DAYS else ""
-    return f"had {'one' if who else 'such a response'}{within}{who}"
+    return f"had one{which}{within}"
 
 
 def value_shown(line: Line, row: FeatureRow) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from typing_extensions import TypeAliasType
 
 from features.catalogue.credible_wording import WHY_FEWER
-from features.catalogue.wording import points_of
 from features.utc import UtcText
 from serving.snapshots.facts import Fact, facts_of
 from serving.snapshots.story import (
@@ -25,7 +24,7 @@ from serving.snapshots.story import (
     start,
     story,
 )
-from training.explanation.ledger import Discount, Ledger, ledger
+from training.explanation.ledger import Discount, Ledger, if_in_full, ledger
 from training.explanation.possible_changes import UNDONE, PossibleChange
 from training.explanation.reasons import (
     INSUFFICIENT,
@@ -179,7 +178,7 @@ def explanation(
     sentences: dict[Topic, Sequence[str]] = {
         "for": [fact.pointed for fact in pro],
         "against": [fact.pointed for fact in contra],
-        "rest": [] if unscored else _rest(parts, merged, main),
+        "rest": [] if unscored else _rest(parts, merged),
         "not_counted": [sentence for discount in held_back for sentence in _not_counted(discount, main)],
         "change": [_with_others(change, main, parts) for change in changes],
         **_frame(bundle, row, score, parts, baseline, users_below),
@@ -204,7 +203,12 @@ def explanation(
         families=parts.families,
         lines=parts.lines,
         facts=merged,
-        story=story(sentences, lowered=bool(main) and main[0].points < 0),
+        story=story(
+            sentences,
+            lowered=bool(main) and main[0].points < 0,
+            free_days=baseline.free_days,
+            anonymous=row.get("unknown_share_90d") != 0.0,
+        ),
         reasons_for=tuple(reason.sentence for reason in reasons if reason.points > 0),
         reasons_against=tuple(reason.sentence for reason in reasons if reason.points < 0),
         reasons=tuple(reasons),
@@ -226,10 +230,10 @@ def _reason(fact: Fact, line_of: Mapping[str, Line]) -> Reason:
     return Reason(fact.sentence, sum(line.points for line in lines), strongest.family, fact.features)
 
 
-def _rest(parts: Ledger, merged: Sequence[Fact], main: Sequence[Fact]) -> list[str]:
+def _rest(parts: Ledger, merged: Sequence[Fact]) -> list[str]:
     """Return what everything else adds, of figures that add up as printed."""
-    total, shown = (sum(fact.points for fact in some) for some in (merged, main))
-    return remainder(total - shown, round(parts.base, 1) + total, parts.score)
+    others = next((fact for fact in merged if not fact.is_distinct), None)
+    return remainder(others, round(parts.base, 1) + sum(fact.points for fact in merged), parts.score)
 
 
 def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
@@ -238,7 +242,7 @@ def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
         return [discount.sentence]
     if discount.points < LEAST_POINTS:
         return []
-    return [f"Counted in full, those who responded would add about {points_of(discount.points)}."]
+    return [f"{if_in_full(discount.points).capitalize()}."]
 
 
 def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) -> str:
@@ -253,16 +257,16 @@ def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) ->
 def _frame(
     bundle: Bundle, row: FeatureRow, score: ScoreRow, parts: Ledger, baseline: Baseline, users_below: float
 ) -> dict[Topic, Sequence[str]]:
-    """Return the sentences on what a score is and means, and on how sure it is."""
+    """Return the sentences on what a score is, means and is compared with, and on how sure it is."""
     if score["status"] == INSUFFICIENT:
         return {"score": [f"{score['user']} has no score as of {score['as_of'][:10]}."], "evidence": [lacking(row)]}
     ranked = rank(users_below, baseline, score["scope"], score["score"], parts.base)
     return {
         "score": [
             standing(score["user"], score["score"], score["as_of"]),
+            expectation(score, bundle),
             ranked,
             start(parts.base, baseline, score["scope"], ranked),
-            expectation(score, bundle),
             *describe_factor(score["expected_audience"], bundle.scale),
         ],
         "evidence": [

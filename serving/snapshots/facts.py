@@ -1,7 +1,7 @@
 """The facts of a score as text, table and page show them: in the same words, with points that add up as printed."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from features.catalogue import CATALOGUE
@@ -29,13 +29,16 @@ from training.model.bundle import FeatureRow
 
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
 OTHERS = "other_facts"  # the fact of all that make no reason
-REST = "Other facts, and what facts do together"
+REST = "Everything else"
+OF_RESPONSES = "Responses of others"
 ENDS = "Scores end at 0 and at 100"
+SHARED = (ABSENT, EXCESS_REPETITIONS)  # nearly all whom the points are relative to are active and repeat few posts
+MOST_OF_IT, BY_FAR = 0.5, 1.5  # of the points of a fact, and times those of any other figure
 
 
 @dataclass(frozen=True, slots=True)
 class FactRow:
-    """A row of the table of points.
+    """A figure of a fact, with its points.
 
     Parameters
     ----------
@@ -61,7 +64,7 @@ class Fact:
 
     Parameters
     ----------
-    sentence : what a reviewer reads: the sentences of its rows, with the points of each if they are several
+    sentence : what a reviewer reads: the sentences of the rows that are worth telling, and what matters most of several
     points : rounded to a tenth
     features : the names of the features behind it
     rows : of the table; their points add up to the fact's
@@ -76,9 +79,21 @@ class Fact:
     is_distinct: bool = True
 
     @property
+    def label(self) -> str:
+        """What the fact is of."""
+        if not self.is_distinct:
+            return REST
+        return OF_RESPONSES if len(self.stated) > 1 else next(iter(self.stated or self.rows)).label
+
+    @property
+    def stated(self) -> tuple[FactRow, ...]:
+        """The rows with the sentences of the fact."""
+        return tuple(row for row in self.rows if row.sentence in self.sentence)
+
+    @property
     def pointed(self) -> str:
         """The sentence with the points of the fact."""
-        return pointed(f"{self.sentence} Together" if len(self.rows) > 1 else self.sentence, self.points)
+        return pointed(f"{self.sentence} Together" if len(self.stated) > 1 else self.sentence, self.points)
 
 
 def facts_of(
@@ -89,7 +104,7 @@ def facts_of(
     `percentiles` are those of the active users, see `Baseline`.
     """
     comparisons = Comparisons(row, any(line.typical is not None for line in parts.lines), percentiles or {})
-    merged = _merge_responses(facts(_comparable(parts.lines, row)), comparisons)
+    merged = _merge_shared(_merge_subjects(facts(_comparable(parts.lines, row)), comparisons), comparisons)
     main = main_lines(merged, comparisons)
     others = without(merged, main)
     every = [*main, _sum_up(others)] if others else main
@@ -98,18 +113,53 @@ def facts_of(
     return tuple(_fact(line, rounded, comparisons) for line, rounded in zip(every, points, strict=False))
 
 
-def _merge_responses(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
-    """Make one fact of the people who responded, and of the last response and of periods if these are worth telling."""
-    group = [
-        line
-        for line in merged
-        if line.feature in SAME_PEOPLE
-        or (line.feature in RESPONSES and abs(line.points) >= LEAST_POINTS and _is_reason(line, comparisons))
-    ]
-    if len(group) < 2 or not any(line.feature in SAME_PEOPLE for line in group):
+def _merge_subjects(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
+    """Make one fact of all responses, and one of an absence and a tenure whose points nothing else explains."""
+    responses, absence = _of_responses(merged), [line for line in merged if line.feature == ABSENT and line.value]
+    tenure = [line for line in merged if line.feature == TENURE and line.points < 0 and comparisons.contradict(line)]
+    subjects = [group for group in (responses, [*absence, *tenure] if absence else []) if len(group) > 1]
+    separate = without(merged, [line for group in subjects for line in group])
+    return _strongest_first([*map(_merge_parts, subjects), *separate])
+
+
+def _of_responses(merged: Sequence[Line]) -> list[Line]:
+    """Return the lines of responses, and that of responses from anybody unless it alone decides to which side."""
+    responses = [line for line in merged if line.feature in RESPONSES]
+    if not any(line.feature in SAME_PEOPLE for line in responses):
+        return []
+    points = sum(line.points for line in responses)
+    anybody = (line for line in merged if line.feature == ANYBODY and points * (points + 2 * line.points) > 0)
+    return [*responses, *anybody]
+
+
+def _merge_shared(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
+    """Add to the strongest reason what most active users share: its points differ only by the facts beside it."""
+    shared = [line for line in merged if line.feature in SHARED and not line.value]
+    strongest = next(iter(main_lines(merged, comparisons)), None)
+    if not shared or strongest is None:
         return list(merged)
-    responses = merge([part for line in group for part in line.parts or (line,)])
-    return sorted([responses, *without(merged, group)], key=lambda line: -abs(line.points))
+    both = _merge_parts([strongest, *shared])
+    if both.points * strongest.points < 0 or abs(both.points) < LEAST_POINTS:
+        return list(merged)
+    return _strongest_first([both, *without(merged, [strongest, *shared])])
+
+
+def _merge_parts(group: Sequence[Line]) -> Line:
+    """Return the line of a fact with all parts of its lines, and the sentence of the first, or of all responses."""
+    parts = [part for line in group for part in _parts(line)]
+    if any(part.feature in SAME_PEOPLE for part in parts):
+        return merge(parts)
+    first, points = group[0], sum(line.points for line in group)
+    return replace(first, points=points, typical=None, parts=tuple(parts))
+
+
+def _parts(line: Line) -> Sequence[Line]:
+    """Return the lines of a fact; the bounded term is one."""
+    return (line,) if line.feature == ANYBODY else line.parts or (line,)
+
+
+def _strongest_first(lines: Iterable[Line]) -> list[Line]:
+    return sorted(lines, key=lambda line: -abs(line.points))
 
 
 def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
@@ -142,7 +192,7 @@ def _is_reason(line: Line, comparisons: Comparisons) -> bool:
     there were not more periods. Nor is a number whose points neither the average nor a share of users explains: they
     come from what facts do together.
     """
-    if line.feature in (ABSENT, EXCESS_REPETITIONS):
+    if line.feature in SHARED:
         return bool(line.value)
     if line.feature in PERIODS and line.points < 0 and _had_no_more_periods(line, comparisons.row):
         return False
@@ -154,38 +204,90 @@ def _had_no_more_periods(line: Line, row: FeatureRow) -> bool:
 
 
 def _sum_up(others: Sequence[Line]) -> Line:
-    parts = tuple(part for line in others for part in line.parts or (line,))
     sentence, points = " ".join(line.sentence for line in others), sum(line.points for line in others)
-    return Line(OTHERS, parts[0].family, None, points, sentence, parts=parts)
+    return Line(OTHERS, others[0].family, None, points, sentence, parts=tuple(others))
 
 
 def _fact(line: Line, points: float, comparisons: Comparisons) -> Fact:
-    groups = _by_sentence(line)
-    totals = [points]
-    if len(groups) > 1:
-        totals = rounded_to_sum([sum(part.points for part in group) for group in groups], points)
-    sentences, rows = [], []
-    for group, total in zip(groups, totals, strict=True):
-        leading, text = _leading(group), group[0].sentence
-        comparison = comparisons.of(leading, total)
-        sentence, value = compared(text, leading, comparison), value_shown(group[0], comparisons.row)
-        rows.append(FactRow(label(leading.feature), value, comparison.average, total, sentence))
-        if text in line.sentence:
-            own = len(groups) > 1 and total
-            sentences.append(compared(text, leading, comparison.with_points(total)) if own else sentence)
+    groups = _groups(line)
+    totals = rounded_to_sum([sum(part.points for part in group) for group in groups], points)
+    rows = [_row(group, total, comparisons) for group, total in zip(groups, totals, strict=True)]
+    stated = [row for row, group in zip(rows, groups, strict=True) if _is_stated(line, group, comparisons)]
+    if line.feature in RESPONSES:
+        stated += _strongest_unless_stated(rows, stated, points)
     return Fact(
-        sentence=" ".join(sentences),
+        sentence=_everything_else(rows) if line.feature == OTHERS else _sentence(stated, points),
         points=points,
-        features=tuple(part.feature for part in line.parts or (line,)),
+        features=tuple(feature for part in line.parts or (line,) for feature in _features(part)),
         rows=tuple(rows),
         is_distinct=line.feature != OTHERS,
     )
 
 
-def _by_sentence(line: Line) -> list[list[Line]]:
+def _strongest_unless_stated(rows: Sequence[FactRow], stated: Sequence[FactRow], points: float) -> list[FactRow]:
+    """Return the figure of responses that moves the score furthest to the side of the fact, unless it is stated."""
+    of_responses = [row for row in rows if row.label in WHAT_MATTERS]
+    strongest = max(of_responses, key=lambda row: row.points / points)
+    return [] if strongest in stated else [strongest]
+
+
+def _sentence(stated: Sequence[FactRow], points: float) -> str:
+    """Return the sentences of a fact, and which of several figures gives most of the points, if one does by far."""
+    sentence = " ".join(row.sentence for row in stated)
+    if len(stated) < 2:
+        return sentence
+    second, first = sorted(stated, key=lambda row: row.points / points)[-2:]
+    by_far = first.points / points >= max(MOST_OF_IT, BY_FAR * second.points / points)
+    return f"{sentence} What matters most is {WHAT_MATTERS[first.label]}." if by_far else sentence
+
+
+def _everything_else(rows: Sequence[FactRow]) -> str:
+    """Name all that makes no reason, with the points of each, if they are several."""
+    points = {f"{row.label[0].lower()}{row.label[1:]}": row.points for row in rows if row.points}
+    parts = ", ".join(f"{name} {of_name:+.1f}" if len(points) > 1 else name for name, of_name in points.items())
+    return f"{REST} ({parts})." if parts else f"{REST}."
+
+
+def _row(group: Sequence[Line], points: float, comparisons: Comparisons) -> FactRow:
+    leading = _leading(group)
+    comparison = comparisons.of(leading, points)
+    return FactRow(
+        label=OF_RESPONSES if _is_of_all_responses(group) else label(leading.feature),
+        value=value_shown(group[0], comparisons.row),
+        average=comparison.average,
+        points=points,
+        sentence=compared(group[0].sentence, leading, comparison),
+    )
+
+
+def _is_stated(line: Line, group: Sequence[Line], comparisons: Comparisons) -> bool:
+    """Return whether a sentence is among those of its fact: of responses, how many people they are of, and more.
+
+    The last response and four-week periods are worth telling from half a point on, if something explains their points.
+    """
+    first = _leading(group)
+    if line.feature in RESPONSES and first.feature in (*SILENT, *PERIODS):
+        points = sum(part.points for part in group)
+        return len(line.parts) < 2 or (abs(points) >= LEAST_POINTS and _is_reason(first, comparisons))
+    return first.sentence in line.sentence
+
+
+def _is_of_all_responses(group: Sequence[Line]) -> bool:
+    """Return whether a row is of a whole fact of responses, which is no reason."""
+    return len(group) == 1 and group[0].feature in SAME_PEOPLE and bool(group[0].parts)
+
+
+def _features(line: Line) -> Iterator[str]:
+    if not line.parts:
+        yield line.feature
+    for part in line.parts:
+        yield from _features(part)
+
+
+def _groups(line: Line) -> list[list[Line]]:
     """Return the lines of a fact, those that say the same together."""
     if line.feature == OTHERS or not line.parts:
-        return [[line]]
+        return [[part] for part in line.parts or (line,)]
     groups: dict[str, list[Line]] = {}
     for part in line.parts:
         groups.setdefault(part.sentence, []).append(part)
@@ -213,5 +315,13 @@ LABELS = {
     TENURE: "Days since the first activity",
     ABSENT: "Days since the last activity",
     EXCESS_REPETITIONS: "Repeated posts",
-    OTHERS: REST,
+    ANYBODY: "People who responded, whoever they are",
+}
+# Of what a fact with several rows has most of its points, whichever side it moves the score to.
+WHAT_MATTERS = {
+    **{LABELS[name]: "how many people count" for name in RATES},
+    LABELS[ANYBODY]: "how many people responded, whoever they are",
+    LABELS[LATELY]: "how recent the responses are",
+    **{LABELS[name]: "how recent the last response is" for name in SILENT},
+    **{LABELS[name]: "how regular the responses are" for name in PERIODS},
 }

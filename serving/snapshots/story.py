@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from features.catalogue.wording import count_of, people, pointed
+from features.aggregates.credibility import ESTABLISHED_DAYS
+from features.catalogue.credible_wording import AT_LEAST_HALF
+from features.catalogue.tenure import ABSENT_DAYS
+from features.catalogue.wording import count_of, people
 from features.events.scopes import ALL
-from serving.snapshots.facts import REST
+from serving.snapshots.facts import Fact
 from training.model.baseline import Baseline
 from training.model.intervals import Interval
 from training.model.scale import Scale
@@ -16,13 +19,13 @@ from training.model.scale import Scale
 Topic = Literal["score", "for", "against", "rest", "not_counted", "evidence", "change", "words"]
 TITLES: dict[Topic, str] = {
     "score": "",
-    "words": "",
     "for": "What raises it",
     "against": "What lowers it",
     "rest": "",
     "not_counted": "What does not count in full",
     "evidence": "How sure it is",
     "change": "What would change it, by the model's estimate",
+    "words": "What the words mean",
 }
 APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?) ago")
 SINCE_THEN = "since this user appeared"
@@ -30,20 +33,15 @@ CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very
 PERSON = 0.9  # people, about one
 RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
-ENGAGING = "To respond is to reply, mention, like, repost or quote; to engage is also to follow, dislike and so on."
+ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: also follow, dislike, flag, block."
 ESTABLISHED = (
-    "A person to whom several long-standing users respond, directly or through others, counts as one established "
-    "member; anybody else as a part of one, or not at all. Parts are added up. Those who count at least half are "
-    "called established. People to whom this user responds as well count less."
+    "Established members are people to whom several users respond, directly or through others, who have been here for "
+    "{time}. Anybody else counts as a part of one, or not at all."
 )
 SIMILAR = "users with similar figures"
 WITHIN = re.compile(r" in the next [\d,]+ days")
-ANONYMOUS = (
-    "Anonymous responses, such as votes, count as reactions to posts and for when somebody last responded, but not as "
-    "people."
-)
-# Words that need an explanation, by a part of the texts that use them.
-WORDS = {"in the next": ENGAGING, "respon": ESTABLISHED, "nonymous": ANONYMOUS}
+ANONYMOUS = "Anonymous responses, such as votes, count in full, but not as people."
+OF_THE_ANONYMOUS = re.compile(f"{AT_LEAST_HALF}|counts? in full|nonymous|reactions that count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +62,44 @@ class Section:
     sentences: tuple[str, ...]
 
 
-def story(sentences: dict[Topic, Sequence[str]], lowered: bool = False) -> tuple[Section, ...]:
+def story(
+    sentences: dict[Topic, Sequence[str]],
+    lowered: bool = False,
+    free_days: float = ABSENT_DAYS,
+    anonymous: bool = True,
+) -> tuple[Section, ...]:
     """Return the sections with sentences, in the order of TITLES, with the words that they use explained.
 
-    What lowers a score comes before what raises it where it is `lowered`, all in all.
+    What lowers a score comes before what raises it where it is `lowered`, all in all. `free_days` and `anonymous` are
+    those of `words`.
     """
     text = " ".join(sentence for texts in sentences.values() for sentence in texts)
-    texts = {**sentences, "words": [explained for word, explained in WORDS.items() if word in text]}
+    texts = {**sentences, "words": words(text, free_days, anonymous)}
     order = list(TITLES)
     if lowered:
-        order[2:4] = "against", "for"
+        order[1:3] = "against", "for"
     return tuple(Section(topic, TITLES[topic], tuple(texts[topic])) for topic in order if texts.get(topic))
+
+
+def words(text: str, free_days: float, anonymous: bool) -> list[str]:
+    """Explain the words that a text uses.
+
+    Parameters
+    ----------
+    text : all other sentences
+    free_days : after so many days without activity absence begins; both these and the time after which users count as
+        long-standing are shorter in a short history
+    anonymous : whether the user has anonymous responses, or that is not known
+
+    """
+    days = round(ESTABLISHED_DAYS * free_days / ABSENT_DAYS)
+    time = "half a year" if days >= ESTABLISHED_DAYS else count_of(days, "day")
+    explained = {
+        ENGAGING: "in the next" in text,
+        ESTABLISHED.format(time=time): "established" in text,
+        ANONYMOUS: anonymous and OF_THE_ANONYMOUS.search(text) is not None,
+    }
+    return [explanation for explanation, is_used in explained.items() if is_used]
 
 
 def time_named_once() -> Callable[[str], str]:
@@ -129,9 +154,10 @@ def start(base: float, baseline: Baseline, scope: str, ranked: str) -> str:
     """
     if "average" in ranked:
         raised = ", which a few high scores raise" if "below their average" in ranked else ""
-        return f"The points below start from this average{raised}."
-    average = f"their average, {base:.1f}" if _is_of(baseline, scope) else f"{baseline.description}: {base:.1f}"
-    return f"The points below start from {average}."
+        return f"The points below start from this average{raised}; all averages below are theirs."
+    if _is_of(baseline, scope):
+        return f"The points below start from their average, {base:.1f}; all averages below are theirs."
+    return f"The points below start from {baseline.description}: {base:.1f}."
 
 
 def _is_of(baseline: Baseline, scope: str) -> bool:
@@ -147,7 +173,7 @@ def _compared(below: float, users: str, score: float) -> str:
         return f"Fewer than {1 if below else 0.1}% of {users} have a lower score."
     tenths = math.floor(10 * percent + 1e-6)
     share = "" if tenths == 1_000 else f"{tenths / 10:.1f}% of " if percent > 99 else f"{tenths // 10}% of "
-    return f"That is higher than {share}{users}."
+    return f"The score is higher than {share}{users}."
 
 
 def describe_expectation(expected: float, chance: float | None, days: int, credible: bool) -> str:
@@ -165,10 +191,10 @@ def describe_expectation(expected: float, chance: float | None, days: int, credi
     if expected >= PERSON:
         counted = ", counted as established members" if credible else ""
         who = count_of(expected, "person is", "people are")
-        return f"About {who} expected to engage with this user in the next {days} days{counted}."
+        return f"It means that about {who} expected to engage with this user in the next {days} days{counted}."
     share = at_most(expected) if chance is None else about(chance)
     engage = "anybody credible respond" if credible else "anybody engage"
-    return f"{share[0].upper()}{share[1:]} users with similar figures see {engage} in the next {days} days."
+    return f"It means that {share} users with similar figures see {engage} in the next {days} days."
 
 
 def describe_factor(expected: float, scale: Scale) -> list[str]:
@@ -184,11 +210,11 @@ def describe_spread(interval: Interval, days: int) -> str:
 def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
     """Say how sure a score is, by the points between the ends of its interval, and the people and points at these.
 
-    Where one person engages at most, points of the ends say nothing: the score stands for a chance.
+    Where one person engages at most, points of the ends say nothing: such a score stands for a chance.
     """
     if interval.high <= 1:
-        chance = "chance" if interval.high else "small chance"
-        return f"The score stands for a {chance}: for {_most_users(interval, days)}."
+        opening = f"It is not known which {SIMILAR} see anybody engage"
+        return f"{opening}: for at least {_most(interval.level)}, {_engage(interval, days)}."
     low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
     judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
     ends = f"{low:.0f}", f"{high:.0f}"
@@ -202,8 +228,11 @@ def shorten_certainty(certainty: str) -> str:
 
 
 def _most_users(interval: Interval, days: int) -> str:
-    engage = "engages" if interval.high <= 1 else "engage"
-    return f"{_most(interval.level)} {SIMILAR}, {_between(interval)} {engage} in the next {days} days"
+    return f"{_most(interval.level)} {SIMILAR}, {_engage(interval, days)}"
+
+
+def _engage(interval: Interval, days: int) -> str:
+    return f"{_between(interval)} {'engages' if interval.high <= 1 else 'engage'} in the next {days} days"
 
 
 def _most(level: float) -> str:
@@ -220,10 +249,18 @@ def _between(interval: Interval) -> str:
     return "nobody or 1 person" if high == 1 else f"{low:,} to {people(high)}"
 
 
-def remainder(points: float, unclipped: float, score: float) -> list[str]:
-    """Say what all facts add together that are no reasons, and what the ends of the scale do; rounded figures."""
-    ends = f" This makes {unclipped:.1f}, but scores end at {score:.0f}." if abs(unclipped - score) >= 0.05 else ""
-    return [f"{pointed(REST, points)}{ends}"] if abs(points) >= 0.05 or ends else []
+def remainder(others: Fact | None, unclipped: float, score: float) -> list[str]:
+    """Say what everything adds that is no reason, by what it is of, and what the ends of the scale do.
+
+    Parameters
+    ----------
+    others : all other facts; None if there is none
+    unclipped, score : the score before and after it is limited to 0 to 100, rounded
+
+    """
+    rest = [others.pointed] if others and others.points else []
+    ends = f"This makes {unclipped:.1f}, but scores end at {score:.0f}."
+    return [" ".join([*rest, ends])] if abs(unclipped - score) >= 0.05 else rest
 
 
 def expectations(before: Expected, after: Expected) -> str:

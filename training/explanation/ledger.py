@@ -152,7 +152,12 @@ def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
 
 
 def _would_add(points: float) -> str:
-    return f"; counted in full, they would add about {points_of(points)}." if points >= LEAST_POINTS else "."
+    return f"; {if_in_full(points)}." if points >= LEAST_POINTS else "."
+
+
+def if_in_full(points: float) -> str:
+    """Say how many points responses would add that do not count in full."""
+    return f"if all counted in full, they would add about {points_of(points)}"
 
 
 @dataclass(frozen=True)

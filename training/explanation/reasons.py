@@ -178,7 +178,7 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
         return lacking(row)
     engaged, since = _number(row[EVIDENCE_PEOPLE]), when(LOOKBACK_DAYS, row)
     if not engaged or value_of(row, YEAR) == 0:
-        return f"The score rests on other users with similar figures: no known person's response has counted {since}."
+        return f"The score rests on other users with similar figures: no person who counts has responded {since}."
     return f"The score rests on {'' if grade == STRONG else 'only '}{_who(engaged, row)} {since}."
 
 

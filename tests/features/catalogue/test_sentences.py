@@ -24,7 +24,7 @@ NOBODY_AT_ALL = {
     "days_of_silence": 338.0,
 }
 ONLY_UNKNOWN = NOBODY_AT_ALL | {"days_since_last_response": 163.0, "days_of_silence": 135.0}
-RESPONDED = r"(?:^|^Of the |^The |^None of the )([\d,]+) pe"
+RESPONDED = r"(?:^|^The |; )([\d,]+) pe"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 
 
@@ -54,8 +54,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "None of the 4 people who responded in the last 28 days counts, because hardly any established member "
-            "responds to them.",
+            "No person who counts responded in the last 28 days; 4 people did who do not count, because hardly any "
+            "established member responds to them.",
         ),
         (
             "credible_engagers_28d",
@@ -67,26 +67,33 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "1 person responded in the last 28 days and does not count, because hardly any established member "
-            "responds to them.",
+            "No person who counts responded in the last 28 days; 1 person did who does not count, because hardly any "
+            "established member responds to them.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 1.0},
-            "1 person responded in the last 28 days and does not count, because this user responds to them as well.",
+            "No person who counts responded in the last 28 days; 1 person did who does not count, because this user "
+            "responds to them as well.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             {"uncounted_new_28d": 1.6, "uncounted_exchange_28d": 0.4},
-            "None of the 2 people who responded in the last 28 days counts.",
+            "No person who counts responded in the last 28 days; 2 people did who do not count.",
         ),
         (
             "credible_engagers_28d",
             0.2,
             NOBODY | {"uncounted_new_28d": 0.8},
-            "1 person responded in the last 28 days and counts as 0.2 of an established member.",
+            "1 person responded in the last 28 days, who counts as 0.2 of an established member.",
+        ),
+        (
+            "credible_engagers_28d",
+            1.0,
+            {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0},
+            "1 person responded in the last 28 days, who counts as an established member.",
         ),
         (
             "credible_engagers_28d",
@@ -107,13 +114,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "Allowing for fading (half in four weeks), the responses are now worth about 100 established members.",
+            "As older responses count less (half after four weeks), the responses are now worth about 100 established "
+            "members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "Allowing for fading (half in four weeks), the responses are now worth about 1 established member.",
+            "As older responses count less (half after four weeks), the responses are now worth about 1 established "
+            "member.",
         ),
         (
             "credible_pace_28d",
@@ -145,20 +154,21 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             4.0,
             {"response_periods_168d": 4.0},
-            "In 4 of the last six four-week periods an established member responded.",
+            "In 4 of the last six four-week periods a response came that counts in full.",
         ),
         (
             "established_periods_168d",
             1.0,
             {"response_periods_168d": 1.0, "account_age_days": 14.0},
-            "In the one four-week period begun since this user appeared 14 days ago an established member responded.",
+            "In the one four-week period begun since this user appeared 14 days ago a response came that counts in "
+            "full.",
         ),
         (
             "established_periods_168d",
             3.0,
             {"response_periods_168d": 3.0, "account_age_days": 80.0},
-            "In each of the 3 four-week periods begun since this user appeared 80 days ago an established member "
-            "responded.",
+            "In each of the 3 four-week periods begun since this user appeared 80 days ago a response came that counts "
+            "in full.",
         ),
         (
             "established_periods_168d",
@@ -177,7 +187,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             2.0,
             ONLY_UNKNOWN | {"response_periods_168d": 2.0},
-            "In 2 of the last six four-week periods somebody anonymous responded.",
+            "In 2 of the last six four-week periods an anonymous response came.",
         ),
         (
             "established_periods_168d",
@@ -189,7 +199,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             6.0,
             {},
-            "In each of the last six four-week periods an established member responded.",
+            "In each of the last six four-week periods a response came that counts in full.",
         ),
         (
             "established_periods_168d",
@@ -202,21 +212,21 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_periods_168d",
             1.0,
             {"response_periods_168d": 6.0},
-            "In each of the last six four-week periods somebody responded; by how many people did and how established "
-            "they are, these count as about 1 period.",
+            "In each of the last six four-week periods somebody responded; by how many people did and how much they "
+            "count, these count as about 1 period.",
         ),
         (
             "responder_periods_168d",
             0.4,
             {"response_periods_168d": 2.0, "account_age_days": 80.0},
             "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded; by "
-            "how many people did and how established they are, these count as 0.4 of a period.",
+            "how many people did and how much they count, these count as 0.4 of a period.",
         ),
         (
             "responder_periods_168d",
             4.0,
             {"response_periods_168d": 4.0},
-            "In 4 of the last six four-week periods an established member responded.",
+            "In 4 of the last six four-week periods a response came that counts in full.",
         ),
         (
             "responder_periods_168d",
@@ -234,8 +244,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             NOBODY_AT_ALL | {"account_age_days": 23.7},
             "Nobody responded since this user appeared 23 days ago.",
         ),
-        ("days_of_silence", 0.0, ONLY_UNKNOWN, "Somebody anonymous responded in the last 28 days."),
-        ("days_of_silence", 135.0, ONLY_UNKNOWN, "Somebody anonymous last responded 163 days ago."),
+        ("days_of_silence", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
+        ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
         (
             "responder_rate_365d",
             0.0,
@@ -278,31 +288,31 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             338.0,
             {},
-            "Nobody established responded in the last year.",
+            "No response that counts at least half came in the last year.",
         ),
         (
             "days_of_silence",
             0.0,
             {},
-            "Somebody established or anonymous responded in the last 28 days.",
+            "A response that counts at least half came in the last 28 days.",
         ),
         (
             "days_of_silence",
             13.5,
             {},
-            "Somebody established or anonymous last responded 41 days ago.",
+            "The last response that counts at least half came 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "Nobody established responded in the last year.",
+            "No response that counts at least half came in the last year.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "Somebody established or anonymous last responded 3 days ago.",
+            "The last response that counts at least half came 3 days ago.",
         ),
         ("credible_posts_90d", 0.0, {}, "No post drew reactions that count in the last 90 days."),
         (
@@ -315,7 +325,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_posts_90d",
             0.3,
             {},
-            "Posts drew only reactions that count in part in the last 90 days, together as 0.3 of a post.",
+            "Posts drew hardly any reactions that count in the last 90 days, together 0.3 of a post.",
         ),
         ("credible_posts_90d", 0.01, {}, "Posts drew almost no reactions that count in the last 90 days."),
         ("credible_posts_90d", 1.2, {}, "About 1 post drew reactions that count in the last 90 days."),
@@ -326,7 +336,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "Allowing for fading (half in four weeks), the responses are now worth 0.4 of an established member.",
+            "As older responses count less (half after four weeks), the responses are now worth 0.4 of an established "
+            "member.",
         ),
         (
             "responder_rate_365d",
@@ -366,7 +377,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "None of the 785 people who responded since this user appeared 12 days ago counts.",
+            "No person who counts responded since this user appeared 12 days ago; 785 people did who do not count.",
         ),
         (
             "uncounted_new_365d",

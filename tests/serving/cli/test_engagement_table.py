@@ -71,7 +71,7 @@ def test_engagements_by_post_follow_the_ledger(run_explain):
     ledger, _, pieces = out.partition(
         "What star earned in the 90 days before 2017-07-30: 2 pieces, in different people"
     )
-    assert "Score " in ledger
+    assert "The score." in ledger
     head, first, second, *totals = [re.sub(r"\s{2,}", "|", line.strip()) for line in pieces.strip().splitlines()]
     text = " ".join(totals)
     assert head == "piece|people|like|dislike|repost|acts|unknown|made|last"

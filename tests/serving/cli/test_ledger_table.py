@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from serving.cli import main
-from serving.cli.score_tables import print_explanation
+from serving.cli.score_tables import START, WHY, print_explanation
 from serving.snapshots.brief import CHANGE
+from serving.snapshots.facts import Fact
 from serving.snapshots.repository import open_snapshot
 from serving.snapshots.story import TITLES, Section
 
@@ -29,39 +30,38 @@ def run_explain(home, monkeypatch, capsys):
 def test_printed_facts_add_up_to_the_printed_score(run_explain):
     code, out, err = run_explain("user0004")
     assert (code, err) == (0, "")
-    text, table = out.split("The points of the score")
-    assert re.match(r"\s+this user\s+average\s+points\n", table)
-    *parts, score = (round(10 * float(last)) for last in re.findall(r"(\S+)\s*$", table, flags=re.MULTILINE)[1:])
-    assert sum(parts) == score
-    assert re.search(r"What (raises|lowers) it:\n  - ", text)
-    stated = re.findall(r": ([+-][\d.]+)\s+points\.", text)
-    start, total = (float(re.search(pattern, out)[1]) for pattern in (r"Start: the average +(\S+)", r"score of (\S+)"))
-    assert start + sum(map(float, stated)) == pytest.approx(total)
+    assert len(re.findall(f"^{WHY}:$", out, flags=re.MULTILINE)) == 1
+    figures = re.findall(r"^ {2,4}([+-]?\d+\.\d)  ([A-Z\d]\S+)", out, flags=re.MULTILINE)
+    base, *parts, score = (round(10 * float(figure)) for figure, _ in figures)
+    assert base + sum(parts) == score == round(10 * float(re.search(r"score of (\S+)", out)[1]))
+    assert len(parts) >= 2
+    assert "What raises it" not in out
     assert max(map(len, out.splitlines())) <= 80
 
 
 def test_the_text_states_the_time_of_a_newcomer_once(home, capsys):
     explanation = open_snapshot(home).explain("user0004")
     time = "since this user appeared 3 days ago"
-    sections = (
-        Section("for", "What raises it", (f"2 came {time}.",)),
-        Section("evidence", "", (f"It rests on 2 {time}.",)),
-    )
-    print_explanation(replace(explanation, story=sections))
+    sections = (Section("score", "", ("A score.",)), Section("evidence", "", (f"It rests on 2 {time}.",)))
+    facts = (Fact(f"2 came {time}.", 1.0, (), ()), Fact(f"None came {time}.", -30.0, (), ()))
+    print_explanation(replace(explanation, story=sections, facts=facts, base=28.0, score=0.0))
     assert capsys.readouterr().out.startswith(
-        f"What raises it:\n  - 2 came {time}.\nIt rests on 2 since this user appeared.\n"
+        f"A score.\n{WHY}:\n   28.0  {START}\n   +1.0  2 came {time}.\n  -30.0  None came since this user appeared.\n"
+        "   +1.0  Scores end at 0 and at 100.\n    0.0  The score.\nIt rests on 2 since this user appeared.\n"
     )
 
 
 def test_the_text_has_the_score_first_and_then_possible_changes(run_explain):
     code, out, err = run_explain("user0001", "--plain")
     assert (code, err) == (0, "")
-    standing = r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. Fewer than 0.1% of all users "
+    standing = (
+        r"user0001 has an influence score of [\d.]+ out of 100, as of 2017-07-30. It means that about 1 person is "
+    )
     assert re.match(standing, " ".join(out.split()))
     titles = re.findall(r"^(What .+?):", out, flags=re.MULTILINE)
     assert titles[-1] == CHANGE
     assert {*titles[:-1]} <= {TITLES["for"], TITLES["against"]}
-    assert "The points of the score" not in out
+    assert WHY not in out
     assert len(out.splitlines()) <= 10
     assert max(map(len, out.splitlines())) <= 80
 

@@ -53,17 +53,30 @@ def test_what_established_means_stands_behind_the_first_use(explanation):
 
 
 def test_how_many_people_responded_is_said_where_no_fact_does(explanation):
-    evidence = "Only 23 people responded since this user appeared 6 days ago."
+    evidence = "The score rests on only 23 people who responded since this user appeared 6 days ago."
     for fact, stated in (("The first activity was long ago.", True), ("1 person responded in the last year.", False)):
         texts = brief(replace(explanation, facts=_facts(fact)))
         assert texts[0].endswith(f" {evidence}") == stated
 
 
-def test_of_a_fact_the_sentences_that_move_the_score_most(explanation):
+def test_of_a_fact_the_first_sentence_and_those_that_move_the_score_most(explanation):
     sentences = {"8 people responded.": 0.3, "They are worth 0.1.": -1.2, "The last came long ago.": -2.3}
     rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
-    fact = Fact(" ".join(sentences), -3.2, (), rows)
-    assert "What lowers it: They are worth 0.1. The last came long ago." in brief(replace(explanation, facts=(fact,)))
+    fact = Fact(" ".join([*sentences, "What matters most is that."]), -3.2, (), rows)
+    assert "What lowers it: 8 people responded. They are worth 0.1. The last came long ago." in brief(
+        replace(explanation, facts=(fact,))
+    )
+
+
+def test_the_first_average_says_whose_it_is(explanation):
+    texts = brief(replace(explanation, facts=_facts("3 came (average: 2). | 4 went (average in 9 days: 5).")))
+    assert "What raises it: 3 came (active users' average: 2). 4 went (average in 9 days: 5)." in texts
+
+
+def test_a_text_that_would_be_too_long_leaves_out_whose_averages_they_are(explanation):
+    text = "So many came (average: 2)" + " and came" * 44
+    texts = brief(replace(explanation, facts=_facts(f"{text}.")))
+    assert f"What raises it: {text}." in texts
 
 
 def test_no_facts(explanation):

@@ -3,13 +3,13 @@
 import pytest
 
 from serving.snapshots.comparisons import AMOUNTS, Comparisons
-from serving.snapshots.facts import LABELS, OTHERS, Fact, FactRow, facts_of, label, main_lines
+from serving.snapshots.facts import LABELS, Fact, FactRow, facts_of, label, main_lines
 from training.explanation.ledger import ANYBODY, Ledger
 from training.explanation.reasons import Line
 
 RATE, LATELY, PERIODS = "responder_rate_365d", "credible_engagers_decayed_28d", "responder_periods_168d"
 ROW = {"account_age_days": 100.0, "days_since_last_act": 91.4}
-IN_ONE = "In 1 of the last six four-week periods a response came that counts in full."
+IN_ONE = "In 1 of the last six four-week periods a response came that counts."
 
 
 def facts(*lines, base=28.42, row=ROW):
@@ -44,7 +44,8 @@ def facts(*lines, base=28.42, row=ROW):
 )
 def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature, value, points, typical, shown):
     (fact,) = facts((feature, value, points, "About so many did; the others did not.", typical))
-    assert fact.pointed == f"About so many did{shown}; the others did not: {fact.points:+.1f} points."
+    assert fact.rows[0].sentence == f"About so many did{shown}; the others did not."
+    assert fact.pointed.endswith(f": {fact.points:+.1f} points.")
     assert fact.points == pytest.approx(points, abs=0.1)
 
 
@@ -61,7 +62,7 @@ def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature,
 )
 def test_fewer_periods_than_the_average_are_only_so_many(points, age, typical, opening, average):
     (fact,) = facts((PERIODS, 1.0, points, IN_ONE, typical), row=ROW | {"account_age_days": age})
-    assert fact.sentence == f"{IN_ONE[:-1].replace('In 1 of', opening)}{average}."
+    assert fact.rows[0].sentence == f"{IN_ONE[:-1].replace('In 1 of', opening)}{average}."
 
 
 def test_the_average_stands_behind_what_periods_count_as():
@@ -76,22 +77,61 @@ def test_who_came_lately_cannot_have_more_periods():
         assert fact.is_distinct == is_reason
 
 
-def test_what_most_active_users_share_or_another_fact_says_is_one_row_without_figures():
-    merged = facts(
-        ("days_of_absence", 0.0, 1.7, "Active 3 days ago.", 0.0),
-        (ANYBODY, 40.0, -1.3, "40 people.", 2.0),
-        ("repetitions_beyond_10_90d", 0.0, 0.5, "At most 10 repeats.", 0.0),
-        (LATELY, 0.0, -0.7, "Nobody who counts.", None),
+def test_what_most_active_users_share_belongs_to_the_strongest_reason():
+    """Its points differ between active users only by the facts beside it."""
+    shared = (("days_of_absence", 0.0, 0.4, "Active.", 0.0), ("repetitions_beyond_10_90d", 0.0, 0.1, "Few.", 0.0))
+    (fact,) = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), *shared)
+    assert (fact.sentence, fact.points) == ("They weigh 4 (average: 1.2).", 2.7)
+    assert fact.features == (LATELY, "days_of_absence", "repetitions_beyond_10_90d")
+    assert [row.points for row in fact.rows] == [2.2, 0.4, 0.1]
+
+
+@pytest.mark.parametrize("points", [-2.0, -2.5, -1.9])
+def test_what_most_active_users_share_changes_no_side_of_a_reason(points):
+    merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), ("days_of_absence", 0.0, points, "Active.", 0.0))
+    assert [fact.points for fact in merged] == [2.2, points]
+    assert merged[-1].sentence == "Everything else (days since the last activity)."
+
+
+def test_of_responses_the_strongest_figure_is_stated_whatever_explains_it():
+    periods = (PERIODS, 1.0, -1.6, IN_ONE, None)
+    (fact,) = facts(
+        (LATELY, 0.8, -0.3, "They weigh 0.8.", 1.2), periods, ("days_of_absence", 0.0, -1.7, "Active.", 0.0)
     )
-    assert [fact.points for fact in merged if fact.is_distinct] == [-0.7]
-    sentence = "Active 3 days ago. 40 people. At most 10 repeats."
+    assert fact.sentence == f"They weigh 0.8 (average: 1.2). {IN_ONE}"
+    assert [row.points for row in fact.rows] == [-0.3, -1.6, -1.7]
+
+
+def test_everything_else_is_named():
+    merged = facts(
+        (LATELY, 0.0, -0.7, "Nobody who counts.", None),
+        ("credible_posts_90d", 3.0, 0.3, "3 posts.", 1.4),
+        ("tenure_days", 30.0, -0.2, "30 days.", 300.0),
+    )
+    rows = (FactRow(LABELS["credible_posts_90d"], "3", "1.4", 0.3, "3 posts (average: 1.4)."),)
+    rows += (FactRow(LABELS["tenure_days"], "30", "300", -0.2, "30 days (average: 300 days ago)."),)
     assert merged[-1] == Fact(
-        sentence=sentence,
-        points=0.9,
-        features=("days_of_absence", ANYBODY, "repetitions_beyond_10_90d"),
-        rows=(FactRow("Other facts, and what facts do together", "", "", 0.9, sentence),),
+        sentence="Everything else (posts that drew reactions that count +0.3, days since the first activity -0.2).",
+        points=0.1,
+        features=("credible_posts_90d", "tenure_days"),
+        rows=rows,
         is_distinct=False,
     )
+
+
+def test_responses_from_anybody_belong_to_the_responses_unless_they_decide_alone_to_which_side():
+    for points, features in ((0.9, (LATELY, ANYBODY)), (-0.9, (LATELY, ANYBODY)), (-1.2, (LATELY,))):
+        merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, points, "40 people.", 2.0))
+        assert merged[0].features == features
+        assert merged[0].sentence == "They weigh 4 (average: 1.2)."
+    assert merged[-1].sentence == "Everything else (people who responded, whoever they are)."
+
+
+def test_a_tenure_that_nothing_explains_belongs_to_the_absence():
+    absent = ("days_of_absence", 140.0, -15.0, "Away.", 0.0)
+    (fact,) = facts(absent, ("tenure_days", 217.0, -2.1, "217 days.", None), (LATELY, 1.0, 0.2, "1.", 0.9))[:1]
+    assert (fact.sentence, fact.points) == ("Away.", -17.1)
+    assert len(facts(absent, ("tenure_days", 100.0, -2.1, "100 days.", 300.0))) == 2
 
 
 def test_a_user_who_was_never_active_has_no_days():
@@ -102,35 +142,38 @@ def test_a_user_who_was_never_active_has_no_days():
 def test_two_numbers_of_the_same_people_have_their_own_averages():
     (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
     assert fact.pointed == (
-        "About 27 count (average in 100 days: 17.9 established members; +2.8 points). They weigh 5 (average: 1.2; +4.4 "
-        "points). Together: +7.2 points."
+        "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2). What matters "
+        "most is how recent the responses are. Together: +7.2 points."
     )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "17.9", 2.8),
         (LABELS[LATELY], "5", "1.2", 4.4),
     ]
     assert fact.points == 7.2
+    assert fact.label == "Responses of others"
+
+
+def test_two_numbers_with_about_as_many_points_matter_alike():
+    (fact,) = facts((RATE, 27 * 28 / 100, 4.0, "About 27 count.", 5.0), (LATELY, 4.7, 4.4, "They weigh 5.", 1.2))
+    assert (
+        fact.sentence == "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2)."
+    )
 
 
 def test_the_average_of_a_part_is_at_most_that_of_the_sum():
-    counted = (RATE, 4 * 28 / 100, 2.8, "About 4 count.", 0.4 * 28 / 100)
+    counted = (RATE, 4 * 28 / 100, 4.4, "About 4 count.", 0.4 * 28 / 100)
     (fact,) = facts(counted, (LATELY, 4.0, 4.4, "They weigh 4.", 1.2))
-    assert fact.sentence == (
-        "About 4 count (average in 100 days: 0.4 established members; +2.8 points). They weigh 4 (+4.4 points)."
-    )
+    assert fact.sentence == "About 4 count (average in 100 days: 0.4 established members). They weigh 4."
 
 
-def test_the_rate_of_a_newcomer_is_compared_with_that_of_90_days():
+def test_the_rate_of_a_newcomer_has_no_average():
     """It divides the first responders by 90 days."""
     (fact,) = facts(
-        (RATE, 4 * 28 / 90, 2.8, "About 4 count.", 0.4 * 28 / 90),
+        (RATE, 4 * 28 / 90, 4.2, "About 4 count.", 0.4 * 28 / 90),
         (LATELY, 4.0, 4.4, "They weigh 4.", 1.2),
         row=ROW | {"account_age_days": 89.0},
     )
-    assert fact.sentence == (
-        "About 4 count (average in 90 days: 0.4 established members; +2.8 points). They weigh 4 (average: 1.2; +4.4 "
-        "points)."
-    )
+    assert fact.sentence == "About 4 count. They weigh 4 (average: 1.2)."
 
 
 def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
@@ -143,9 +186,9 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     )
     (fact,) = merged
     assert fact.sentence == (
-        "1 person responded (average: 1.3 established members; +0.2 points). They are worth 0.8 (average: 1.2; -0.9 "
-        "points). The last came lately (+5.1 points). In only 2 of six somebody responded (average: in 4 of them; -0.6 "
-        "points)."
+        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2). The last came "
+        "lately. In only 2 of six somebody responded (average: in 4 of them). What matters most is how recent the last "
+        "response is."
     )
     assert fact.points == pytest.approx(3.8)
     assert [row.points for row in fact.rows] == [0.2, -0.9, 5.1, -0.6]
@@ -212,5 +255,5 @@ def test_no_fact_of_a_point_is_hidden(points, shown):
 
 def test_labels_are_short():
     assert max(map(len, LABELS.values())) <= 40
-    assert {*AMOUNTS, OTHERS} == set(LABELS)
+    assert {*AMOUNTS, ANYBODY} == set(LABELS)
     assert label("original_share_90d") == "Original share 90d"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serving.snapshots.facts import Fact
 from serving.snapshots.story import (
     ANONYMOUS,
     ENGAGING,
@@ -39,12 +40,12 @@ def test_standing():
 @pytest.mark.parametrize(
     ("below", "words"),
     [
-        (1.0, "That is higher than {}."),
-        (0.9999, "That is higher than 99.9% of {}."),
-        (0.9971, "That is higher than 99.7% of {}."),
-        (0.99, "That is higher than 99% of {}."),
-        (0.579, "That is higher than 57% of {}."),
-        (0.58, "That is higher than 58% of {}."),
+        (1.0, "The score is higher than {}."),
+        (0.9999, "The score is higher than 99.9% of {}."),
+        (0.9971, "The score is higher than 99.7% of {}."),
+        (0.99, "The score is higher than 99% of {}."),
+        (0.579, "The score is higher than 57% of {}."),
+        (0.58, "The score is higher than 58% of {}."),
         (0.009, "Fewer than 1% of {} have a lower score."),
         (0.0, "Fewer than 0.1% of {} have a lower score."),
     ],
@@ -53,7 +54,9 @@ def test_rank_among_active_users(below, words):
     users = "the 2,311 users active in the last eight weeks"
     ranked = rank(below, ACTIVE, "all", 5.0, 5.0)
     assert ranked == words.format(users)
-    assert start(39.14, ACTIVE, "all", ranked) == "The points below start from their average, 39.1."
+    assert start(39.14, ACTIVE, "all", ranked) == (
+        "The points below start from their average, 39.1; all averages below are theirs."
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,11 +74,12 @@ def test_a_score_between_the_average_and_what_half_have(below, score, beside):
     ranked = rank(below, ACTIVE, "all", score, 28.63)
     assert ranked.endswith(f"active in the last eight weeks{beside}.")
     starts = {
-        "": " their average, 28.6.",
-        ", but b": " this average, which a few high scores raise.",
-        ", but a": " this average.",
+        "": " their average, 28.6",
+        ", but b": " this average, which a few high scores raise",
+        ", but a": " this average",
     }
-    assert start(28.63, ACTIVE, "all", ranked) == f"The points below start from{starts[beside[:7]]}"
+    expected = f"The points below start from{starts[beside[:7]]}; all averages below are theirs."
+    assert start(28.63, ACTIVE, "all", ranked) == expected
 
 
 def test_nobody_is_below_zero():
@@ -87,8 +91,6 @@ def test_nobody_is_below_zero():
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0, 0, "stands for a small chance: for 9 in 10 such users, nobody engages"),
-        (0, 1, "stands for a chance: for 9 in 10 such users, nobody or 1 person engages"),
         (2, 2, "is fairly certain: for 9 in 10 such users, 2 people engage"),
         (2, 6, "is fairly certain: for 9 in 10 such users, 2 to 6 people engage (12 to 26 points)"),
         (2, 8, "is only roughly known: for 9 in 10 such users, 2 to 8 people engage (12 to 29 points)"),
@@ -100,6 +102,18 @@ def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high,
     certainty = describe_certainty(Interval(low, high, 0.9), 28, SCALE)
     assert shorten_certainty(certainty) == f"The score {words}."
     assert certainty.replace(" in the next 28 days", "") == f"The score {words}.".replace("such users", SIMILAR)
+
+
+@pytest.mark.parametrize(("high", "who"), [(0, "nobody"), (1, "nobody or 1 person")])
+def test_of_a_chance_no_range_of_points_is_stated(high, who):
+    certainty = describe_certainty(Interval(0, high, 0.9), 28, SCALE)
+    assert certainty == (
+        "It is not known which users with similar figures see anybody engage: for at least 9 in 10, "
+        f"{who} engages in the next 28 days."
+    )
+    assert shorten_certainty(certainty) == (
+        f"It is not known which such users see anybody engage: for at least 9 in 10, {who} engages."
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +135,7 @@ def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high,
 )
 def test_rank_among_all_users(baseline, scope, users, average):
     ranked = rank(0.571, baseline, scope, 50.0, 60.0)
-    assert ranked == f"That is higher than 57% of {users}."
+    assert ranked == f"The score is higher than 57% of {users}."
     assert start(39.14, baseline, scope, ranked) == f"The points below start from {average}: 39.1."
 
 
@@ -131,23 +145,44 @@ SCALE = Scale(4.0, 12.0)
 @pytest.mark.parametrize(
     ("expected", "chance", "credible", "words"),
     [
-        (285.1, None, False, "About 285 people are expected to engage with this user in the next 28 days."),
-        (0.9, None, False, "About 1 person is expected to engage with this user in the next 28 days."),
+        (
+            285.1,
+            None,
+            False,
+            "It means that about 285 people are expected to engage with this user in the next 28 days.",
+        ),
+        (0.9, None, False, "It means that about 1 person is expected to engage with this user in the next 28 days."),
         (
             9.0,
             None,
             True,
-            "About 9 people are expected to engage with this user in the next 28 days, counted as established members.",
+            "It means that about 9 people are expected to engage with this user in the next 28 days, counted as "
+            "established members.",
         ),
-        (0.78, None, False, "At most 8 in 10 users with similar figures see anybody engage in the next 28 days."),
-        (0.78, 0.31, False, "About 3 in 10 users with similar figures see anybody engage in the next 28 days."),
+        (
+            0.78,
+            None,
+            False,
+            "It means that at most 8 in 10 users with similar figures see anybody engage in the next 28 days.",
+        ),
+        (
+            0.78,
+            0.31,
+            False,
+            "It means that about 3 in 10 users with similar figures see anybody engage in the next 28 days.",
+        ),
         (
             0.78,
             0.31,
             True,
-            "About 3 in 10 users with similar figures see anybody credible respond in the next 28 days.",
+            "It means that about 3 in 10 users with similar figures see anybody credible respond in the next 28 days.",
         ),
-        (2e-4, 1e-4, False, "Fewer than 1 in 1,000 users with similar figures see anybody engage in the next 28 days."),
+        (
+            2e-4,
+            1e-4,
+            False,
+            "It means that fewer than 1 in 1,000 users with similar figures see anybody engage in the next 28 days.",
+        ),
     ],
 )
 def test_expectation(expected, chance, credible, words):
@@ -182,15 +217,16 @@ def test_spread_of_another_level():
 @pytest.mark.parametrize(
     ("points", "unclipped", "score", "sentences"),
     [
-        (0.04, 30.0, 30.0, []),
-        (-2.2, 30.0, 30.0, ["-2.2 points."]),
-        (-2.2, -3.0, 0.0, ["-2.2 points. This makes -3.0, but scores end at 0."]),
-        (0.0, 101.3, 100.0, ["+0.0 points. This makes 101.3, but scores end at 100."]),
+        (0.0, 30.0, 30.0, []),
+        (-2.2, 30.0, 30.0, ["Everything else (days): -2.2 points."]),
+        (-2.2, -3.0, 0.0, ["Everything else (days): -2.2 points. This makes -3.0, but scores end at 0."]),
+        (0.0, 101.3, 100.0, ["This makes 101.3, but scores end at 100."]),
+        (None, 101.3, 100.0, ["This makes 101.3, but scores end at 100."]),
     ],
 )
 def test_remainder(points, unclipped, score, sentences):
-    opening = "Other facts, and what facts do together: "
-    assert remainder(points, unclipped, score) == [f"{opening}{sentence}" for sentence in sentences]
+    others = None if points is None else Fact("Everything else (days).", points, (), (), is_distinct=False)
+    assert remainder(others, unclipped, score) == sentences
 
 
 @pytest.mark.parametrize(
@@ -240,14 +276,24 @@ def test_sections_without_sentences_are_omitted():
     ("sentence", "words"),
     [
         ("This user was last active 3 days ago.", []),
-        ("About 2 people responded.", [ESTABLISHED]),
-        ("Somebody anonymous came.", [ANONYMOUS]),
+        ("About 2 people responded.", []),
+        ("About 2 established members came.", [ESTABLISHED.format(time="half a year")]),
+        ("An anonymous response came.", [ANONYMOUS]),
+        ("A response that counts at least half came.", [ANONYMOUS]),
+        ("About 2 posts drew reactions that count.", [ANONYMOUS]),
         ("Nobody engages in the next 28 days.", [ENGAGING]),
-        ("No known person responded in the last year, only anonymous ones.", [ESTABLISHED, ANONYMOUS]),
     ],
 )
 def test_words_are_explained_where_they_are_used(sentence, words):
-    assert [text for section in story({"score": [sentence]})[1:] for text in section.sentences] == words
+    *_, last = story({"score": [sentence], "change": ["Nothing."]})
+    assert [*last.sentences] == (words or ["Nothing."])
+    without = story({"score": [sentence]}, anonymous=False)
+    assert ANONYMOUS not in without[-1].sentences
+
+
+def test_users_are_long_standing_earlier_in_a_young_community():
+    (_, section) = story({"score": ["1 established member."]}, free_days=28.0)
+    assert section.sentences == (ESTABLISHED.format(time="90 days"),)
 
 
 def test_a_text_names_the_time_of_a_newcomer_once():

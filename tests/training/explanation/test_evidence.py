@@ -30,7 +30,7 @@ def test_no_rows():
     assert evidence(pd.DataFrame({"acts_365d": [], "engagements_365d": [], "engagers_365d": []})).shape == (0,)
 
 
-NOBODY_COUNTS = "other users with similar figures: no known person's response has counted in the last year."
+NOBODY_COUNTS = "other users with similar figures: no person who counts has responded in the last year."
 RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncounted_exchange_365d": 0.0}
 
 
