@@ -28,6 +28,7 @@ from training.explanation.reasons import (
 from training.model.bundle import FeatureRow
 
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
+NEVER_HIDDEN = 2.0  # points, from which on a fact is a reason even if nothing explains them
 OTHERS = "other_facts"  # the fact of all that make no reason
 REST = "Everything else"
 OF_RESPONSES = "Responses of others"
@@ -189,14 +190,14 @@ def _is_reason(line: Line, comparisons: Comparisons) -> bool:
 
     That a user is active and repeats few posts is none: nearly all whom the points are relative to do so. Nor is how
     many people responded, whoever they are: the facts of those who count say so. Nor is it one against a newcomer that
-    there were not more periods. Nor is a number whose points neither the average nor a share of users explains: they
-    come from what facts do together.
+    there were not more periods. Nor is a number whose points neither the average nor a share of users explains, if they
+    are few: they come from what facts do together.
     """
     if line.feature in SHARED:
         return bool(line.value)
     if line.feature in PERIODS and line.points < 0 and _had_no_more_periods(line, comparisons.row):
         return False
-    return line.feature != ANYBODY and not comparisons.contradict(line)
+    return line.feature != ANYBODY and (abs(line.points) >= NEVER_HIDDEN or not comparisons.contradict(line))
 
 
 def _had_no_more_periods(line: Line, row: FeatureRow) -> bool:

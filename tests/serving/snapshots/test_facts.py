@@ -197,11 +197,16 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
 
 def test_a_number_that_is_the_average_as_printed_is_no_reason():
     merged = facts(
-        ("credible_posts_90d", 1.4, -2.2, "About 1 post.", 1.1),
+        ("credible_posts_90d", 1.4, -1.9, "About 1 post.", 1.1),
         ("tenure_days", 30.2, 1.1, "30 days ago.", 30.1),
         ("tenure_days_of_another", 1.0, -0.7, "A fact without averages.", None),
     )
     assert [fact.points for fact in merged if fact.is_distinct] == [-0.7]
+
+
+def test_a_number_of_two_points_is_a_reason_even_if_nothing_explains_it():
+    (fact,) = facts(("credible_posts_90d", 1.4, -2.0, "About 1 post.", 1.1))
+    assert fact.pointed == "About 1 post: -2.0 points."
 
 
 def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():
