@@ -119,7 +119,7 @@ def test_everything_else_is_named():
     )
 
 
-def test_responses_from_anybody_belong_to_the_responses_unless_they_decide_alone_to_which_side():
+def test_responses_from_anybody_belong_to_the_others_unless_they_change_the_sign():
     for points, features in ((0.9, (LATELY, ANYBODY)), (-0.9, (LATELY, ANYBODY)), (-1.2, (LATELY,))):
         merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, points, "40 people.", 2.0))
         assert merged[0].features == features
