@@ -208,12 +208,13 @@ def change_lines(
 def change_reasons(lines: list[ChangeLine]) -> tuple[list[Reason], list[Reason]]:
     """Return up to three reasons why a score rose, and why it fell, strongest first, as `reasons` selects them.
 
-    The effects of a new model and of a new scale are one reason each, whatever the features.
+    The effects of a new model and of a new scale are one reason each, whatever the features. A feature is no reason
+    where points follow its direction only together with others: more people who respond do not explain a fall.
     """
     candidates = [
         Line(line.feature, line.family or line.part, line.after, line.points, line.sentence)
         for line in lines
-        if line.feature and line.part != MODEL
+        if line.feature and line.part != MODEL and _explains(line)
     ]
     for part, why in ((MODEL, "A new model gives"), (SCALE, "A new scale gives")):
         points = sum(line.points for line in lines if line.part == part)
@@ -221,6 +222,17 @@ def change_reasons(lines: list[ChangeLine]) -> tuple[list[Reason], list[Reason]]
         sentence = f"{why} {points_of(abs(points))} {'more' if points > 0 else 'less'} for the same {same}."
         candidates.append(Line(part, part, None, points, sentence))
     return reasons(candidates)
+
+
+def _explains(line: ChangeLine) -> bool:
+    """Whether a feature rose or fell as its points did; of a feature without a direction, days count down."""
+    if line.feature is None or line.before is None or line.after is None:
+        return True
+    feature = CATALOGUE[line.feature]
+    if feature.direction == "free":
+        return True
+    falls = feature.direction == "down" or (feature.direction == "none" and feature.unit == "days")
+    return (line.after - line.before) * line.points * (-1 if falls else 1) > 0
 
 
 def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float) -> ChangeLine:

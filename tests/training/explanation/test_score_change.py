@@ -19,6 +19,7 @@ from training.dataset.panel import build_panel, split_cutoffs
 from training.explanation.ledger import base_points, contributions
 from training.explanation.score_change import (
     PARTS,
+    ChangeLine,
     attribute,
     change_lines,
     change_reasons,
@@ -263,6 +264,23 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
                 values = [None if np.isnan(x) else x for x in (rows[line.feature].iloc[0] for rows in one)]
                 assert [line.before, line.after] == values
     assert checked > 100
+
+
+@pytest.mark.parametrize(
+    ("feature", "before", "after", "sign"),
+    [
+        ("response_periods_168d", 1.0, 2.0, +1),
+        ("responders_365d", 9.0, 3.0, -1),
+        ("days_since_last_response", 3.0, 1.0, +1),
+        ("days_of_silence", 3.0, 30.0, -1),
+        ("credible_posts_90d", 1.0, 2.0, +1),
+    ],
+)
+def test_a_feature_that_moved_against_its_points_is_no_reason(feature, before, after, sign):
+    for points in (0.8, -0.8):
+        line = ChangeLine("others", feature, "reach", before, after, points, "What a reviewer reads.")
+        up, down = change_reasons([line])
+        assert len(up) + len(down) == (points * sign > 0)
 
 
 def test_sentences(plain):
