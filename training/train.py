@@ -48,7 +48,7 @@ class TrainOptions:
     Parameters
     ----------
     as_of : events at or after it are ignored; None takes all events
-    trials : tune the model's settings in so many trials; None takes those of the configuration
+    trials : how many trials the tuning of the model's settings takes; None takes the settings of the configuration
     trials_file : an SQLite file that stores the trials; None keeps them in memory
     ablation : also measure the value of each part of the recipe, on several past cutoffs
     rescale : make a new scale, instead of keeping the champion's

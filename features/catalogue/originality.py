@@ -39,7 +39,7 @@ def _described_excess(free: int, value: float | None, row: Row) -> str:
 
 
 def most_excess_repetitions(created: float) -> float:
-    """Return how many of so many pieces can repeat an earlier one beyond the free ones: the first repeats nothing."""
+    """Return the most excess repetitions among a number of pieces, of which the first repeats nothing."""
     return max(created - 1.0 - FREE_REPETITIONS, 0.0)
 
 

@@ -37,7 +37,7 @@ class ResponderRate:
     days: int
 
     def of(self, responders: Responders, age: float) -> Responders:
-        """Return the rate of so many responders; `age` is in days."""
+        """Return the rate of a number of responders; `age` is in days."""
         few_days, days = _observed_days(age, self.few_days), _observed_days(age, self.days)
         further = np.maximum(responders - FEW, 0.0)
         rate: Responders = (responders - further) * (MONTH_DAYS / few_days) + further * (MONTH_DAYS / days)

@@ -8,7 +8,7 @@ from fastapi import HTTPException, Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as Asked
+from starlette.types import Scope as RequestScope
 
 from features.errors import CloutError
 from serving.middleware.api_keys import Key, KeyCache, KeysError, Scope, read_keys
@@ -34,7 +34,7 @@ class ApiKeyMiddleware:
         self.keys = keys
         self._open = PROBES.union(open_paths)
 
-    async def __call__(self, scope: Asked, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: RequestScope, receive: Receive, send: Send) -> None:
         """Answer 401 if the key is absent or wrong, 503 if the keys cannot be read."""
         if scope["type"] != "http" or scope["path"] in self._open:
             return await self.app(scope, receive, send)
@@ -49,7 +49,7 @@ class ApiKeyMiddleware:
             return await problem_response(scope, 401, f"{message}. {HINT}", headers=demand)(scope, receive, send)
         return await self.app(scope, receive, send)
 
-    def _caller(self, scope: Asked) -> Key | None:
+    def _caller(self, scope: RequestScope) -> Key | None:
         """Return the key of the header, else that of a page's session."""
         if not self.keys.required():
             return ANYBODY

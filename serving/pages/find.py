@@ -81,7 +81,7 @@ class FindView:
 
 @router.get("/find", dependencies=[READ])
 def find_page(request: Request, service: ServiceDependency, snapshot: SnapshotDependency) -> Response:
-    """Return the users that match, as a page or as CSV; or ids that begin or continue like what is typed."""
+    """Return the users that match, as a page or as CSV; or ids that begin with or contain the typed text."""
     parameters = request.query_params
     if parameters.get("part") == "suggestions":
         users = suggestions(snapshot, next((parameters[name] for name in TYPED if name in parameters), ""))

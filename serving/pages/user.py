@@ -111,7 +111,7 @@ class UserView:
 
 @dataclass
 class UserParts:
-    """What is shown on demand, because it takes longer or is for some readers only: None where it is not.
+    """The parts of the page that are shown on demand, since they take longer or are for some readers; None if absent.
 
     Parameters
     ----------

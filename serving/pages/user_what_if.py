@@ -36,7 +36,7 @@ class WhatIfView:
     ----------
     suggestions : changes that raise the score; None with too little evidence
     sliders : what the user controls
-    result : the outcome of the sliders; None while they say what is
+    result : the outcome of the sliders; None while none is moved
     scale : from people to points
     problem : why something cannot be answered
 

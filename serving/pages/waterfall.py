@@ -13,7 +13,7 @@ class Step:
 
     Parameters
     ----------
-    name : what it is of
+    name : of the fact, the base, the score, or an end of the scale
     points : rounded, so that all steps add up to the rounded score
     left, width : where its bar lies, in percent of the chart
     at : where the sum after the step lies, in percent of the chart

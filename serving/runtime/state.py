@@ -184,7 +184,7 @@ def discard(home: Home) -> None:
 def _registry(home: Home) -> str:
     """Return a hash that identifies the registry without storing a password in its address.
 
-    The embedded registry has the same wherever its home is put.
+    It is the same for every embedded registry, so that a home can be moved.
     """
     return sha256((home.tracking_uri or "embedded").encode()).hexdigest()
 

@@ -173,7 +173,7 @@ def read_errors_as_damage(file: Path) -> Iterator[None]:
 
 
 def lacking(feature: str) -> SnapshotError:
-    """Return the error of a snapshot that was made before a feature is asked of it."""
+    """Return the error of a snapshot that lacks a feature, which it was made before."""
     return SnapshotError(
         f"the snapshot lacks the feature {feature}: it was made by an older version. Make it anew with 'clout score "
         "EVENTS'."

@@ -42,7 +42,7 @@ class RowSample:
     ----------
     rows : how many rows it is expected to hold
     of_rows : how many all users have
-    heavy_from : users with so many engagements or more are all in it
+    heavy_from : the engagements from which on a user is in it for sure
     share : of the other users, drawn by a hash
     seed : of the hash
 
@@ -100,7 +100,7 @@ def user_sizes(events: EncodedEvents, cutoffs: Sequence[datetime]) -> ir.Table:
 
 
 def count_rows(events: EncodedEvents, cutoffs: Sequence[datetime]) -> pd.DataFrame:
-    """Return (engagements, rows): how many rows at some cutoffs users with so many engagements have, most first."""
+    """Return (engagements, rows): the number of rows at some cutoffs by engagements of their users, most first."""
     sizes = user_sizes(events, cutoffs)
     by_size: pd.DataFrame = sizes.group_by("engagements").agg(rows=sizes.rows.sum()).to_pandas()
     return by_size.astype("int64").sort_values("engagements", ascending=False, ignore_index=True)
@@ -121,7 +121,7 @@ def plan_sample(sizes: pd.DataFrame, most: int, seed: int) -> RowSample | None:
 
 
 def memory_note(rows: int, sample: RowSample | None, features: Sequence[str] | None) -> tuple[str, bool]:
-    """Return a sentence on the memory that training on so many rows needs, and whether that is available."""
+    """Return a sentence on the memory that training on a number of rows needs, and whether it is available."""
     columns = len(CATALOGUE if features is None else features)
     need = rows * (columns * BYTES_PER_VALUE + BYTES_PER_ROW) + BYTES_AT_LEAST
     free = available_memory()

@@ -87,7 +87,7 @@ class Baseline:
 
 
 def average_row(rows: int) -> Baseline:
-    """Return the average of so many training rows, which models of earlier versions are explained against."""
+    """Return the average of all training rows, relative to which models of earlier versions are explained."""
     return Baseline(rows, nats={}, bounded=None, typical={})
 
 

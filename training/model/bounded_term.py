@@ -70,7 +70,7 @@ class BoundedTerm:
 
 
 def fill_up(parts: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Change parts so that each row adds up to its total; what is missing is shared out by the size of the parts.
+    """Change parts so that each row adds up to its total, in proportion to their sizes.
 
     `parts` has shape (rows, features), `totals` (rows,).
     """
@@ -114,7 +114,7 @@ def total_audience(rows: pd.DataFrame) -> float:
 
 
 def set_level(boosters: Boosters, rows: pd.DataFrame, audience: float) -> None:
-    """Let the expected audiences of rows add up to an audience, by the same factor for everybody.
+    """Scale the expected audiences of rows by one factor, so that they add up to an audience.
 
     Features of a growing or young community drift, so that a model of its past expects too many or too few people; the
     next horizon has about as many as the last one. The factor is `e` at most, either way, and 1 where the audience is

@@ -55,7 +55,7 @@ def attack_environment(
 
 @contextmanager
 def simulated(users: int, seed: int, progress: StepProgress) -> Iterator[ir.Table]:
-    """Simulate a community of so many users over a year; yield its events, which are deleted afterwards."""
+    """Simulate a community over a year; yield its events, which are deleted afterwards."""
     with TemporaryDirectory(prefix="clout-sandbox-") as folder:
         community = Community(users=users, days=DAYS, seed=seed)
         output = simulate(community, Path(folder) / "events.parquet", of_step(progress, "simulate"))

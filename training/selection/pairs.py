@@ -75,7 +75,7 @@ def read_pairs(events: EncodedEvents, as_of: datetime, rows: pd.DataFrame) -> Pa
 
 
 def collect_pairs(batches: Iterable[pa.RecordBatch], rows: int) -> Pairs:
-    """Collect the pairs of `number_pairs`, ordered by both numbers, among so many rows; all arrays are files."""
+    """Collect the pairs of `number_pairs`, ordered by both numbers; `rows` counts the rows. All arrays are files."""
     starts, weight = mapped_zeros(rows + 1, np.int64), mapped_zeros(rows, np.float64)
     engagers, days, weeks = (FileArray(np.int32) for _ in range(3))
     for batch in batches:
