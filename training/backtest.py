@@ -9,14 +9,14 @@ from training.config import Config
 from training.dataset.panel import Split, in_scope, rows_at
 from training.dataset.sampling import DRAWN, representative
 from training.evaluation.baselines import baselines
-from training.evaluation.evaluate import Champion, compare_with_champion, evaluate
+from training.evaluation.evaluate import compare_with_champion, evaluate
 from training.evaluation.metrics import auc, rank_retention
 from training.evaluation.report_types import BacktestReport
 from training.evaluation.slices import slices
 from training.explanation.global_view import View, views
 from training.fit import FittedBoosters, fit
 from training.model.bounded_term import fit_boosters
-from training.model.bundle import Bundle
+from training.model.bundle import Bundle, Champion
 from training.model.scale import Scale
 from training.reports import plots, shap_plots
 

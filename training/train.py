@@ -22,10 +22,9 @@ from training.config import Config
 from training.dataset.labels import require_complete_horizon
 from training.dataset.panel import Split, build_panel, present_rows, split_cutoffs
 from training.dataset.sampling import SAMPLE_FACT, RowSample, count_rows, memory_note, plan_sample
-from training.evaluation.evaluate import Champion
 from training.evaluation.report_types import BacktestReport
 from training.fit import FittedBoosters, fit
-from training.model.bundle import Bundle
+from training.model.bundle import Bundle, Champion
 from training.model.feature_sets import panel_features
 from training.model.scale import frozen_scale
 from training.model_selection.ablation import ablate
@@ -121,9 +120,9 @@ def train(
 
     """
     events = _with_seeds(events, config)
-    frozen = (champion[0].scale, champion[0].horizon_days) if champion and not options.rescale else None
+    frozen = (champion.bundle.scale, champion.bundle.horizon_days) if champion and not options.rescale else None
     scale = frozen_scale(frozen, config.outcome.horizon_days)
-    models = [champion[0].features] if champion else []
+    models = [champion.bundle.features] if champion else []
     features = None if options.ablation else panel_features(models)
     panel, split, sample = _panel(events, config, options.as_of, features, of_step(progress, "panel"), notify)
     tuned = None

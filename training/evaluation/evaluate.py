@@ -2,7 +2,6 @@
 
 import math
 from datetime import datetime, timedelta
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,12 +27,10 @@ from training.evaluation.report_types import (
     NotMeasured,
     SignalComparison,
 )
-from training.model.bundle import Bundle, check_catalogue
+from training.model.bundle import Bundle, Champion, check_catalogue
 from training.model.feature_sets import comparison_features
 
 BAND_EDGES = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, np.inf)
-# A bundle and its version in the registry.
-Champion: TypeAlias = tuple[Bundle, str]
 
 
 def evaluate_bundle(

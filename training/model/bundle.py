@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import lightgbm as lgb
 import numpy as np
@@ -263,6 +263,13 @@ def feature_row(row: pd.DataFrame) -> dict[str, float]:
     if len(row) != 1:
         raise ValueError(f"found {len(row)} rows; expected one.")
     return {str(name): float(value) for name, value in row.iloc[0].items() if name in CATALOGUE}
+
+
+class Champion(NamedTuple):
+    """The model that scores, and its version in the registry."""
+
+    bundle: Bundle
+    version: str
 
 
 def check_catalogue(bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from features.errors import RegistryError, first_line
 from training.home import Home
-from training.model.bundle import PREDICTED, Bundle
+from training.model.bundle import PREDICTED, Bundle, Champion
 from training.model.bundle_files import load_bundle, read_bundle, save_bundle
 from training.registry.embedded_store import champion_in_store
 from training.registry.mlflow_session import experiment_id, is_new, mlflow_client, mlflow_session, unreachable_error
@@ -202,7 +202,7 @@ def champion_version(home: Home) -> str | None:
         raise unreachable_error(home, error) from error
 
 
-def find_champion(home: Home, check_catalogue: bool = True) -> tuple[Bundle, str] | None:
+def find_champion(home: Home, check_catalogue: bool = True) -> Champion | None:
     """Return the champion and its version, or None if no version was promoted yet.
 
     Parameters
@@ -221,10 +221,10 @@ def find_champion(home: Home, check_catalogue: bool = True) -> tuple[Bundle, str
     with mlflow_session(home) as mlflow:
         version = version_of_alias(mlflow.MlflowClient(), CHAMPION)
         folder = _download(mlflow, version) if version else None
-    return (_read(folder, check_catalogue), version) if folder and version else None
+    return Champion(_read(folder, check_catalogue), version) if folder and version else None
 
 
-def load_champion(home: Home) -> tuple[Bundle, str]:
+def load_champion(home: Home) -> Champion:
     """Return the champion and its version.
 
     Raises

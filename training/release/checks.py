@@ -16,11 +16,11 @@ from features.progress import Progress, ignore_progress
 from training.config import Config
 from training.dataset.panel import in_scope
 from training.dataset.sampling import representative, sample_of
-from training.evaluation.evaluate import Champion, incomparable_reason
+from training.evaluation.evaluate import incomparable_reason
 from training.evaluation.report_types import NotMeasured
 from training.explanation.ledger import base_points, side_by_side
 from training.explanation.score_change import top_movers
-from training.model.bundle import Bundle, FeatureRow, feature_row
+from training.model.bundle import Bundle, Champion, FeatureRow, feature_row
 from training.model.feature_sets import panel_features
 from training.release.gate import Churn, Move, MoveReason
 from training.robustness.alliances import with_alliances
@@ -86,7 +86,7 @@ def measure_churn(
     reason = incomparable_reason(champion, config.outcome.horizon_days)
     if champion is None or reason is not None:
         return NotMeasured(str(reason))
-    features = panel_features([champion[0].features])
+    features = panel_features([champion.bundle.features])
     at = datetime.fromisoformat(bundle.facts["as_of"])
     sample = sample_of(bundle.facts)
     with sample.users(events, [at]) if sample else nullcontext() as users:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from features.errors import RegistryError
-from training.evaluation.evaluate import Champion
 from training.home import Home
-from training.model.bundle import Bundle
+from training.model.bundle import Bundle, Champion
 from training.registry import model_registry
 from training.registry.model_registry import GATE_TAG, PASSED
 from training.release.gate import GateError, normalize_override_reason
@@ -43,7 +42,7 @@ def promote(home: Home, version: str, force: str | None = None) -> Promotion:
     reason = normalize_override_reason(force)
     tags = model_registry.tags_of(home, version)
     before = model_registry.find_champion(home, check_catalogue=False)
-    if before is not None and before[1] == version:
+    if before is not None and before.version == version:
         raise RegistryError(
             f"version {version} is the champion already; there are {', '.join(model_registry.versions(home))}."
         )

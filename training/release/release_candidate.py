@@ -82,7 +82,7 @@ def release(
     verdict = evaluate_gate(measured, config.gate).override(force)
     with timed("register", progress):
         version = register(candidate, home, measured, verdict)
-    before = (champion[0].scale, champion[1]) if champion else (None, None)
+    before = (champion.bundle.scale, champion.version) if champion else (None, None)
     return Release(bundle, version, measured, verdict, verdict.promotes, candidate.tuned, *before)
 
 

@@ -10,6 +10,7 @@ from training.config import Config, Evaluation, Outcome
 from training.evaluation.evaluate import compare_with_champion, incomparable_reason
 from training.evaluation.metrics import METRICS, RANKING
 from training.evaluation.report_types import NotMeasured
+from training.model.bundle import Champion
 
 CONFIG = Config(evaluation=Evaluation(resamples=40))
 
@@ -32,7 +33,7 @@ def predict(test_rows, shuffled=0.0):
 
 class TestComparison:
     def test_a_perfect_challenger_leads(self, bundle, test_rows):
-        comparison = compare_with_champion((bundle, "3"), test_rows, predict(test_rows), CONFIG)
+        comparison = compare_with_champion(Champion(bundle, "3"), test_rows, predict(test_rows), CONFIG)
         assert (comparison.version, comparison.in_sample) == ("3", False)
         predicted = bundle.predict(test_rows)
         audience = test_rows["audience"].to_numpy(float)
@@ -44,11 +45,11 @@ class TestComparison:
             assert 0 < margin.low <= margin.high
 
     def test_noise_is_significantly_worse(self, bundle, test_rows):
-        comparison = compare_with_champion((bundle, "3"), test_rows, predict(test_rows, shuffled=1.0), CONFIG)
+        comparison = compare_with_champion(Champion(bundle, "3"), test_rows, predict(test_rows, shuffled=1.0), CONFIG)
         assert all(comparison.margins[metric].high < 0 for metric in RANKING)
 
     def test_a_model_ties_with_itself(self, bundle, test_rows):
-        comparison = compare_with_champion((bundle, "3"), test_rows, bundle.predict(test_rows), CONFIG)
+        comparison = compare_with_champion(Champion(bundle, "3"), test_rows, bundle.predict(test_rows), CONFIG)
         for metric in RANKING:
             assert [getattr(comparison.margins[metric], key) for key in ("margin", "low", "high")] == [0, 0, 0]
 
@@ -56,7 +57,7 @@ class TestComparison:
         """Its training ended at the cutoff, so it did not see the horizon; with an end one second later it did."""
         for earlier, in_sample in [(pd.Timedelta(0), False), (pd.Timedelta(seconds=1), True)]:
             rows = test_rows.assign(as_of=test_rows["as_of"] - earlier)
-            assert compare_with_champion((bundle, "3"), rows, predict(rows), CONFIG).in_sample is in_sample
+            assert compare_with_champion(Champion(bundle, "3"), rows, predict(rows), CONFIG).in_sample is in_sample
 
 
 class TestNotComparable:
@@ -70,9 +71,11 @@ class TestNotComparable:
 
     def test_a_champion_of_another_catalogue_is_not_comparable(self, bundle, test_rows):
         other = dataclasses.replace(bundle, features={"klout": "0" * 12})
-        reason = self.reason((other, "3"), test_rows)
+        reason = self.reason(Champion(other, "3"), test_rows)
         assert reason == "the champion, version 3, was trained on another catalogue of features and cannot be run here"
 
     def test_a_champion_of_another_horizon_is_not_comparable(self, bundle, test_rows):
-        reason = self.reason((bundle, "3"), test_rows, CONFIG.model_copy(update={"outcome": Outcome(horizon_days=7)}))
+        reason = self.reason(
+            Champion(bundle, "3"), test_rows, CONFIG.model_copy(update={"outcome": Outcome(horizon_days=7)})
+        )
         assert reason == "the champion, version 3, predicts 28 days, the challenger 7"

@@ -8,6 +8,7 @@ from features.events.event_table import open_events
 from features.events.loading import load_encoded_events
 from training.config import Config, Gate
 from training.evaluation.report_types import NotMeasured
+from training.model.bundle import Champion
 from training.release.checks import measure_attacks, measure_churn
 from training.robustness.attacks import ATTACKS
 
@@ -43,7 +44,7 @@ class TestChurn:
         return measure_churn(load_encoded_events(simulated.events), bundle, champion, Config(), rescale)
 
     def test_checks_are_at_the_end_of_the_training(self, simulated, bundle, rows):
-        result = self.measured(simulated, bundle, (bundle, "3"))
+        result = self.measured(simulated, bundle, Champion(bundle, "3"))
         assert (result.version, result.share, result.points) == ("3", 0.0, 5.0)
         assert result.users == (rows["acts_365d"] > 0).sum()
 
@@ -52,11 +53,11 @@ class TestChurn:
 
     def test_churn_against_another_catalogue_is_not_measured(self, simulated, bundle):
         other = dataclasses.replace(bundle, features={"klout": "0" * 12})
-        reason = self.measured(simulated, bundle, (other, "3")).reason
+        reason = self.measured(simulated, bundle, Champion(other, "3")).reason
         assert reason.startswith("the champion, version 3, was trained on another catalogue")
 
     def test_a_new_scale_changes_all_scores(self, simulated, bundle):
-        result = self.measured(simulated, bundle, (bundle, "3"), rescale=True)
+        result = self.measured(simulated, bundle, Champion(bundle, "3"), rescale=True)
         assert result == NotMeasured("the challenger has a new scale, on which every score moves")
 
 
