@@ -46,7 +46,10 @@ Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and afte
 
 NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
 SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b")
-COUNTED = re.compile(r"([\d,]+) people responded .+? and together count as about ([\d,]+) established\b")
+COUNTED = re.compile(
+    r"([\d,]+) people responded (?:since this user appeared ([\d,]+ days?) ago|.+?) and together count as about "
+    r"([\d,]+) established\b"
+)
 
 
 @dataclass(frozen=True)
@@ -251,7 +254,9 @@ def compared_with(now: str, before: str) -> str:
     if len(words) == len(earlier) and len(numbers) == 1 and NUMBER.fullmatch(numbers[0][1]):
         return f"{now.removesuffix('.')}; before: {numbers[0][1]}."
     if counted := COUNTED.match(before):
-        return f"{now} Before: {counted[1]} people counted as about {counted[2]}."
+        people, age, members = counted.groups()
+        after = f", {age} after the user appeared," if age else ":"
+        return f"{now} Before{after} {people} people counted as about {members}."
     return f"{now} Before: {_without_repeated(before, now)}"
 
 
