@@ -118,19 +118,28 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], text_colu
 
 
 def column_widths(columns: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> list[int] | None:
-    """Return widths at which no column breaks a word, the widest ones narrowed to fit the room; None if none fit."""
+    """Return widths at which no column breaks a word, narrowed to fit the room; None if none fit.
+
+    Titles are wrapped before cells are, so that rows stay on one line where they can, and the widest columns first.
+    """
     cells = list(zip(columns, *rows, strict=True))
     widths = [max(map(cell_len, column)) for column in cells]
-    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    wrapped = [max(_longest_word(cell) for cell in column) for column in cells]
+    titles_wrapped = [max([_longest_word(title), *map(cell_len, column)]) for title, *column in cells]
     excess = sum(widths) + GAP * (len(widths) - 1) - room
-    while excess > 0:
-        slack, k = max((width - narrow, k) for k, (width, narrow) in enumerate(zip(widths, least, strict=True)))
-        if slack == 0:
-            return None
-        cut = min(slack, excess)
-        widths[k] -= cut
-        excess -= cut
-    return widths
+    for least in (titles_wrapped, wrapped):
+        while excess > 0:
+            slack, k = max((width - narrow, k) for k, (width, narrow) in enumerate(zip(widths, least, strict=True)))
+            if slack <= 0:
+                break
+            cut = min(slack, excess)
+            widths[k] -= cut
+            excess -= cut
+    return widths if excess <= 0 else None
+
+
+def _longest_word(cell: str) -> int:
+    return max(map(cell_len, cell.split()), default=0)
 
 
 def row_text(columns: Sequence[str], row: Sequence[str]) -> str:

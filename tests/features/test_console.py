@@ -48,6 +48,9 @@ def test_the_widest_columns_are_narrowed():
     assert console.column_widths(["a", "b"], [["one two three", "1"]], 80) == [13, 1]
     assert console.column_widths(["a", "b"], [["one two three", "1"]], 10) == [7, 1]
     assert console.column_widths(["a", "b"], [["one two three", "1"]], 7) is None
+    assert console.column_widths(["a", "one two"], [["one two three", "1"]], 18) == [13, 3]  # titles first
+    assert console.column_widths(["a", "one two"], [["one two three", "1"]], 17) == [12, 3]
+    assert console.column_widths(["a", "one two"], [], 6) == [1, 3]
 
 
 def test_a_document_is_printed_unchanged_to_a_pipe(capsys):
