@@ -46,11 +46,23 @@ from features.catalogue.credible_wording import (
     uncounted_sentence,
 )
 from features.catalogue.feature import Feature
+from features.catalogue.persistence import UNDATED
 from features.catalogue.responder_rate import FEW, MONTH_DAYS, RATES
 from features.catalogue.wording import NOT_KNOWN, number, people, window
 
 DAYS_PER_HALVING = 30
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
+WEIGHTED = "each weighted by credibility"
+ANONYMOUS_RESPONSES = "anonymous responses count in full"
+ANONYMOUS_ENGAGEMENTS = "anonymous engagements count in full"
+PERIODS_OF_28_DAYS = (
+    "sum, over the last six periods of 28 days, of the highest credibility among those who responded in the period"
+)
+EXCHANGES = (
+    f"users with whom the user exchanges responses count from {MUTUAL_MIN_DAYS} days of exchange on, in full from "
+    f"{MUTUAL_FULL_DAYS}"
+)
+SINCE_LAST = "days since the last response of the last 365 days by a user of credibility 0.5 or more"
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
@@ -58,7 +70,7 @@ _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 def _engagers(days: int) -> Feature:
     return _feature(
         f"credible_engagers_{days}d",
-        f"distinct people who responded in the last {days} days, each weighing as much as they are credible",
+        f"distinct users who responded in the last {days} days, {WEIGHTED}",
         responders_sentence(days),
         lambda responders: sum_fixed_point(where(within(responders.last_age, days), responders.weight)),
         title=f"Established responders in {window(days)}",
@@ -75,15 +87,15 @@ def _uncounted(days: int) -> list[Feature]:
     return [
         excluded_weight(
             f"uncounted_new_{days}d",
-            f"by how many people fewer those count who responded in the last {days} days, as few established people "
-            "respond to them",
+            f"by how much the users who responded in the last {days} days count for less than their number, since few "
+            "established users respond to them",
             uncounted_sentence(days, WHY_SOME_FEWER["new"]),
             lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
         excluded_weight(
             f"uncounted_exchange_{days}d",
-            f"by how many people fewer those count who responded in the last {days} days, as the person responds to "
-            "them as well",
+            f"by how much the users who responded in the last {days} days count for less than their number, since the "
+            "user responds to them as well",
             uncounted_sentence(days, WHY_SOME_FEWER["exchange"]),
             lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
         ),
@@ -139,11 +151,11 @@ def _posts_with_people(user: ir.Table) -> ir.Value:
 
 def _rate_feature(name: str, title: str) -> Feature:
     rate = RATES[name]
-    few = "" if rate.few_days == rate.days else f", for the first {FEW} people {rate.few_days} at least"
+    few = "" if rate.few_days == rate.days else f", for the first {FEW} users at least {rate.few_days}"
     return _feature(
         name,
-        "people who responded in the last 365 days, each weighing as much as they are credible, per 28 days since the "
-        f"person was first seen, {rate.days} at least and 365 at most{few}",
+        f"users who responded in the last 365 days, {WEIGHTED}, per 28 days since the first event by or towards the "
+        f"user (at least {rate.days} days, at most 365{few})",
         rate_sentence(rate),
         rate.of_users,
         relation="users",
@@ -155,9 +167,8 @@ def _rate_feature(name: str, title: str) -> Feature:
 def _drawing(days: int) -> Feature:
     return _pieces(
         f"credible_pieces_drawing_{days}d",
-        f"pieces of content with which somebody credible at all engaged in the last {days} days, each "
-        "weighing as the engagements with it in the last 90, as credible as the people are, one at most; unknown "
-        "people count as credible",
+        f"pieces with a credible engagement in the last {days} days, each weighted by the summed credibility of its "
+        f"engagements in the last 90 days, at most 1; {ANONYMOUS_ENGAGEMENTS}",
         posts_sentence(days),
         lambda pieces: sum_fixed_point(where(within(pieces.credible_age, days), ibis.least(pieces.credit, BILLION))),
     )
@@ -166,7 +177,7 @@ def _drawing(days: int) -> Feature:
 FEATURES = [
     _feature(
         "early_engagers",
-        "distinct people who first engaged more than 365 days ago",
+        "distinct users who first engaged more than 365 days ago",
         lambda value, _: (
             f"{people(value)} first engaged more than a year ago."
             if value
@@ -178,16 +189,16 @@ FEATURES = [
     *(_engagers(window) for window in (7, 28, 90, 365)),
     _feature(
         "credible_engagers_decayed_28d",
-        "distinct people of the last 365 days, each weighing as much as they are credible, and less the longer ago the "
-        "last engagement was (half after 28 days)",
+        f"distinct users who responded in the last 365 days, {WEIGHTED}, with weights that halve every 28 days since "
+        "their last response",
         describe_recent_weight,
         lambda responders: sum_fixed_point(_multiply(decay(responders.last_age, 28), responders.weight)),
         title="Established responders lately",
     ),
     _feature(
         "credible_pace_28d",
-        "people who responded per 28 days, each weighing as much as they are credible, averaged over six periods of 28 "
-        "days with each older one weighing half",
+        f"users who responded per 28 days, {WEIGHTED}, averaged over the last six periods of 28 days with weights that "
+        "halve from each period to the one before",
         members_sentence(
             "responded in the last six periods of 28 days",
             "Those who respond in a recent period of 28 days count together as {members}.",
@@ -202,8 +213,7 @@ FEATURES = [
     _rate_feature("credible_rate_365d", "Established responders every four weeks, of 28 days at least"),
     _feature(
         "credible_returning_28d",
-        "distinct people who responded in the last 28 days and had done so before, each weighing as much as they are "
-        "credible",
+        f"distinct users who responded in the last 28 days and before, {WEIGHTED}",
         members_sentence(
             "came back to respond again in the last 28 days",
             "The people who came back to respond again in the last 28 days count as {members}.",
@@ -214,8 +224,7 @@ FEATURES = [
     ),
     _feature(
         "credible_steady_168d",
-        "distinct people who responded in at least three of the last six periods of 28 days, each weighing as much as "
-        "they are credible",
+        f"distinct users who responded in at least three of the last six periods of 28 days, {WEIGHTED}",
         members_sentence(
             "responded in three or more of the last six periods of 28 days",
             "The people who responded in three or more of the last six periods of 28 days count as {members}.",
@@ -224,8 +233,8 @@ FEATURES = [
     ),
     _feature(
         "credibility_365d",
-        "what established people pass on to the person by responding in the last 365 days, directly or through others, "
-        "without the most that any one of them does, in parts of what an established person has",
+        "credibility that reaches the user from established users by responses of the last 365 days, directly or "
+        "through others, less the most that one user passes on, relative to that of an established user",
         number("The user has {value} times the credibility that an established member starts with.", NOT_KNOWN),
         lambda credibility: credibility.credibility.sum().cast("float64") / BILLION,
         family="network",
@@ -235,8 +244,8 @@ FEATURES = [
     ),
     _feature(
         "credible_attention_365d",
-        "over the people who responded in the last 365 days, each weighing as much as they are credible, one per "
-        "person to whom they responded",
+        "sum, over the users who responded in the last 365 days, of credibility / number of users to whom each of them "
+        "responded",
         describe_attention,
         lambda responders: sum_fixed_point(round_half_up(responders.weight / responders.breadth)),
         family="network",
@@ -246,9 +255,9 @@ FEATURES = [
     *(_drawing(window) for window in (28, 90)),
     _pieces(
         "credible_posts_90d",
-        "pieces of content with which somebody credible engaged in the last 90 days, each weighing as these "
-        "engagements, one at most; those with which only known people engaged count as many as these people, each "
-        "weighing as much as they are credible, at most",
+        "pieces with a credible engagement in the last 90 days, each weighted by the summed credibility of its "
+        "engagements, at most 1; those without anonymous engagements count at most as many as the users who responded "
+        f"in these days, {WEIGHTED}",
         posts_sentence(90),
         _posts_with_people,
         relation="users",
@@ -256,9 +265,8 @@ FEATURES = [
     ),
     _pieces(
         "credible_lasting_pieces_90d",
-        "pieces of content with which credible people engaged in the last 90 days more than a week after they were "
-        "made, or after a making that is not known, each weighing as those engagements, as credible as the people are, "
-        "one at most; unknown people count as credible",
+        "pieces with a credible engagement in the last 90 days, more than a week after the piece, each weighted by the "
+        f"summed credibility of these engagements, at most 1; {UNDATED}, and {ANONYMOUS_ENGAGEMENTS}",
         posts_sentence(
             90, "{posts} drew reactions that count {when}, more than a week later (a post of unknown date counts)."
         ),
@@ -267,8 +275,8 @@ FEATURES = [
     ),
     _pieces(
         "credible_after_a_day_share_90d",
-        "share of the last 90 days' engagements with content that came more than a day after it was made, or after a "
-        "making that is not known, each weighing as the person is credible; unknown people count as credible",
+        "share of the last 90 days' engagements with pieces that came more than a day after the piece, "
+        f"{WEIGHTED}; {UNDATED}, and {ANONYMOUS_ENGAGEMENTS}",
         describe_delay,
         lambda pieces: ratio(pieces.day_credit.sum(), pieces.credit.sum()),
         family="persistence",
@@ -277,8 +285,7 @@ FEATURES = [
     ),
     _feature(
         "credible_engagers_per_piece_90d",
-        "people who responded in the last 90 days, each weighing as much as they are credible, per piece created in "
-        "them",
+        f"users who responded in the last 90 days, {WEIGHTED}, per piece created in these days",
         number(
             "Per post of the last 90 days, responses count as {value} established members.",
             "No post in the last 90 days.",
@@ -292,8 +299,7 @@ FEATURES = [
     ),
     _feature(
         "credible_periods_168d",
-        "over the last six periods of 28 days, how credible the most credible person was who responded in each; "
-        "unknown people count as credible",
+        f"{PERIODS_OF_28_DAYS}; {ANONYMOUS_RESPONSES}",
         describe_periods,
         _periods,
         unit="periods",
@@ -301,9 +307,7 @@ FEATURES = [
     ),
     _feature(
         "established_periods_168d",
-        "over the last six periods of 28 days, how credible the most credible person was who responded in each; with "
-        f"whom the person exchanges responses counts from {MUTUAL_MIN_DAYS} days on, in full from {MUTUAL_FULL_DAYS}; "
-        "unknown people count as credible",
+        f"{PERIODS_OF_28_DAYS}; {EXCHANGES}; {ANONYMOUS_RESPONSES}",
         describe_periods,
         lambda responders: _periods(responders, "presence"),
         unit="periods",
@@ -311,10 +315,8 @@ FEATURES = [
     ),
     _feature(
         "responder_periods_168d",
-        "over the last six periods of 28 days, how credible the most credible person was who responded in each; with "
-        f"whom the person exchanges responses counts from {MUTUAL_MIN_DAYS} days on, in full from {MUTUAL_FULL_DAYS}; "
-        "periods in which only known people responded count at most as many as these people of the six, each weighing "
-        "the same; unknown people count as credible",
+        f"{PERIODS_OF_28_DAYS}; periods without anonymous responses add up to no more than the users who responded in "
+        f"any of the six, weighted in the same way; {EXCHANGES}; {ANONYMOUS_RESPONSES}",
         describe_periods_of_people,
         _periods_of_people,
         unit="periods",
@@ -322,8 +324,7 @@ FEATURES = [
     ),
     _feature(
         SINCE_ESTABLISHED,
-        "days since somebody last responded whose weight is half of an established person's or more, within the last "
-        "365 days; unknown people count as established",
+        f"{SINCE_LAST}; {ANONYMOUS_RESPONSES}",
         describe_established,
         _since_established,
         family="cadence",
@@ -334,8 +335,7 @@ FEATURES = [
     ),
     _feature(
         WITHOUT_ESTABLISHED,
-        "days since somebody last responded whose weight is half of an established person's or more, within the last "
-        "365 days, beyond the first 28; unknown people count as established",
+        f"{SINCE_LAST}, beyond the first 28; {ANONYMOUS_RESPONSES}",
         describe_silence,
         lambda responders: _beyond_month(_since_established(responders)),
         family="cadence",
@@ -346,9 +346,7 @@ FEATURES = [
     ),
     _feature(
         SILENCE,
-        "days since somebody last responded who is half as credible as an established person or more, within the last "
-        f"365 days, beyond the first 28, and {NEVER:g} where nobody did; with whom the person exchanges responses "
-        "counts as much less as the exchange is younger than 90 days; unknown people count as established",
+        f"{SINCE_LAST}, beyond the first 28, and {NEVER:g} without such a response; {EXCHANGES}; {ANONYMOUS_RESPONSES}",
         describe_silence,
         lambda responders: _beyond_month(_since_established(responders, "presence")),
         family="cadence",
@@ -359,8 +357,8 @@ FEATURES = [
     ),
     _feature(
         "days_since_credible_engagement",
-        "days since somebody last responded within the last 365 days, and 30 more for every halving of how credible "
-        "they are, whoever it is least for; unknown people count as credible",
+        "least sum, over the users who responded in the last 365 days, of the days since their last response and "
+        f"{DAYS_PER_HALVING} for every halving of their credibility; {ANONYMOUS_RESPONSES}",
         describe_since,
         _since,
         family="cadence",

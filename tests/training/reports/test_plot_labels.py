@@ -28,7 +28,7 @@ def test_meaning_comes_from_the_catalogue():
     assert meaning("account_age_days") == CATALOGUE["account_age_days"].meaning
     assert (
         CATALOGUE["credible_periods_168d"].meaning
-        == f"{meaning('credible_periods_168d')}; unknown people count as credible"
+        == f"{meaning('credible_periods_168d')}; anonymous responses count in full"
     )
     assert meaning("klout_7d") == "klout, 7 days"
 
