@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from logging.config import dictConfig
 from pathlib import Path
 from threading import Thread
@@ -117,8 +118,10 @@ class Application(FastAPI):
         return app
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
+        """Return the OpenAPI document; the title of an operation is its id in words, such as `Get score`."""
         document = super().openapi()
+        for operation in chain.from_iterable(methods.values() for methods in document["paths"].values()):
+            operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
         problems.complete(document)
         return document
 
