@@ -8,6 +8,7 @@ from features.console import print_points, print_table, print_text
 from serving.snapshots.facts import ENDS, label
 from serving.snapshots.story import expectations
 from training.explanation.feature_constraints import ABSENT
+from training.explanation.inactivity import AT_THE_SAME_RATE
 from training.explanation.reasons import LEAST_POINTS
 
 if TYPE_CHECKING:
@@ -141,8 +142,13 @@ def what_if_table(report: "WhatIf") -> None:
     else:
         outcomes = (report.asked,)
         title = f"What a change does to the score of {report.user}, as of {report.as_of[:10]}"
+        ends = f"{report.score:.1f} now, {report.asked.score:.1f} then"
         verb = f"would {_would(report.asked.gain)}"
-        print_text(f"The score of {report.user} {verb}: {report.score:.1f} now, {report.asked.score:.1f} then.")
+        if AT_THE_SAME_RATE in report.notes:
+            print_text(f"By the absence alone, the score of {report.user} {verb}: {ends}.")
+            print_text("--events EVENTS counts the responses that the user would lose as well.")
+        else:
+            print_text(f"The score of {report.user} {verb}: {ends}.")
     print_points("How to read this", [report.association, *report.notes])
     peers = count_of(report.peers, "user")
     print_text(f"Model version {report.model_version}; ranges are those of {peers} with a similar audience.")

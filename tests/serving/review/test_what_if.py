@@ -307,6 +307,13 @@ class TestCommand:
         assert result[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
         assert "After 7 days without activity." in out
         assert AS_BEFORE in out
+        assert "By the absence alone" not in out
+
+    def test_an_absence_without_events_says_what_is_not_counted(self, run_what_if):
+        code, out, _ = run_what_if("user0001", "--away-days", "7")
+        assert code == 0
+        assert re.search(r"By the absence alone, the score of user0001 would [\w. ]+: [\d.]+ now, [\d.]+ then\.", out)
+        assert "--events EVENTS counts the responses that the user would lose as well." in out
 
     def test_another_catalogue(self, run_what_if, home, rows):
         use_another_catalogue(home, rows)
