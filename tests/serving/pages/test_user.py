@@ -32,7 +32,7 @@ def test_it_shows_the_score_its_interval_and_the_reasons(client):
     for section in explanation["story"]:
         if section["topic"] in ("evidence", "change", "words"):
             assert all(unescape(page.text).count(sentence) == 1 for sentence in section["sentences"])
-    ranked = next(sentence for sentence in explanation["story"][0]["sentences"] if "active in the last" in sentence)
+    ranked = next(sentence for sentence in explanation["story"][0]["sentences"] if "lower score" in sentence)
     assert ranked in re.search(r"Among active users</span>(.*?)</div>", unescape(page.text), re.DOTALL)[1]
     for sentence in (*explanation["reasons_for"], *explanation["reasons_against"]):
         assert sentence in unescape(page.text)
