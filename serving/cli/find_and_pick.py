@@ -27,41 +27,52 @@ TopicEvents = Annotated[
     typer.Option(help="The events that were scored: answer for a topic or network that the snapshot does not score."),
 ]
 
+# The options of `find`.
+Contains = Annotated[str | None, typer.Option(help="Only ids with this in them, in any case.")]
+MinEvidence = Annotated[
+    Literal["some", "strong"] | None, typer.Option(help="The lowest evidence; some is enough for a score.")
+]
+MinScore = Annotated[float | None, typer.Option(help="The lowest score, in points, inclusive.")]
+MinPercentile = Annotated[float | None, typer.Option(help="The lowest percentile in the scope, inclusive.")]
+MinPeerPercentile = Annotated[float | None, typer.Option(help="The lowest percentile among peers, inclusive.")]
+MinGrowth = Annotated[float | None, typer.Option(help="The lowest growth since the earlier snapshot, in points.")]
+MinPeople = Annotated[
+    float | None,
+    typer.Option(help="The lowest number of people who engaged in a year; peers have about as many."),
+]
+MaxPeople = Annotated[float | None, typer.Option(help="The highest number of people who engaged in these days.")]
+MinCredibility = Annotated[
+    float | None,
+    typer.Option(help="The lowest share of these people whom established ones vouch for, in percent."),
+]
+SortBy = Annotated[
+    Literal["score", "growth", "expected_audience", "peer_percentile"] | None,
+    typer.Option(help="What comes first: the highest of this; default score."),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Also the growth since the snapshot of this instant; default for growth the one before."),
+]
+Limit = Annotated[int, typer.Option(min=1, max=1_000, help="How many users a page holds.")]
+NextCursor = Annotated[str | None, typer.Option(help="The next_cursor of the page before.")]
+
 
 def find(
     topic: Topic = None,
     network: Network = None,
-    contains: Annotated[str | None, typer.Option(help="Only ids with this in them, in any case.")] = None,
-    evidence: Annotated[
-        Literal["some", "strong"] | None, typer.Option(help="The lowest evidence; some is enough for a score.")
-    ] = None,
-    min_score: Annotated[float | None, typer.Option(help="The lowest score, in points, inclusive.")] = None,
-    min_percentile: Annotated[float | None, typer.Option(help="The lowest percentile in the scope, inclusive.")] = None,
-    min_peer_percentile: Annotated[
-        float | None, typer.Option(help="The lowest percentile among peers, inclusive.")
-    ] = None,
-    min_growth: Annotated[
-        float | None, typer.Option(help="The lowest growth since the earlier snapshot, in points.")
-    ] = None,
-    min_people: Annotated[
-        float | None, typer.Option(help="The lowest number of people who engaged in a year; peers have about as many.")
-    ] = None,
-    max_people: Annotated[
-        float | None, typer.Option(help="The highest number of people who engaged in these days.")
-    ] = None,
-    min_credibility: Annotated[
-        float | None, typer.Option(help="The lowest share of these people whom established ones vouch for, in percent.")
-    ] = None,
-    sort: Annotated[
-        Literal["score", "growth", "expected_audience", "peer_percentile"] | None,
-        typer.Option(help="What comes first: the highest of this; default score."),
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(help="Also the growth since the snapshot of this instant; default for growth the one before."),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many users a page holds.")] = 20,
-    cursor: Annotated[str | None, typer.Option(help="The next_cursor of the page before.")] = None,
+    contains: Contains = None,
+    evidence: MinEvidence = None,
+    min_score: MinScore = None,
+    min_percentile: MinPercentile = None,
+    min_peer_percentile: MinPeerPercentile = None,
+    min_growth: MinGrowth = None,
+    min_people: MinPeople = None,
+    max_people: MaxPeople = None,
+    min_credibility: MinCredibility = None,
+    sort: SortBy = None,
+    since: Since = None,
+    limit: Limit = 20,
+    cursor: NextCursor = None,
     events: TopicEvents = None,
     identities: Identities = None,
     as_of: SnapshotTime = None,
