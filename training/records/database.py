@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Thread
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import (
     URL,
@@ -176,8 +176,8 @@ class CachedRecords(Generic[T]):
     """The current records of one kind, cached; a call costs some ten microseconds.
 
     The records are read again only if their change counter moved. It is compared at every call for the SQLite file of
-    the home, and every half second in a background thread for PostgreSQL. While the records cannot be read, the value
-    last read is returned, and the log reports it once.
+    the home, and every half second in a background thread for PostgreSQL, which ends with this object. While the
+    records cannot be read, the value last read is returned, and the log reports it once.
 
     Parameters
     ----------
@@ -220,17 +220,12 @@ class CachedRecords(Generic[T]):
             if self._home.database is None:
                 self._refresh()
             elif self._thread is None:
-                self._thread = Thread(target=self._poll, name=self._changes.name, daemon=True)
+                self._thread = Thread(target=_poll, args=(weakref.ref(self),), name=self._changes.name, daemon=True)
                 self._refresh()
                 self._thread.start()
         if self._value is None:
             raise RecordsError(self._failure)
         return self._value
-
-    def _poll(self) -> None:
-        while True:
-            time.sleep(POLL_SECONDS)
-            self._refresh()
 
     def _refresh(self) -> None:
         try:
@@ -267,3 +262,13 @@ class CachedRecords(Generic[T]):
             if "no such table" in str(error):
                 return inode
             raise RecordsError(f"the records in {self._home.records} cannot be used: {error}.") from error
+
+
+def _poll(reference: "weakref.ref[CachedRecords[Any]]") -> None:
+    """Read records again where they changed, until nothing refers to them."""
+    while True:
+        time.sleep(POLL_SECONDS)
+        if (records := reference()) is None:
+            return
+        records._refresh()
+        del records  # otherwise this thread would refer to them while it sleeps

@@ -13,7 +13,8 @@ from sqlalchemy import Column, MetaData, String, Table, insert, select
 
 from training.home import Home
 from training.records import database as records
-from training.records.database import Records, RecordsError
+from training.records.database import CachedRecords, Records, RecordsError
+from training.records.opt_outs import CHANGES, load_opted_out_users
 
 ROOT = Path(__file__).parents[3]
 
@@ -89,6 +90,17 @@ def test_database_outage_is_reported_and_recovered_from(postgresql, database, no
         postgresql.start()
     with store.reading() as connection:
         assert connection.execute(select(notes)).scalars().all() == ["a"]
+
+
+def test_polling_ends_when_nothing_refers_to_the_records(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "POLL_SECONDS", 0.01)
+    cached = CachedRecords(Home(tmp_path, database=database), CHANGES, load_opted_out_users, str)
+    cached()
+    thread = cached._thread
+    assert thread.is_alive()
+    del cached
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_an_unusable_records_file_names_the_remedy(tmp_path):
