@@ -89,7 +89,7 @@ def read_keys(home: Home) -> dict[str, Key]:
 
 
 def _stored_keys(home: Home) -> dict[str, Key]:
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         return {} if connection is None else _read(connection)
 
 
@@ -113,7 +113,7 @@ def add_key(home: Home, name: str, scope: Scope) -> str:
     key_id = secrets.token_hex(ID_BYTES)
     key = f"clout_{key_id}_{secrets.token_hex(SECRET_BYTES)}"
     _import_keys_file(home)
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         count_change(connection, KEY_CHANGES)
         if name in _names(connection):
             raise KeysError(f"there is a key named {name!r} already; choose another name, or remove that one first.")
@@ -131,7 +131,7 @@ def remove_key(home: Home, name: str) -> None:
 
     """
     _import_keys_file(home)
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         count_change(connection, KEY_CHANGES)
         if not connection.execute(delete(API_KEYS).where(API_KEYS.c.name == name)).rowcount:
             names = ", ".join(_names(connection)) or "none"
@@ -167,7 +167,7 @@ def _import_keys_file(home: Home) -> None:
     file = keys_file(home)
     if not file.exists():
         return
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         count_change(connection, KEY_CHANGES)
         if not file.exists():  # another process was first
             return

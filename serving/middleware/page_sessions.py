@@ -72,7 +72,7 @@ class PageSessions:
         session, now = PageSession(secrets.token_urlsafe(TOKEN_BYTES), key, purpose), now_utc()
         expires = to_iso_utc(now + LIFETIME, "seconds")
         row = {"sha256": _hash(session.token), "key": key, "purpose": purpose, "expires": expires}
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             connection.execute(delete(SESSIONS).where(SESSIONS.c.expires <= to_iso_utc(now, "seconds")))
             connection.execute(insert(SESSIONS).values(row))
         return session
@@ -81,13 +81,13 @@ class PageSessions:
         """Return the session of a token; None if it has ended or never began."""
         current = SESSIONS.c.expires > to_iso_utc(now_utc(), "seconds")
         query = select(SESSIONS.c.key, SESSIONS.c.purpose).where(SESSIONS.c.sha256 == _hash(token), current)
-        with self._records.reading() as connection:
+        with self._records.begin_if_exists() as connection:
             row = None if connection is None else connection.execute(query).one_or_none()
         return None if row is None else PageSession(token, row.key, row.purpose)
 
     def end(self, session: PageSession) -> None:
         """Remove a session."""
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             connection.execute(delete(SESSIONS).where(SESSIONS.c.sha256 == _hash(session.token)))
 
 

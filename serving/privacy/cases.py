@@ -162,7 +162,7 @@ class Cases:
             "opened": now_iso_utc("milliseconds"),
             "opened_by": by,
         }
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             open_cases = select(func.count()).where(CASES.c.user == contested.user, CASES.c.state == "open")
             if connection.execute(open_cases).scalar_one() >= MAX_OPEN_CASES:
                 raise TooManyCasesError(
@@ -179,7 +179,7 @@ class Cases:
         UnknownCaseError : no case has this id
 
         """
-        with self._records.reading() as connection:
+        with self._records.begin_if_exists() as connection:
             cases = [] if connection is None else _select(connection, select(CASES).where(CASES.c.case == _id(case)))
         if not cases:
             raise UnknownCaseError(f"case {case[:100]!r} does not exist.")
@@ -190,7 +190,7 @@ class Cases:
         query = select(CASES).where(CASES.c.number > after).order_by(CASES.c.number).limit(limit)
         for column, value in ((CASES.c.state, state), (CASES.c.user, user)):
             query = query if value is None else query.where(column == value)
-        with self._records.reading() as connection:
+        with self._records.begin_if_exists() as connection:
             return [] if connection is None else _select(connection, query)
 
     def resolve(self, case: str, decision: Decision, reasons: str, by: str) -> Case:
@@ -213,7 +213,7 @@ class Cases:
             "resolved_by": by,
         }
         self.find(case)
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             is_open = (CASES.c.case == _id(case)) & (CASES.c.state == "open")
             updated = connection.execute(update(CASES).where(is_open).values(**values)).rowcount
         resolved = self.find(case)
@@ -225,7 +225,7 @@ class Cases:
 
     def delete(self, user: str) -> int:
         """Delete all cases of a user, as `delete_cases` does."""
-        with self._records.reading() as connection:
+        with self._records.begin_if_exists() as connection:
             return 0 if connection is None else connection.execute(delete(CASES).where(CASES.c.user == user)).rowcount
 
 

@@ -91,7 +91,7 @@ class SnapshotDatabase:
 
         """
         columns = (SNAPSHOTS.c.id, SNAPSHOTS.c.name, SNAPSHOTS.c.bytes, SNAPSHOTS.c.sha256)
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             snapshots = [PublishedSnapshot(*row) for row in connection.execute(sa.select(*columns))]
         valid = [snapshot for snapshot in snapshots if layout.parse_folder_name(Path(snapshot.name))]
         return tuple(sorted(valid, key=lambda snapshot: layout.age_order(Path(snapshot.name)), reverse=True))
@@ -110,7 +110,7 @@ class SnapshotDatabase:
         as_of, _, version = layout.age_order(folder)
         total = digest(folder)
         facts = {"as_of": as_of, "model_version": version, "bytes": total.bytes, "sha256": total.sha256}
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             # Publishers wait for each other; readers see the state before.
             connection.execute(sa.text("LOCK TABLE snapshots IN SHARE ROW EXCLUSIVE MODE"))
             connection.execute(sa.delete(SNAPSHOTS).where(SNAPSHOTS.c.name == folder.name))
@@ -131,7 +131,7 @@ class SnapshotDatabase:
         RecordsError : the database cannot be reached
 
         """
-        with self._records.writing() as connection:
+        with self._records.begin() as connection:
             connection.execute(sa.delete(SNAPSHOTS).where(SNAPSHOTS.c.name == name))
 
     @contextmanager
@@ -144,7 +144,7 @@ class SnapshotDatabase:
 
         """
         query = sa.select(PARTS.c.path, PARTS.c.bytes).where(PARTS.c.snapshot == snapshot.id).order_by(PARTS.c.number)
-        with self._records.writing() as connection, connection.execution_options(yield_per=1).execute(query) as rows:
+        with self._records.begin() as connection, connection.execution_options(yield_per=1).execute(query) as rows:
             yield ((path, data) for path, data in rows)
 
 

@@ -60,8 +60,8 @@ class Records:
         weakref.finalize(self, self.engine.dispose)  # closes connections with the records that opened them
 
     @contextmanager
-    def reading(self) -> Iterator[Connection | None]:
-        """Open a connection for reading; None before the first record, so that reading does not create a file.
+    def begin_if_exists(self) -> Iterator[Connection | None]:
+        """Open a transaction as `begin` does; None before the first record, for which no file is created.
 
         Raises
         ------
@@ -71,12 +71,12 @@ class Records:
         if self.engine.dialect.name == "sqlite" and not self._home.records.exists():
             yield None
             return
-        with self.writing() as connection:
+        with self.begin() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """Open a transaction; an error rolls it back.
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction, and create the tables if they are absent; an error rolls it back.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class Records:
         """
         if self.engine.dialect.name != "sqlite":
             return True
-        with self.writing() as connection:
+        with self.begin() as connection:
             busy, *_ = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).one()
         return not busy
 
@@ -242,7 +242,7 @@ class CachedRecords(Generic[T]):
 
     def _postgresql_version(self) -> object:
         """Return the change counter of the shared database."""
-        with self._records.reading() as connection:
+        with self._records.begin_if_exists() as connection:
             return connection and connection.execute(select(self._changes.c.change)).scalars().all()
 
     def _sqlite_version(self) -> object:

@@ -93,7 +93,7 @@ def begin_deletion(home: Home, ids: Sequence[str], events: Sequence[str] = ()) -
     RecordsError : the records cannot be written
 
     """
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         add_opt_outs(connection, ids)
         digest = hash_user_id(read_opted_out_users(connection).secret, ids[0])
         pending = next((item for item in _pending(connection) if item.receipt.person == digest), None)
@@ -117,7 +117,7 @@ def pending_deletions(home: Home) -> list[DeletionRequest]:
     RecordsError : the records cannot be read
 
     """
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         return [] if connection is None else _pending(connection)
 
 
@@ -126,7 +126,7 @@ def record_removals(home: Home, request: DeletionRequest, removed: Removed) -> D
     if removed.place in {item.place for item in request.receipt.removed}:
         return request
     receipt = replace(request.receipt, removed=(*request.receipt.removed, removed))
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         _update(connection, receipt, request)
     return replace(request, receipt=receipt)
 
@@ -145,7 +145,7 @@ def finish_deletion(home: Home, request: DeletionRequest, failed: Mapping[str, s
         remains=tuple(remains),
     )
     records = Records(home)
-    with records.writing() as connection:
+    with records.begin() as connection:
         add_opt_outs(connection, request.ids)  # again, in case a user was opted in meanwhile
         remove_ids(connection, request.ids)
         _update(connection, receipt, None)
@@ -162,7 +162,7 @@ def read_receipt(home: Home, receipt: str) -> Receipt:
     RecordsError : the records cannot be read
 
     """
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         query = select(RECEIPTS.c.document).where(RECEIPTS.c.receipt == receipt)
         text = None if connection is None else connection.execute(query).scalar_one_or_none()
     if text is None:

@@ -130,7 +130,7 @@ def load_opted_out_users(home: Home) -> OptedOutUsers:
     RecordsError : the records cannot be read
 
     """
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         return NO_USERS if connection is None else read_opted_out_users(connection)
 
 
@@ -177,7 +177,7 @@ def opt_out(home: Home, user: str) -> OptOut:
     RecordsError : the records cannot be written
 
     """
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         return add_opt_outs(connection, [user])[0]
 
 
@@ -206,7 +206,7 @@ def opt_in(home: Home, user: str) -> bool:
 
     """
     read_user_id(user)
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         if connection is None:
             return False
         secret, _ = _next_change(connection)
@@ -230,7 +230,7 @@ def list_opt_outs(home: Home) -> list[OptOut]:
     RecordsError : the records cannot be read
 
     """
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         if connection is None:
             return []
         rows = connection.execute(select(OPT_OUTS).where(OPT_OUTS.c.id.is_not(None)).order_by(OPT_OUTS.c.id))

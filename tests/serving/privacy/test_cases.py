@@ -52,7 +52,7 @@ def cases(request, tmp_path):
         return
     records = Records(Home(tmp_path / "home", database=request.getfixturevalue("postgresql").url()))
     yield Cases(records)
-    with records.writing() as connection:
+    with records.begin() as connection:
         connection.exec_driver_sql("DROP TABLE cases")
     records.engine.dispose()
 

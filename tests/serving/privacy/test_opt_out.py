@@ -311,7 +311,7 @@ def test_unchanged_records_are_not_reloaded(home, monkeypatch):
     first = hidden()
     monkeypatch.setattr(hidden, "_load", lambda *_: pytest.fail("read again"))
     assert hidden() is first
-    with Records(home).writing() as connection:  # other records do not count
+    with Records(home).begin() as connection:  # other records do not count
         connection.exec_driver_sql("CREATE TABLE other (x)")
     assert hidden() is first
 
@@ -357,7 +357,7 @@ def test_hashed_user_is_hidden_in_existing_snapshot(two_snapshots, tmp_path):
     """Such as a snapshot restored from a backup: hidden by id, in searches, and in changes of the community."""
     shutil.copytree(two_snapshots.snapshots, tmp_path / "backup")
     opt_out(two_snapshots, ANN)
-    with Records(two_snapshots).writing() as connection:
+    with Records(two_snapshots).begin() as connection:
         remove_ids(connection, [ANN])
     assert load_opted_out_users(two_snapshots).known_ids == ()
     snapshot = open_snapshot(two_snapshots)

@@ -100,12 +100,12 @@ def names(home):
 
 
 def in_database(home, *statements):
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         return [connection.execute(statement) for statement in statements]
 
 
 def count(home, table):
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         return connection.execute(select(func.count()).select_from(table)).scalar_one()
 
 
@@ -225,7 +225,7 @@ def test_the_oldest_snapshots_are_deleted_from_database_and_replicas(publisher, 
     client = client_of(replica)
     assert look(client) == {}
     assert names(replica) == ["2017-08-27T000000Z_v3", "2017-07-30T000000Z_v10"]
-    with Records(replica).reading() as connection:
+    with Records(replica).begin_if_exists() as connection:
         stored = connection.execute(select(PARTS.c.snapshot).distinct()).all()
     assert len(stored) == count(replica, SNAPSHOTS) == 2
     follow(publisher)
@@ -475,7 +475,7 @@ def test_only_postgresql_can_share_snapshots(tmp_path):
 
 def test_parts_are_stored_uncompressed(replica, publish):
     publish()
-    with Records(replica).reading() as connection:
+    with Records(replica).begin_if_exists() as connection:
         kind = "SELECT attstorage FROM pg_attribute WHERE attrelid = 'snapshot_parts'::regclass AND attname = 'bytes'"
         assert connection.execute(text(kind)).scalar_one() in ("e", b"e")
 

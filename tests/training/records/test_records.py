@@ -27,12 +27,12 @@ def notes(monkeypatch):
 
 
 def texts(home, notes):
-    with Records(home).reading() as connection:
+    with Records(home).begin_if_exists() as connection:
         return None if connection is None else [row.text for row in connection.execute(select(notes))]
 
 
 def write(home, notes, *lines):
-    with Records(home).writing() as connection:
+    with Records(home).begin() as connection:
         for text in lines:
             connection.execute(insert(notes).values(text=text))
 
@@ -68,27 +68,27 @@ def test_concurrent_first_writers(records_home, notes):
 
 def test_dropped_tables_are_created_again(database, notes, tmp_path):
     store = Records(Home(tmp_path, database=database))
-    with store.writing() as connection:
+    with store.begin() as connection:
         connection.execute(insert(notes).values(text="a"))
     with store.engine.begin() as connection:
         notes.drop(connection)
-    with pytest.raises(RecordsError, match="does not exist"), store.reading() as connection:
+    with pytest.raises(RecordsError, match="does not exist"), store.begin_if_exists() as connection:
         connection.execute(select(notes))
-    with store.reading() as connection:
+    with store.begin_if_exists() as connection:
         assert connection.execute(select(notes)).all() == []
 
 
 def test_database_outage_is_reported_and_recovered_from(postgresql, database, notes, tmp_path):
     store = Records(Home(tmp_path, database=database))
-    with store.writing() as connection:
+    with store.begin() as connection:
         connection.execute(insert(notes).values(text="a"))
     postgresql.stop()
     try:
-        with pytest.raises(RecordsError, match=r"cannot be used: .*refused"), store.reading():
+        with pytest.raises(RecordsError, match=r"cannot be used: .*refused"), store.begin_if_exists():
             pass
     finally:
         postgresql.start()
-    with store.reading() as connection:
+    with store.begin_if_exists() as connection:
         assert connection.execute(select(notes)).scalars().all() == ["a"]
 
 
@@ -106,7 +106,7 @@ def test_polling_ends_when_nothing_refers_to_the_records(database, tmp_path, mon
 def test_an_unusable_records_file_names_the_remedy(tmp_path):
     (tmp_path / "records.db").mkdir()
     store = Records(Home(tmp_path))
-    with pytest.raises(RecordsError, match=r"unable to open database file; let this user write there"), store.writing():
+    with pytest.raises(RecordsError, match=r"unable to open database file; let this user write there"), store.begin():
         pass
 
 
