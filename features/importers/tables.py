@@ -74,7 +74,7 @@ def import_table(
     keep_duplicates : whether rows that are equal in all columns of the source, mapped or not, are events of their own.
         By default only the first one is, where the actor is known and the time is more than a day.
     time_format : the form of times as `strptime` takes it, such as `%d.%m.%Y %H:%M`; None for those of `event_fields`
-    time_unit : the unit of times that are counts, of UNITS; None to tell it by their size
+    time_unit : the unit of times that are counts, of UNITS; None infers it from their size
 
     Raises
     ------
