@@ -35,7 +35,6 @@ from features.catalogue.credible_wording import (
     describe_delay,
     describe_established,
     describe_periods,
-    describe_periods_of_people,
     describe_recent_weight,
     describe_silence,
     describe_since,
@@ -267,9 +266,7 @@ FEATURES = [
         "credible_lasting_pieces_90d",
         "pieces with a credible engagement in the last 90 days, more than a week after the piece, each weighted by the "
         f"summed credibility of these engagements, at most 1; {UNDATED}, and {ANONYMOUS_ENGAGEMENTS}",
-        posts_sentence(
-            90, "{posts} drew reactions that count {when}, more than a week later (a post of unknown date counts)."
-        ),
+        posts_sentence(90, ", more than a week later (a post of unknown date counts)"),
         lambda pieces: sum_fixed_point(ibis.least(pieces.late_credit, BILLION)),
         family="persistence",
     ),
@@ -317,7 +314,7 @@ FEATURES = [
         "responder_periods_168d",
         f"{PERIODS_OF_28_DAYS}; periods without anonymous responses add up to no more than the users who responded in "
         f"any of the six, weighted in the same way; {EXCHANGES}; {ANONYMOUS_RESPONSES}",
-        describe_periods_of_people,
+        describe_periods,
         _periods_of_people,
         unit="periods",
         title="Four-week periods by different responders",

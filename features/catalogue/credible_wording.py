@@ -25,9 +25,8 @@ from features.catalogue.wording import (
 PERIODS_IN_WORDS = "the last six four-week periods"
 YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
-RESPONSE_PERIODS = "response_periods_168d"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
-AT_LEAST_HALF = "that counts at least half"
+OF_WEIGHT, HALF = "of some weight", 0.5  # half of an established person's or more
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
@@ -64,8 +63,9 @@ def _describe_responders(value: float, count: float | None, since: str, why: str
     if count is None:
         return f"The people who responded {since} count as {members(value)}."
     if not value:
-        did = count_of(count, "person did who does", "people did who do")
-        return f"No person who counts responded {since}; {did} not count{why}."
+        return (
+            f"No person who counts responded {since}; {count_of(count, 'did, who does', 'did, who do')} not count{why}."
+        )
     if count < 1.5:
         counted = "an established member" if value >= WHOLE_FROM else members(value)
         return f"1 person responded {since}, who counts as {counted}."
@@ -137,8 +137,11 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     return f"As older responses count less (half after four weeks), the responses are now worth {members(value)}."
 
 
-def posts_sentence(days: int, text: str = "{posts} drew reactions that count {when}.") -> Sentence:
-    """Say a text with `{posts}` and `{when}` in it, or that nothing others did about a post counts."""
+def posts_sentence(days: int, later: str = "") -> Sentence:
+    """Say how many posts drew reactions that count, or that nothing others did about a post does.
+
+    `later` says which reactions.
+    """
 
     def sentence(value: float | None, row: Row) -> str:
         since = when(days, row)
@@ -148,7 +151,8 @@ def posts_sentence(days: int, text: str = "{posts} drew reactions that count {wh
             return f"Posts drew almost no reactions that count {since}."
         if value < WHOLE_FROM:
             return f"Posts drew hardly any reactions that count {since}, together {amount(value, 'post')}."
-        return text.format(posts=f"About {count_of(value, 'post')}", when=since)
+        about = "About " if abs(value - math.floor(value + 0.5)) >= LEAST_SHOWN else ""
+        return f"{about}{count_of(value, 'post')} drew reactions that count {since}{later}."
 
     return sentence
 
@@ -171,39 +175,20 @@ def describe_delay(value: float | None, _: Row) -> str:
 
 
 def describe_periods(value: float | None, row: Row) -> str:
-    """Say in how many periods anybody responded, where the row shows it, and what these count as."""
-    who = "no" if value_of(row, RESPONSE_PERIODS) == 1 else "not always an"
-    return _describe_periods(value, row, f", but {who} established member;")
-
-
-def describe_periods_of_people(value: float | None, row: Row) -> str:
-    """Say the same of periods that count no more often than different people responded."""
-    return _describe_periods(value, row, "; by how many people did and how much they count,")
-
-
-def _describe_periods(value: float | None, row: Row, why_in_part: str) -> str:
-    full = _describe_full_periods(value, row)
-    if full or not value:
-        return full
-    weight, count = amount(value, "period"), value_of(row, RESPONSE_PERIODS)
-    if count is None:
-        return f"The responses of {PERIODS_IN_WORDS} count as {weight}."
-    if math.floor(value + 0.5) == count:
-        return f"{_in_periods(count, _periods_observed(row), row)} somebody responded."
-    these = "this counts" if count == 1 else "these count"
-    return f"{_in_periods(count, _periods_observed(row), row)} somebody responded{why_in_part} {these} as {weight}."
-
-
-def _describe_full_periods(value: float | None, row: Row) -> str:
-    """Say that no period counts, or that each with a response counts in full; empty where some count in part."""
-    periods, count = _periods_observed(row), value_of(row, RESPONSE_PERIODS)
+    """Say in how many periods responses came that count; one with a response that counts in part is one in part."""
+    periods = _periods_observed(row)
     if not value:
         since = f"in {PERIODS_IN_WORDS}" if periods is None else when(LOOKBACK_DAYS, row)
         return _none_counts(row) or f"No response that counts came {since}."
-    if value <= (periods or PERIODS) - 0.05 and (count is None or value <= count - 0.05):
-        return ""
-    what = "an anonymous response came" if _only_anonymous(row) else "a response came that counts in full"
-    return f"{_in_periods(value, periods, row)} {what}."
+    what = "anonymous responses came" if _only_anonymous(row) else "responses came that count"
+    if value < WHOLE_FROM:
+        return f"In hardly any of {_periods_in_words(periods, row)} {what}."
+    if periods == 1:
+        return f"In {_periods_in_words(periods, row)} {what}."
+    count = math.floor(value + 0.5)
+    about = "about " if abs(value - count) >= LEAST_SHOWN else ""
+    some = "each" if value > (periods or PERIODS) - LEAST_SHOWN else f"{about}{count}"
+    return f"In {some} of {_periods_in_words(periods, row)} {what}."
 
 
 def _periods_observed(row: Row) -> int | None:
@@ -212,14 +197,12 @@ def _periods_observed(row: Row) -> int | None:
     return None if age is None or age >= PERIODS * MONTH_DAYS else max(math.ceil(age / MONTH_DAYS), 1)
 
 
-def _in_periods(count: float, periods: int | None, row: Row) -> str:
-    """Say in how many of the last six periods, or of those since a user was first seen."""
+def _periods_in_words(periods: int | None, row: Row) -> str:
+    """Name the last six periods, or those since a user was first seen."""
+    if periods is None:
+        return PERIODS_IN_WORDS
     since = when(LOOKBACK_DAYS, row)
-    if periods == 1:
-        return f"In the one four-week period begun {since}"
-    some = "each of " if count > (periods or PERIODS) - 0.05 else f"{count:.0f} of "
-    which = PERIODS_IN_WORDS if periods is None else f"the {periods} four-week periods begun {since}"
-    return f"In {some}{which}"
+    return f"the {'one four-week period' if periods == 1 else f'{periods} four-week periods'} begun {since}"
 
 
 def _only_anonymous(row: Row) -> bool:
@@ -230,17 +213,32 @@ def _only_anonymous(row: Row) -> bool:
 def describe_established(value: float | None, row: Row) -> str:
     """Say when the last response came that counts at least half, as anonymous ones do."""
     if value is None:
-        return _none_counts(row) or f"No response {AT_LEAST_HALF} came {when(LOOKBACK_DAYS, row)}."
-    last = "anonymous response" if _only_anonymous(row) else f"response {AT_LEAST_HALF}"
-    return f"The last {last} came {ago(value)}."
+        return _none_counts(row) or f"Only responses of little weight came {when(LOOKBACK_DAYS, row)}."
+    who = _who_alone_counts_half(row)
+    return f"{who} last responded {ago(value)}." if who else f"The last response {OF_WEIGHT} came {ago(value)}."
 
 
 def describe_silence(value: float | None, row: Row) -> str:
     """Say the same of days beyond the first 28, where `NEVER` or None stands for nobody."""
     if value == 0:
-        what = "An anonymous response" if _only_anonymous(row) else f"A response {AT_LEAST_HALF}"
-        return f"{what} came {when(MONTH_DAYS, row)}."
+        who, since = _who_alone_counts_half(row), when(MONTH_DAYS, row)
+        return f"{who} responded {since}." if who else f"A response {OF_WEIGHT} came {since}."
     return describe_established(None if value is None or value >= NEVER else value + MONTH_DAYS, row)
+
+
+def _who_alone_counts_half(row: Row) -> str:
+    """Return who responded in full weight where all people together count less than half; empty where a person may.
+
+    Somebody with whom the user has exchanged responses for long counts in full for when a response came, but in part as
+    a person.
+    """
+    counted = value_of(row, YEAR)
+    if counted is None or counted >= HALF:
+        return ""
+    exchanges = value_of(row, f"uncounted_exchange_{LOOKBACK_DAYS}d")
+    if not counted or exchanges == 0:
+        return "Somebody anonymous"
+    return "Somebody anonymous, or with whom this user exchanges responses,"
 
 
 def describe_since(value: float | None, _: Row) -> str:

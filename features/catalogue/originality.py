@@ -35,7 +35,7 @@ def _described_repetitions(value: float | None, row: Row) -> str:
 def _described_excess(free: int, value: float | None, row: Row) -> str:
     if not value:
         return f"At most {free} posts of the last 90 days are known to repeat an earlier one of this user."
-    return f"{_described_repetitions(value + free, row).removesuffix('.')}; the first {free} cost nothing."
+    return f"{_described_repetitions(value + free, row).removesuffix('.')}; the first {free} repeats cost nothing."
 
 
 def most_excess_repetitions(created: float) -> float:

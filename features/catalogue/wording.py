@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 # Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
 Sentence = Callable[[float | None, Row], str]
-NOT_KNOWN = "Not known."
+NOT_KNOWN, ONLY_ANONYMOUS = "Not known.", "only anonymous ones"
 YEAR_DAYS, LEAP_YEAR_DAYS, YEARS_FROM = 365, 365.25, 1_097
 WHOLE_POINTS = 9.95  # from which on points are rounded to whole numbers
 WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
@@ -120,7 +120,7 @@ def nobody_responded(row: Row, days: int, what: str) -> str:
     if "days_since_last_response" not in row:
         return f"Nobody with a known id {what}."
     last = value_of(row, "days_since_last_response")
-    return f"Nobody {what}." if last is None or last > days else f"No known person {what}, only anonymous ones."
+    return f"Nobody {what}." if last is None or last > days else f"No known person {what}, {ONLY_ANONYMOUS}."
 
 
 def pointed(sentence: str, points: float) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from features.catalogue.wording import count_of
 from features.console import print_points, print_table, print_text, warn
-from serving.snapshots.facts import ENDS
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
@@ -20,6 +19,7 @@ BAR, ROOM = 8, 3
 LONGEST_NAME = 24
 REASONS = ("for", "against", "rest")  # the sections that the facts stand for
 WHY, START = "Why, in points", "The average, where everybody starts."
+LOWEST, HIGHEST = "The lowest score is 0.", "The highest score is 100."
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:
@@ -53,7 +53,7 @@ def print_reasons(explanation: "Explanation", shorten: Callable[[str], str]) -> 
     """
     facts = [(f"{fact.points:+.1f}", fact.sentence) for fact in explanation.facts if fact.points]
     if explanation.clipped:
-        facts.append((f"{explanation.clipped:+.1f}", f"{ENDS}."))
+        facts.append((f"{explanation.clipped:+.1f}", LOWEST if explanation.clipped > 0 else HIGHEST))
     texts = [(f"{explanation.base:.1f}", START), *facts, (f"{explanation.score:.1f}", "The score.")]
     print_points(WHY, [shorten(text) for _, text in texts], [points for points, _ in texts])
 

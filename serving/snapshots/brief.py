@@ -8,9 +8,11 @@ from textwrap import wrap
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
 from serving.snapshots.story import TITLES, shorten_certainty, time_named_once
+from training.explanation.possible_changes import UNDONE
 
 MOST_LINES, WIDTH = 10, 80
 AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
+UNIT, WITH_AVERAGE = re.compile(r" (?:established )?members?(?=\))"), re.compile(r" \(average[^)]*\)")
 CHANGE = "What would change it"
 PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
 NOTHING = "Nothing moves it by half a point or more from the average."
@@ -21,9 +23,9 @@ Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the t
 def brief(explanation: Explanation) -> tuple[str, ...]:
     """Return the paragraphs of the story: as many of its sentences as ten lines of 80 characters hold.
 
-    What the score is and means, the strongest fact, what would change it and how sure it is come first; then, if no
-    fact says so, how many people responded, and further facts, strongest first, none of which is hidden behind a weaker
-    one.
+    What the score is and means, the strongest fact, what would change it and how sure it is come first; then how many
+    people responded, unless a fact says so or the user's own acts come first; then further facts, strongest first, none
+    of which is hidden behind a weaker one.
     """
     if explanation.missing is not None:
         return tuple(sentence for section in explanation.story for sentence in section.sentences)
@@ -31,9 +33,10 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
     selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
     certainty, evidence = next(section for section in explanation.story if section.topic == "evidence").sentences
-    selected.append(("", shorten_certainty(certainty)))
+    selected.append(("", shorten_certainty(certainty, selected[1][1])))
     texts = _with_further(selected, facts[1:])
-    if not any(PEOPLE.search(sentence) for _, sentence in texts):
+    own_acts = any(fact.features[:1] == (name,) for fact in explanation.main_facts[:1] for name in UNDONE.values())
+    if not own_acts and not any(PEOPLE.search(sentence) for _, sentence in texts):
         texts = _with_further(_with_further(selected, [("", evidence)]), facts[1:])
     return tuple(_explained(_with_further(texts, changes[1:])))
 
@@ -49,8 +52,10 @@ def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> 
 
 
 def _explained(sentences: Sequence[Sentence]) -> list[str]:
-    """Return the paragraphs, with what "established" means if there is room for it."""
-    return next((text for text in _versions(sentences) if _fits(text)), _paragraphs(sentences, names_average=False))
+    """Return the paragraphs, with what "established" means and whose averages these are if there is room for it."""
+    bare = _paragraphs(sentences)
+    shorter = ([words.sub("", text) for text in bare] for words in (UNIT, WITH_AVERAGE))
+    return next((text for text in (*_versions(sentences), bare, *shorter) if _fits(text)), bare)
 
 
 def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
@@ -59,9 +64,9 @@ def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
     ordered = sorted(sentences, key=lambda sentence: titles.index(sentence[0]))
     first = next((k + 1 for k, (_, sentence) in enumerate(ordered) if "established" in sentence), None)
     if first is None:
-        return [_paragraphs(ordered)]
+        return [_name_average(_paragraphs(ordered))]
     there = [*ordered[:first], (ordered[first - 1][0], ESTABLISHED), *ordered[first:]]
-    return [_paragraphs(there), _paragraphs([*ordered, ("", ESTABLISHED)])]
+    return [_name_average(_paragraphs(explained)) for explained in (there, [*ordered, ("", ESTABLISHED)])]
 
 
 def _opening(explanation: Explanation) -> list[Sentence]:
@@ -88,17 +93,19 @@ def _titles(sentences: Sequence[Sentence]) -> list[str]:
     return sorted(dict.fromkeys(title for title, _ in sentences), key=lambda title: title == CHANGE)
 
 
-def _paragraphs(sentences: Sequence[Sentence], names_average: bool = True) -> list[str]:
-    """Return the sentences as paragraphs, in the order of their titles; say if asked to whose averages they name."""
+def _paragraphs(sentences: Sequence[Sentence]) -> list[str]:
+    """Return the sentences as paragraphs, in the order of their titles."""
     shorten = time_named_once()
-    paragraphs = [
+    return [
         shorten(f"{title}{': ' if title else ''}{' '.join(sentence for of, sentence in sentences if of == title)}")
         for title in _titles(sentences)
     ]
+
+
+def _name_average(paragraphs: Sequence[str]) -> list[str]:
+    """Say of the first average whose it is."""
     first = next((k for k, text in enumerate(paragraphs) if AVERAGE in text), None)
-    if first is not None and names_average:
-        paragraphs[first] = paragraphs[first].replace(AVERAGE, ACTIVE_AVERAGE, 1)
-    return paragraphs
+    return [text.replace(AVERAGE, ACTIVE_AVERAGE, 1) if k == first else text for k, text in enumerate(paragraphs)]
 
 
 def _fits(paragraphs: Sequence[str]) -> bool:

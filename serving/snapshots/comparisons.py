@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible_wording import AT_LEAST_HALF, LATELY, NEVER
+from features.catalogue.credible_wording import LATELY, NEVER, OF_WEIGHT
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of
@@ -21,9 +21,9 @@ from training.model.bundle import FeatureRow
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE, POSTS_DAYS = "tenure_days", 90
 PRECISE_BELOW = 99.95  # averages have a decimal
-COUNTED_PERIODS = re.compile(r"^In (?=\d)")
-SOME_POSTS, NEWCOMER = re.compile(r"^About (?=\d)"), "since this user appeared"
-IN_PERIODS = re.compile(r" (?:came|counts in full|responded)\.$|^No ")
+COUNTED_PERIODS = re.compile(r"^In (?=\d|about)")
+SOME_POSTS, NEWCOMER = re.compile(r"(About )?\d"), "since this user appeared"
+
 BECAUSE = ", because "
 END_OF_CLAUSE = re.compile(rf"; |{BECAUSE}|\.$")
 ACTIVE = "active"
@@ -97,7 +97,7 @@ def compared(sentence: str, line: Line, comparison: Comparison) -> str:
     """
     if not comparison.text:
         few = line.feature == POSTS and line.points < 0 and NEWCOMER in sentence
-        return SOME_POSTS.sub("Only about ", sentence) if few else sentence
+        return f"Only {sentence[0].lower()}{sentence[1:]}" if few and SOME_POSTS.match(sentence) else sentence
     if line.feature in PERIODS:
         some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
         return f"{some.removesuffix('.')} ({comparison.text})."
@@ -133,18 +133,24 @@ def _in_words(average: str, line: Line, row: FeatureRow) -> str:
         return ""
     if line.feature in RATES:
         return _average_of_rate(average, line, row)
-    if line.feature in PERIODS and IN_PERIODS.search(line.sentence):
+    if line.feature in PERIODS:
         return f"average: in {average} of {'the last six' if row[AGE] < PERIODS_DAYS else 'them'}"
     if line.feature in SILENT and average == RECENT:
         return f"average: in the last {MONTH_DAYS} days"
+    if line.feature == LATELY:
+        return f"average: {_members(average)}"
     return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
 
 
 def _average_of_rate(average: str, line: Line, row: FeatureRow) -> str:
     counted, *_ = line.sentence.split(BECAUSE)
-    unit = "" if "established member" in counted else f" established member{'' if average == '1' else 's'}"
+    established = "" if "established member" in counted else "established "
     within = f" in {count_of(math.floor(row[AGE]), 'day')}" if row[AGE] < LOOKBACK_DAYS else ""
-    return f"average{within}: {average}{unit}"
+    return f"average{within}: {_members(average, established)}"
+
+
+def _members(average: str, which: str = "") -> str:
+    return f"{average} {which}member{'' if average == '1' else 's'}"
 
 
 def _share(line: Line, points: float, row: FeatureRow, percentiles: Sequence[float]) -> str:
@@ -170,10 +176,10 @@ def _as_printed(feature: str, value: float, row: FeatureRow) -> float:
 
 
 def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
-    """Say what others have; their responses are those that count at least half, whatever the user's are."""
+    """Say what others have; their responses are those of some weight, whatever the user's are."""
     if line.feature not in SILENT:
         return words[line.feature]
-    value, which = line.value or 0.0, "" if AT_LEAST_HALF in line.sentence else f" {AT_LEAST_HALF}"
+    value, which = line.value or 0.0, "" if OF_WEIGHT in line.sentence else f" {OF_WEIGHT}"
     if value:
         return f"had {'one' if value >= NEVER else words[line.feature]}{which}"
     within = f" in the last {MONTH_DAYS} days" if row[AGE] < MONTH_DAYS else ""

@@ -41,7 +41,7 @@ from training.model.intervals import Interval
 Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
-LEAST_DIFFERENCE = 1.0  # points
+LEAST_DIFFERENCE = 0.5  # points
 CREDIBLE_ENGAGERS = "credible_engagers"
 
 
@@ -207,7 +207,6 @@ def explanation(
             sentences,
             lowered=bool(main) and main[0].points < 0,
             free_days=baseline.free_days,
-            anonymous=row.get("unknown_share_90d") != 0.0,
         ),
         reasons_for=tuple(reason.sentence for reason in reasons if reason.points > 0),
         reasons_against=tuple(reason.sentence for reason in reasons if reason.points < 0),
@@ -246,7 +245,7 @@ def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
 
 
 def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) -> str:
-    """Say what would change a score, and that undoing something changes other facts, by a point or more, if it does."""
+    """Say what would change a score, and that other facts change with it if they do by half a point or more."""
     costs = [-fact.points for fact in main if UNDONE.get(change.kind) in fact.features]
     gain = max(parts.unclipped + sum(costs), 0.0) - parts.score
     if not costs or abs(gain - change.points) < LEAST_DIFFERENCE:

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from features.catalogue import CATALOGUE
-from features.catalogue.credible_wording import LATELY
+from features.catalogue.credible_wording import LATELY, OF_WEIGHT
 from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES
-from features.catalogue.wording import LEAST_SHOWN, pointed, rounded_to_sum
+from features.catalogue.wording import LEAST_SHOWN, ONLY_ANONYMOUS, pointed, rounded_to_sum
 from serving.snapshots.comparisons import AMOUNTS, PERIODS_DAYS, TENURE, Comparisons, compared, value_shown
 from training.explanation.feature_constraints import ABSENT, AGE
 from training.explanation.ledger import ANYBODY, Ledger
@@ -34,7 +34,8 @@ REST = "Everything else"
 OF_RESPONSES = "Responses of others"
 ENDS = "Scores end at 0 and at 100"
 SHARED = (ABSENT, EXCESS_REPETITIONS)  # nearly all whom the points are relative to are active and repeat few posts
-MOST_OF_IT, BY_FAR = 0.5, 1.5  # of the points of a fact, and times those of any other figure
+# What gives so many points or more, half of them and 1.5 times those of any other figure, matters most.
+MANY_POINTS, MOST_OF_IT, BY_FAR = 2.0, 0.5, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +234,13 @@ def _strongest_unless_stated(rows: Sequence[FactRow], stated: Sequence[FactRow],
 
 
 def _sentence(stated: Sequence[FactRow], points: float) -> str:
-    """Return the sentences of a fact, and which of several figures gives most of the points, if one does by far."""
+    """Return the sentences of a fact, and which of several figures gives most of many points, if one does by far."""
     sentence = " ".join(row.sentence for row in stated)
-    if len(stated) < 2:
+    if len(stated) < 2 or abs(points) < MANY_POINTS:
         return sentence
     second, first = sorted(stated, key=lambda row: row.points / points)[-2:]
     by_far = first.points / points >= max(MOST_OF_IT, BY_FAR * second.points / points)
-    return f"{sentence} What matters most is {WHAT_MATTERS[first.label]}." if by_far else sentence
+    return f"{sentence} What matters most is {WHAT_MATTERS[first.label][points < 0]}." if by_far else sentence
 
 
 def _everything_else(rows: Sequence[FactRow]) -> str:
@@ -265,11 +266,14 @@ def _is_stated(line: Line, group: Sequence[Line], comparisons: Comparisons) -> b
     """Return whether a sentence is among those of its fact: of responses, how many people they are of, and more.
 
     The last response and four-week periods are worth telling from half a point on, if something explains their points.
+    That a response came lately is not: what responses are worth now says so.
     """
     first = _leading(group)
     if line.feature in RESPONSES and first.feature in (*SILENT, *PERIODS):
-        points = sum(part.points for part in group)
-        return len(line.parts) < 2 or (abs(points) >= LEAST_POINTS and _is_reason(first, comparisons))
+        points, is_recent = sum(part.points for part in group), first.feature in SILENT and not first.value
+        if is_recent and (OF_WEIGHT in first.sentence or ONLY_ANONYMOUS in line.sentence):
+            return False
+        return abs(points) >= LEAST_POINTS and _is_reason(first, comparisons)
     return first.sentence in line.sentence
 
 
@@ -318,11 +322,11 @@ LABELS = {
     EXCESS_REPETITIONS: "Repeated posts",
     ANYBODY: "People who responded, whoever they are",
 }
-# Of what a fact with several rows has most of its points, whichever side it moves the score to.
+# What matters of responses, where it raises a score and where it lowers it.
 WHAT_MATTERS = {
-    **{LABELS[name]: "how many people count" for name in RATES},
-    LABELS[ANYBODY]: "how many people responded, whoever they are",
-    LABELS[LATELY]: "how recent the responses are",
-    **{LABELS[name]: "how recent the last response is" for name in SILENT},
-    **{LABELS[name]: "how regular the responses are" for name in PERIODS},
+    **{LABELS[name]: ("how many of them count", "how few of them count") for name in RATES},
+    LABELS[ANYBODY]: ("how many people responded", "how few people responded"),
+    LABELS[LATELY]: ("how much of this is recent", "how little of this is recent"),
+    **{LABELS[name]: ("how recent the last response is", "how old the last response is") for name in SILENT},
+    **{LABELS[name]: ("in how many periods responses came", "in how few periods responses came") for name in PERIODS},
 }

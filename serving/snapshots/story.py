@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.aggregates.credibility import ESTABLISHED_DAYS
-from features.catalogue.credible_wording import AT_LEAST_HALF
 from features.catalogue.tenure import ABSENT_DAYS
 from features.catalogue.wording import count_of, people
 from features.events.scopes import ALL
@@ -41,7 +40,6 @@ ESTABLISHED = (
 SIMILAR = "users with similar figures"
 WITHIN = re.compile(r" in the next [\d,]+ days")
 ANONYMOUS = "Anonymous responses, such as votes, count in full, but not as people."
-OF_THE_ANONYMOUS = re.compile(f"{AT_LEAST_HALF}|counts? in full|nonymous|reactions that count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +64,21 @@ def story(
     sentences: dict[Topic, Sequence[str]],
     lowered: bool = False,
     free_days: float = ABSENT_DAYS,
-    anonymous: bool = True,
 ) -> tuple[Section, ...]:
     """Return the sections with sentences, in the order of TITLES, with the words that they use explained.
 
-    What lowers a score comes before what raises it where it is `lowered`, all in all. `free_days` and `anonymous` are
-    those of `words`.
+    What lowers a score comes before what raises it where it is `lowered`, all in all. `free_days` is that of
+    `words`.
     """
     text = " ".join(sentence for texts in sentences.values() for sentence in texts)
-    texts = {**sentences, "words": words(text, free_days, anonymous)}
+    texts = {**sentences, "words": words(text, free_days)}
     order = list(TITLES)
     if lowered:
         order[1:3] = "against", "for"
     return tuple(Section(topic, TITLES[topic], tuple(texts[topic])) for topic in order if texts.get(topic))
 
 
-def words(text: str, free_days: float, anonymous: bool) -> list[str]:
+def words(text: str, free_days: float) -> list[str]:
     """Explain the words that a text uses.
 
     Parameters
@@ -89,7 +86,6 @@ def words(text: str, free_days: float, anonymous: bool) -> list[str]:
     text : all other sentences
     free_days : after so many days without activity absence begins; both these and the time after which users count as
         long-standing are shorter in a short history
-    anonymous : whether the user has anonymous responses, or that is not known
 
     """
     days = round(ESTABLISHED_DAYS * free_days / ABSENT_DAYS)
@@ -97,7 +93,7 @@ def words(text: str, free_days: float, anonymous: bool) -> list[str]:
     explained = {
         ENGAGING: "in the next" in text,
         ESTABLISHED.format(time=time): "established" in text,
-        ANONYMOUS: anonymous and OF_THE_ANONYMOUS.search(text) is not None,
+        ANONYMOUS: "nonymous" in text,
     }
     return [explanation for explanation, is_used in explained.items() if is_used]
 
@@ -213,8 +209,7 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
     Where one person engages at most, points of the ends say nothing: such a score stands for a chance.
     """
     if interval.high <= 1:
-        opening = f"It is not known which {SIMILAR} see anybody engage"
-        return f"{opening}: for at least {_most(interval.level)}, {_engage(interval, days)}."
+        return f"Very probably, {_engage(interval, days)}, as with at least {_most(interval.level)} {SIMILAR}."
     low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
     judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
     ends = f"{low:.0f}", f"{high:.0f}"
@@ -222,9 +217,9 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
     return f"The score is {judgement}: for {_most_users(interval, days)}{points}."
 
 
-def shorten_certainty(certainty: str) -> str:
-    """Shorten `describe_certainty` for a place after `describe_expectation`, which names such users and the days."""
-    return WITHIN.sub("", certainty.replace(SIMILAR, "such users"))
+def shorten_certainty(certainty: str, expectation: str) -> str:
+    """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days and maybe users."""
+    return WITHIN.sub("", certainty.replace(SIMILAR, "such users" if SIMILAR in expectation else "such scores"))
 
 
 def _most_users(interval: Interval, days: int) -> str:

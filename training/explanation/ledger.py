@@ -21,7 +21,6 @@ from features.catalogue.wording import people, points_of, value_of, when
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
-    ESTABLISHED,
     MORE_ABSENT,
     PossibleChange,
     alternative_rows,
@@ -110,7 +109,6 @@ def alternatives(
             {kind: gain_of[kind] for kind in own},
             gains[len(single) :],
             (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
-            someone=row.get(YEAR, ESTABLISHED) >= ESTABLISHED,
         ),
     )
 

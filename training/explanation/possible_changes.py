@@ -28,7 +28,6 @@ MANY_PEOPLE = 100
 NEARLY = 0.9
 MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
 ASSOCIATION = "This is the model's estimate, not a promise."
-ESTABLISHED = 0.5  # the weight of somebody established, at least
 STAYING: dict[OwnKind, str] = {
     "activity": "Even without such activity",
     "repetition": "Even if the repeats go on",
@@ -113,7 +112,6 @@ def possible_changes(
     own: Mapping[OwnKind, float],
     responses: np.ndarray,
     absence: tuple[float, float] = (0.0, 0.0),
-    someone: bool = True,
 ) -> tuple[PossibleChange, ...]:
     """Select the one or two changes to report.
 
@@ -127,17 +125,16 @@ def possible_changes(
     own : the points gained by each of `own_changes`
     responses : the points gained with each of COUNTS more members, shape (counts,)
     absence : days without activity that make MORE_ABSENT more days of absence, and the points that these take
-    someone : whether anybody established has responded in the last year
 
     """
     changes = [_own_change(kind, gain, score) for kind, gain in own.items() if gain >= LEAST_POINTS]
     changes.sort(key=lambda change: -change.points)
     enough = bool(len(responses)) and responses[-1] >= MORE_POINTS
     if [change.kind for change in changes] == ["repetition"] and changes[0].points >= MORE_POINTS and enough:
-        return changes[0], _responses(score, responses, "repetition", someone)
+        return changes[0], _responses(score, responses, "repetition")
     if sum(change.points for change in changes) < MORE_POINTS:
         own_kind = max(own.items(), key=lambda item: item[1])[0] if changes else None
-        changes = [*changes[:1], _responses(score, responses, own_kind, someone)]
+        changes = [*changes[:1], _responses(score, responses, own_kind)]
         rises_little = changes[0].points < MORE_POINTS or (changes[0].people or 0) >= MANY_PEOPLE
         if len(changes) == 1 and rises_little and absence[1] >= LEAST_POINTS:
             changes.append(_absence(*absence))
@@ -155,7 +152,7 @@ def _absence(days: float, points: float) -> PossibleChange:
 def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     sentence = {
         "activity": "As soon as this user does anything again, such as posting or voting, the score would be {after}.",
-        "repetition": "If the repeats stop, the score would be {after} within 90 days.",
+        "repetition": "If the repeats stop, the score would be {after} once they are 90 days old.",
         "posts": f"With at most {FREE_POSTS:,} posts in 90 days, or {FREE_POSTS:,} more for each responder who counts, "
         "the score would be {after}.",
     }[kind]
@@ -164,14 +161,14 @@ def _own_change(kind: OwnKind, points: float, score: float) -> PossibleChange:
     return PossibleChange(kind, None, points, sentence.format(after=stated))
 
 
-def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someone: bool) -> PossibleChange:
+def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None) -> PossibleChange:
     """Say how many more members add 5 points, or else nearly as many points as any number of them."""
     enough, most = np.flatnonzero(gains >= MORE_POINTS), float(gains[-1])
     opening = f"{STAYING[after_own]}, the score" if after_own else "The score"
     if len(enough):
         people, points = COUNTS[enough[0]], float(gains[enough[0]])
         only, even = ("only ", "even ") if people >= MANY_PEOPLE else ("", "")
-        sentence = f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people, someone)}."
+        sentence = f"{opening} would rise by {only}about {points_of(points)} {even}if {_more_members(people)}."
         return PossibleChange("responses", int(people), points, sentence)
     if score + MORE_POINTS > MOST_POINTS:
         room = f"can rise by {points_of(MOST_POINTS - score)} at most" if score < MOST_POINTS - 0.05 else "cannot rise"
@@ -181,14 +178,11 @@ def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None, someo
         return PossibleChange("responses", None, most, sentence)
     nearly = np.flatnonzero(gains >= NEARLY * most)[0]
     points = float(gains[nearly])
-    sentence = (
-        f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly], someone)}."
-    )
+    sentence = f"{opening} would rise by only about {points_of(points)} even if {_more_members(COUNTS[nearly])}."
     return PossibleChange("responses", None, points, sentence)
 
 
-def _more_members(people: float, someone: bool) -> str:
-    """Say that so many members responded who had not; more than before where a member had."""
-    who = count_of(people, f"{'more ' if someone else ''}established member")
-    posts = "responded to a new post" if people == 1 else "each responded to a different new post"
-    return f"{who} {posts} within four weeks"
+def _more_members(people: float) -> str:
+    """Say that so many members responded who had not."""
+    posts = "to a new post" if people == 1 else "each to another new post"
+    return f"{count_of(people, 'established member')} responded for the first time within four weeks, {posts}"

@@ -40,7 +40,7 @@ class BoundedTerm:
 
     @cached_property
     def tables(self) -> ShapTables | None:
-        """The tables for SHAP values of many rows; None for a booster that cannot be tabulated."""
+        """The tables of SHAP values, for many rows or many calls; None for a booster that cannot be tabulated."""
         return shap_tables(self.booster)
 
     @cached_property

@@ -65,7 +65,8 @@ class Bundle:
         return lgb.Booster(model_str=self.booster_text)
 
     def warm(self) -> None:
-        """Parse the boosters now, before the first prediction and explanation need them."""
+        """Parse the boosters and tabulate their SHAP values now, before the first prediction and explanation."""
+        _ = self.tables, self.bounded and self.bounded.tables
         row = np.full((1, len(self.features)), np.nan)
         self.margin(row)
         self.shap_values(row)
@@ -79,7 +80,7 @@ class Bundle:
 
     @cached_property
     def tables(self) -> ShapTables | None:
-        """The tables for SHAP values of many rows; None for a booster that cannot be tabulated."""
+        """The tables of SHAP values, for many rows or many calls; None for a booster that cannot be tabulated."""
         return shap_tables(self.booster)
 
     @cached_property
@@ -154,19 +155,18 @@ class Bundle:
         those of the bundle's own baseline. The values of the bounded term's features add up to what it adds after the
         limit (`fill_up`).
 
-        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM. From 1,000 rows on the values are looked
-        up in tables, which then repay their construction; both ways agree to 1e-12.
+        Source: Lundberg et al. 2020, path-dependent TreeSHAP as in LightGBM. From 1,000 rows on, and for single rows
+        after `warm`, the values are looked up in tables, which then repay their construction; both ways agree to 1e-12.
         """
         values = np.zeros((len(matrix), len(self.features) + 1))
-        own = _shap_values(self.booster, self.tables if len(matrix) >= MANY_ROWS else None, matrix)
+        own = _shap_values(self, matrix)
         baseline = baseline or self.baseline
         means = np.array([baseline.nats.get(name, 0.0) for name in self.features])
         width = own.shape[1] - 1
         values[:, :width] = own[:, :-1] - means[:width]
         values[:, -1] = own[:, -1] + means[:width].sum()
         if self.bounded:
-            tables = self.bounded.tables if len(matrix) >= MANY_ROWS else None
-            parts = _shap_values(self.bounded.booster, tables, matrix)
+            parts = _shap_values(self.bounded, matrix)
             base = float(self.bounded.limited(parts[0, -1])) if baseline.bounded is None else baseline.bounded
             added = self.bounded.limited(parts.sum(axis=1))
             values[:, width:-1] = fill_up(parts[:, width:-1] - means[width:], added - base)
@@ -245,11 +245,12 @@ class Bundle:
         return CatalogueError(f"the rows lack {count}: {', '.join(names)}.")
 
 
-def _shap_values(booster: lgb.Booster, tables: ShapTables | None, matrix: np.ndarray) -> np.ndarray:
+def _shap_values(trees: Bundle | BoundedTerm, matrix: np.ndarray) -> np.ndarray:
     """Return SHAP values of one booster in nats and, last, its average: (rows, features of the booster + 1)."""
-    if tables is not None:
-        return tables.values(matrix[:, : booster.num_feature()])
-    return predict(booster, matrix, pred_contrib=True)
+    worth_tables = len(matrix) >= MANY_ROWS or (len(matrix) == 1 and "tables" in vars(trees))
+    if worth_tables and trees.tables is not None:
+        return trees.tables.values(matrix[:, : trees.booster.num_feature()])
+    return predict(trees.booster, matrix, pred_contrib=True)
 
 
 def feature_row(row: pd.DataFrame) -> dict[str, float]:

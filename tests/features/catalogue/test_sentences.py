@@ -24,7 +24,7 @@ NOBODY_AT_ALL = {
     "days_of_silence": 338.0,
 }
 ONLY_UNKNOWN = NOBODY_AT_ALL | {"days_since_last_response": 163.0, "days_of_silence": 135.0}
-RESPONDED = r"(?:^|^The |; )([\d,]+) pe"
+RESPONDED = r"(?:^|^The |; )([\d,]+) (?:pe|did)"
 RESPONSES = {"reply", "mention", "repost", "quote", "like"}
 
 
@@ -54,7 +54,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "No person who counts responded in the last 28 days; 4 people did who do not count, because hardly any "
+            "No person who counts responded in the last 28 days; 4 did, who do not count, because hardly any "
             "established member responds to them.",
         ),
         (
@@ -67,21 +67,21 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "No person who counts responded in the last 28 days; 1 person did who does not count, because hardly any "
+            "No person who counts responded in the last 28 days; 1 did, who does not count, because hardly any "
             "established member responds to them.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 1.0},
-            "No person who counts responded in the last 28 days; 1 person did who does not count, because this user "
+            "No person who counts responded in the last 28 days; 1 did, who does not count, because this user "
             "responds to them as well.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             {"uncounted_new_28d": 1.6, "uncounted_exchange_28d": 0.4},
-            "No person who counts responded in the last 28 days; 2 people did who do not count.",
+            "No person who counts responded in the last 28 days; 2 did, who do not count.",
         ),
         (
             "credible_engagers_28d",
@@ -134,105 +134,66 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             0.2,
             {},
-            "The responses of the last six four-week periods count as 0.2 of a period.",
-        ),
-        (
-            "established_periods_168d",
-            0.2,
-            {"response_periods_168d": 1.0},
-            "In 1 of the last six four-week periods somebody responded, but no established member; this counts as 0.2 "
-            "of a period.",
+            "In hardly any of the last six four-week periods responses came that count.",
         ),
         (
             "established_periods_168d",
             3.6,
-            {"response_periods_168d": 6.0},
-            "In each of the last six four-week periods somebody responded, but not always an established member; these "
-            "count as about 4 periods.",
+            {},
+            "In about 4 of the last six four-week periods responses came that count.",
         ),
-        (
-            "established_periods_168d",
-            4.0,
-            {"response_periods_168d": 4.0},
-            "In 4 of the last six four-week periods a response came that counts in full.",
-        ),
+        ("established_periods_168d", 4.0, {}, "In 4 of the last six four-week periods responses came that count."),
+        ("established_periods_168d", 6.0, {}, "In each of the last six four-week periods responses came that count."),
+        ("established_periods_168d", 0.0, {}, "No response that counts came in the last six four-week periods."),
+        ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         (
             "established_periods_168d",
             1.0,
-            {"response_periods_168d": 1.0, "account_age_days": 14.0},
-            "In the one four-week period begun since this user appeared 14 days ago a response came that counts in "
-            "full.",
+            {"account_age_days": 14.0},
+            "In the one four-week period begun since this user appeared 14 days ago responses came that count.",
         ),
         (
             "established_periods_168d",
             3.0,
-            {"response_periods_168d": 3.0, "account_age_days": 80.0},
-            "In each of the 3 four-week periods begun since this user appeared 80 days ago a response came that counts "
-            "in full.",
+            {"account_age_days": 80.0},
+            "In each of the 3 four-week periods begun since this user appeared 80 days ago responses came that count.",
         ),
         (
-            "established_periods_168d",
+            "responder_periods_168d",
             0.4,
-            {"response_periods_168d": 2.0, "account_age_days": 80.0},
-            "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded, but not "
-            "always an established member; these count as 0.4 of a period.",
+            {"account_age_days": 80.0},
+            "In hardly any of the 3 four-week periods begun since this user appeared 80 days ago responses came that "
+            "count.",
         ),
         (
-            "established_periods_168d",
+            "responder_periods_168d",
             0.0,
             {"account_age_days": 30.0},
             "No response that counts came since this user appeared 30 days ago.",
         ),
         (
-            "established_periods_168d",
+            "responder_periods_168d",
             2.0,
-            ONLY_UNKNOWN | {"response_periods_168d": 2.0},
-            "In 2 of the last six four-week periods an anonymous response came.",
+            ONLY_UNKNOWN,
+            "In 2 of the last six four-week periods anonymous responses came.",
         ),
         (
-            "established_periods_168d",
-            3.6,
-            {},
-            "The responses of the last six four-week periods count as about 4 periods.",
+            "days_of_silence",
+            2.0,
+            {"credible_engagers_365d": 0.4, "uncounted_exchange_365d": 0.6},
+            "Somebody anonymous, or with whom this user exchanges responses, last responded 30 days ago.",
         ),
         (
-            "established_periods_168d",
-            6.0,
-            {},
-            "In each of the last six four-week periods a response came that counts in full.",
-        ),
-        (
-            "established_periods_168d",
+            "days_of_silence",
             0.0,
-            {},
-            "No response that counts came in the last six four-week periods.",
-        ),
-        ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
-        (
-            "responder_periods_168d",
-            1.0,
-            {"response_periods_168d": 6.0},
-            "In each of the last six four-week periods somebody responded; by how many people did and how much they "
-            "count, these count as about 1 period.",
+            {"credible_engagers_365d": 0.4, "uncounted_exchange_365d": 0.0},
+            "Somebody anonymous responded in the last 28 days.",
         ),
         (
-            "responder_periods_168d",
-            0.4,
-            {"response_periods_168d": 2.0, "account_age_days": 80.0},
-            "In 2 of the 3 four-week periods begun since this user appeared 80 days ago somebody responded; by "
-            "how many people did and how much they count, these count as 0.4 of a period.",
-        ),
-        (
-            "responder_periods_168d",
-            4.0,
-            {"response_periods_168d": 4.0},
-            "In 4 of the last six four-week periods a response came that counts in full.",
-        ),
-        (
-            "responder_periods_168d",
-            3.6,
-            {},
-            "The responses of the last six four-week periods count as about 4 periods.",
+            "days_of_silence",
+            0.0,
+            {"credible_engagers_365d": 0.5, "uncounted_exchange_365d": 0.6},
+            "A response of some weight came in the last 28 days.",
         ),
         ("responder_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
@@ -244,8 +205,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             NOBODY_AT_ALL | {"account_age_days": 23.7},
             "Nobody responded since this user appeared 23 days ago.",
         ),
-        ("days_of_silence", 0.0, ONLY_UNKNOWN, "An anonymous response came in the last 28 days."),
-        ("days_of_silence", 135.0, ONLY_UNKNOWN, "The last anonymous response came 163 days ago."),
+        ("days_of_silence", 0.0, ONLY_UNKNOWN, "Somebody anonymous responded in the last 28 days."),
+        ("days_of_silence", 135.0, ONLY_UNKNOWN, "Somebody anonymous last responded 163 days ago."),
         (
             "responder_rate_365d",
             0.0,
@@ -288,31 +249,31 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "days_of_silence",
             338.0,
             {},
-            "No response that counts at least half came in the last year.",
+            "Only responses of little weight came in the last year.",
         ),
         (
             "days_of_silence",
             0.0,
             {},
-            "A response that counts at least half came in the last 28 days.",
+            "A response of some weight came in the last 28 days.",
         ),
         (
             "days_of_silence",
             13.5,
             {},
-            "The last response that counts at least half came 41 days ago.",
+            "The last response of some weight came 41 days ago.",
         ),
         (
             "days_since_established",
             None,
             {},
-            "No response that counts at least half came in the last year.",
+            "Only responses of little weight came in the last year.",
         ),
         (
             "days_since_established",
             3.9,
             {},
-            "The last response that counts at least half came 3 days ago.",
+            "The last response of some weight came 3 days ago.",
         ),
         ("credible_posts_90d", 0.0, {}, "No post drew reactions that count in the last 90 days."),
         (
@@ -328,6 +289,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "Posts drew hardly any reactions that count in the last 90 days, together 0.3 of a post.",
         ),
         ("credible_posts_90d", 0.01, {}, "Posts drew almost no reactions that count in the last 90 days."),
+        ("credible_posts_90d", 1.0, {}, "1 post drew reactions that count in the last 90 days."),
         ("credible_posts_90d", 1.2, {}, "About 1 post drew reactions that count in the last 90 days."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
@@ -377,7 +339,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "No person who counts responded since this user appeared 12 days ago; 785 people did who do not count.",
+            "No person who counts responded since this user appeared 12 days ago; 785 did, who do not count.",
         ),
         (
             "uncounted_new_365d",
@@ -456,13 +418,13 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "repetitions_beyond_10_90d",
             61.0,
             {"created_90d": 75.0},
-            "71 of 75 posts in the last 90 days repeat an earlier one of this user; the first 10 cost nothing.",
+            "71 of 75 posts in the last 90 days repeat an earlier one of this user; the first 10 repeats cost nothing.",
         ),
         (
             "repetitions_beyond_10_90d",
             1.0,
             {},
-            "11 posts in the last 90 days repeat an earlier one of this user; the first 10 cost nothing.",
+            "11 posts in the last 90 days repeat an earlier one of this user; the first 10 repeats cost nothing.",
         ),
         ("credible_pieces_drawing_28d", 0.0, {}, "No post drew reactions that count in the last 28 days."),
         (

@@ -31,7 +31,7 @@ def test_printed_facts_add_up_to_the_printed_score(run_explain):
     code, out, err = run_explain("user0004")
     assert (code, err) == (0, "")
     assert len(re.findall(f"^{WHY}:$", out, flags=re.MULTILINE)) == 1
-    figures = re.findall(r"^ {2,4}([+-]?\d+\.\d)  ([A-Z\d]\S+)", out, flags=re.MULTILINE)
+    figures = re.findall(r"^ {2,4}([+-]?\d+\.\d)  ([A-Z\d])", out, flags=re.MULTILINE)
     base, *parts, score = (round(10 * float(figure)) for figure, _ in figures)
     assert base + sum(parts) == score == round(10 * float(re.search(r"score of (\S+)", out)[1]))
     assert len(parts) >= 2
@@ -47,7 +47,7 @@ def test_the_text_states_the_time_of_a_newcomer_once(home, capsys):
     print_explanation(replace(explanation, story=sections, facts=facts, base=28.0, score=0.0))
     assert capsys.readouterr().out.startswith(
         f"A score.\n{WHY}:\n   28.0  {START}\n   +1.0  2 came {time}.\n  -30.0  None came since this user appeared.\n"
-        "   +1.0  Scores end at 0 and at 100.\n    0.0  The score.\nIt rests on 2 since this user appeared.\n"
+        "   +1.0  The lowest score is 0.\n    0.0  The score.\nIt rests on 2 since this user appeared.\n"
     )
 
 

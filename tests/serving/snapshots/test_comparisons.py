@@ -15,7 +15,7 @@ PERCENTILES = {
     PERIODS: [0.0] * 38 + [2.0] * 62,
     TENURE: [30.2] * 50 + [800.0] * 50,
 }
-HALF = "A response that counts at least half came in the last 28 days."
+HALF = "A response of some weight came in the last 28 days."
 
 
 def text(feature, value, points, typical=None, sentence="So many.", row=ROW):
@@ -55,6 +55,7 @@ def test_a_newcomer_has_only_so_many_posts():
     sentence, row = "About 1 post drew reactions since this user appeared.", {"account_age_days": 3.0}
     line, comparisons = Line(POSTS, "reach", 0.9, -2.0, sentence, 1.4), Comparisons(row, True)
     assert compared(sentence, line, comparisons.of(line, -2.0)) == f"Only about{sentence[5:]}"
+    assert compared("No post did since this user appeared.", line, comparisons.of(line, -2.0)).startswith("No post")
     assert not comparisons.contradict(line)
 
 
@@ -63,20 +64,20 @@ def test_a_newcomer_has_only_so_many_posts():
     [
         (0.0, 2.0, HALF, 400.0, "44% of active users had one"),
         (0.0, 2.0, HALF, 9.0, "44% of active users had one in the last 28 days"),
-        (0.0, 2.0, "An anonymous one.", 400.0, "44% of active users had one that counts at least half"),
+        (0.0, 2.0, "An anonymous one.", 400.0, "44% of active users had one of some weight"),
         (50.0, 2.0, HALF, 400.0, "44% of active users had one as recent"),
         (200.0, -2.0, HALF, 400.0, "77% of active users had a more recent one"),
-        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had one that counts at least half"),
+        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had one of some weight"),
         (100.0, -2.0, HALF, 400.0, ""),
         (0.0, -2.0, HALF, 400.0, ""),
     ],
 )
-def test_shares_of_the_last_response_are_of_those_that_count_at_least_half(value, points, sentence, age, share):
+def test_shares_of_the_last_response_are_of_those_of_some_weight(value, points, sentence, age, share):
     assert text(SILENCE, value, points, sentence=sentence, row={"account_age_days": age}) == share
 
 
 def test_an_average_goes_before_a_share():
-    assert text(LATELY, 3.4, 2.0, typical=1.2) == "average: 1.2"
+    assert text(LATELY, 3.4, 2.0, typical=1.2) == "average: 1.2 members"
     assert text(LATELY, 3.4, 2.0, typical=3.3) == "33% of active users have as much"
 
 
@@ -110,10 +111,10 @@ def test_points_that_nothing_explains_are_no_reason(feature, value, points, perc
 @pytest.mark.parametrize(
     ("sentence", "age", "says"),
     [
-        ("In 1 of the last six four-week periods a response came that counts in full.", 400.0, "average: in 2 of them"),
+        ("In 1 of the last six four-week periods responses came that count.", 400.0, "average: in 2 of them"),
         ("In 1 of the 3 four-week periods begun somebody responded.", 80.0, "average: in 2 of the last six"),
         ("No response that counts came in the last six four-week periods.", 400.0, "average: in 2 of them"),
-        ("In 2 of the last six somebody responded; these count as about 1 period.", 400.0, "average: 2"),
+        ("In about 1 of the last six four-week periods responses came that count.", 400.0, "average: in 2 of them"),
     ],
 )
 def test_an_average_of_periods_names_its_unit(sentence, age, says):
@@ -122,5 +123,5 @@ def test_an_average_of_periods_names_its_unit(sentence, age, says):
     assert comparison.text == says
     assert (
         compared(sentence, line, comparison)
-        == f"{sentence[:-1].replace('In 1', 'In only 1').replace('In 2', 'In only 2')} ({says})."
+        == f"{sentence[:-1].replace('In 1', 'In only 1').replace('In about', 'In only about')} ({says})."
     )

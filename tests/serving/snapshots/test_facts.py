@@ -25,7 +25,7 @@ def facts(*lines, base=28.42, row=ROW):
     ("feature", "value", "points", "typical", "shown"),
     [
         (RATE, 4.0, 2.24, 1.0, " (average in 100 days: 3.6 established members)"),
-        (LATELY, 4.0, 2.24, 0.52, " (average: 0.5)"),
+        (LATELY, 4.0, 2.24, 0.52, " (average: 0.5 members)"),
         (LATELY, 0.0, -2.24, None, ""),
         ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
         ("credible_posts_90d", 2.0, -1.0, 2.3, " (average: 2.3)"),
@@ -52,23 +52,17 @@ def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature,
 @pytest.mark.parametrize(
     ("points", "age", "typical", "opening", "average"),
     [
-        (-1.7, 400.0, 2.0, "In only 1 of", " (average: 2)"),
+        (-1.7, 400.0, 2.0, "In only 1 of", " (average: in 2 of them)"),
         (-1.7, 400.0, None, "In 1 of", ""),
         (-1.7, 400.0, 1.02, "In 1 of", ""),
-        (1.7, 400.0, 0.5, "In 1 of", " (average: 0.5)"),
+        (1.7, 400.0, 0.5, "In 1 of", " (average: in 0.5 of them)"),
         (1.7, 14.0, None, "In 1 of", ""),
-        (-1.7, 168.0, 2.0, "In only 1 of", " (average: 2)"),
+        (-1.7, 168.0, 2.0, "In only 1 of", " (average: in 2 of them)"),
     ],
 )
 def test_fewer_periods_than_the_average_are_only_so_many(points, age, typical, opening, average):
     (fact,) = facts((PERIODS, 1.0, points, IN_ONE, typical), row=ROW | {"account_age_days": age})
     assert fact.rows[0].sentence == f"{IN_ONE[:-1].replace('In 1 of', opening)}{average}."
-
-
-def test_the_average_stands_behind_what_periods_count_as():
-    sentence = "In each of the last six periods somebody responded, but not always a member; these count as about 1."
-    (fact,) = facts((PERIODS, 1.0, -1.7, sentence, 2.0), row=ROW | {"account_age_days": 400.0})
-    assert fact.sentence == sentence.replace("about 1.", "about 1 (average: 2).")
 
 
 def test_who_came_lately_cannot_have_more_periods():
@@ -81,7 +75,7 @@ def test_what_most_active_users_share_belongs_to_the_strongest_reason():
     """Its points differ between active users only by the facts beside it."""
     shared = (("days_of_absence", 0.0, 0.4, "Active.", 0.0), ("repetitions_beyond_10_90d", 0.0, 0.1, "Few.", 0.0))
     (fact,) = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), *shared)
-    assert (fact.sentence, fact.points) == ("They weigh 4 (average: 1.2).", 2.7)
+    assert (fact.sentence, fact.points) == ("They weigh 4 (average: 1.2 members).", 2.7)
     assert fact.features == (LATELY, "days_of_absence", "repetitions_beyond_10_90d")
     assert [row.points for row in fact.rows] == [2.2, 0.4, 0.1]
 
@@ -98,7 +92,7 @@ def test_of_responses_the_strongest_figure_is_stated_whatever_explains_it():
     (fact,) = facts(
         (LATELY, 0.8, -0.3, "They weigh 0.8.", 1.2), periods, ("days_of_absence", 0.0, -1.7, "Active.", 0.0)
     )
-    assert fact.sentence == f"They weigh 0.8 (average: 1.2). {IN_ONE}"
+    assert fact.sentence == f"They weigh 0.8 (average: 1.2 members). {IN_ONE}"
     assert [row.points for row in fact.rows] == [-0.3, -1.6, -1.7]
 
 
@@ -123,7 +117,7 @@ def test_responses_from_anybody_belong_to_the_others_unless_they_change_the_sign
     for points, features in ((0.9, (LATELY, ANYBODY)), (-0.9, (LATELY, ANYBODY)), (-1.2, (LATELY,))):
         merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, points, "40 people.", 2.0))
         assert merged[0].features == features
-        assert merged[0].sentence == "They weigh 4 (average: 1.2)."
+        assert merged[0].sentence == "They weigh 4 (average: 1.2 members)."
     assert merged[-1].sentence == "Everything else (people who responded, whoever they are)."
 
 
@@ -142,8 +136,8 @@ def test_a_user_who_was_never_active_has_no_days():
 def test_two_numbers_of_the_same_people_have_their_own_averages():
     (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
     assert fact.pointed == (
-        "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2). What matters "
-        "most is how recent the responses are. Together: +7.2 points."
+        "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2 members). What "
+        "matters most is how much of this is recent. Together: +7.2 points."
     )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "17.9", 2.8),
@@ -156,7 +150,8 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
 def test_two_numbers_with_about_as_many_points_matter_alike():
     (fact,) = facts((RATE, 27 * 28 / 100, 4.0, "About 27 count.", 5.0), (LATELY, 4.7, 4.4, "They weigh 5.", 1.2))
     assert (
-        fact.sentence == "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2)."
+        fact.sentence
+        == "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2 members)."
     )
 
 
@@ -173,7 +168,7 @@ def test_the_rate_of_a_newcomer_has_no_average():
         (LATELY, 4.0, 4.4, "They weigh 4.", 1.2),
         row=ROW | {"account_age_days": 89.0},
     )
-    assert fact.sentence == "About 4 count. They weigh 4 (average: 1.2)."
+    assert fact.sentence == "About 4 count. They weigh 4 (average: 1.2 members)."
 
 
 def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
@@ -186,9 +181,9 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     )
     (fact,) = merged
     assert fact.sentence == (
-        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2). The last came "
-        "lately. In only 2 of six somebody responded (average: in 4 of them). What matters most is how recent the last "
-        "response is."
+        "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2 members). The last "
+        "came lately. In only 2 of six somebody responded (average: in 4 of them). What matters most is how recent the "
+        "last response is."
     )
     assert fact.points == pytest.approx(3.8)
     assert [row.points for row in fact.rows] == [0.2, -0.9, 5.1, -0.6]

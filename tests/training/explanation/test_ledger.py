@@ -158,6 +158,15 @@ class TestManyRows:
         by_row = twice.groupby(level=0)
         assert by_row.min().equals(by_row.max())
 
+    def test_a_warm_model_looks_up_one_row_in_tables(self, bundle, rows, monkeypatch):
+        cold, warm = dataclasses.replace(bundle), dataclasses.replace(bundle)
+        warm.warm()
+        one = bundle.matrix(rows.iloc[:1])
+        expected = cold.shap_values(one)
+        assert "tables" not in vars(cold)
+        monkeypatch.setattr(module, "predict", None)
+        assert np.abs(warm.shap_values(one) - expected).max() < 1e-12
+
     def test_a_booster_that_cannot_be_tabulated_is_explained_by_lightgbm(self, bundle, rows, monkeypatch):
         monkeypatch.setattr(module, "shap_tables", lambda _: None)
         other = dataclasses.replace(bundle)

@@ -114,7 +114,7 @@ def test_repetition_belongs_to_the_part_own(plain):
     assert split.figures.iloc[0][["own", "others"]].tolist() == pytest.approx([-20, 0], abs=1e-5)
     (line,) = change_lines(model, split, old, new)
     assert line.sentence == (
-        "13 of 27 posts in the last 90 days repeat an earlier one of this user; the first 10 cost nothing. "
+        "13 of 27 posts in the last 90 days repeat an earlier one of this user; the first 10 repeats cost nothing. "
         "Before: At most 10 posts of the last 90 days are known to repeat an earlier one of "
         "this user."
     )

@@ -10,6 +10,7 @@ Source: path-dependent TreeSHAP (Lundberg et al. 2020), tabulated as in Fast Tre
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import factorial
 
 import lightgbm as lgb
@@ -64,12 +65,18 @@ class ShapTables:
         SHAP values in nats and, last, the average, shape (rows, features + 1); a row's do not depend on the others
 
         """
+        if len(matrix) == 1 and self.blocks:
+            return self._flat.values(matrix[0], self.average)[np.newaxis]
         values = np.zeros((matrix.shape[1] + 1, len(matrix)))
         values[-1] = self.average
         for start in range(0, len(matrix), CHUNK):
             part = slice(start, start + CHUNK)
             self._add(matrix[part], values[:, part])
         return values.T
+
+    @cached_property
+    def _flat(self) -> "FlatTables":
+        return _flatten(self)
 
     def _add(self, matrix: np.ndarray, values: np.ndarray) -> None:
         """Add every block's SHAP values to `values`, shape (features + 1, rows)."""
@@ -86,6 +93,59 @@ class ShapTables:
             index = pattern.astype(np.intp)
             for feature, table in block.values.items():
                 values[feature] += np.take(table, index, out=addends, mode="clip")
+
+
+@dataclass(frozen=True)
+class FlatTables:
+    """The tables of all blocks one behind the other, in which one row's values are looked up at once.
+
+    Parameters
+    ----------
+    features, thresholds, unknown_goes_left, bits : of the splits of all blocks, shape (splits,)
+    starts : where the splits of each block begin, shape (blocks,)
+    block, feature, offset : of each table its block, its feature and where it begins, shape (tables,)
+    addends : the values of all tables, nats
+
+    """
+
+    features: np.ndarray
+    thresholds: np.ndarray
+    unknown_goes_left: np.ndarray
+    bits: np.ndarray
+    starts: np.ndarray
+    block: np.ndarray
+    feature: np.ndarray
+    offset: np.ndarray
+    addends: np.ndarray
+
+    def values(self, row: np.ndarray, average: float) -> np.ndarray:
+        """Return the SHAP values of a row of features and, last, the average, nats, shape (features + 1,)."""
+        of_splits = row[self.features]
+        goes_left = (of_splits <= self.thresholds) | (np.isnan(of_splits) & self.unknown_goes_left)
+        patterns = np.add.reduceat(goes_left * self.bits, self.starts)
+        addends = self.addends[self.offset + patterns[self.block]]
+        values = np.bincount(self.feature, addends, minlength=len(row) + 1)
+        values[-1] = average
+        return values
+
+
+def _flatten(tables: ShapTables) -> FlatTables:
+    splits = [(bit, *split) for block in tables.blocks for bit, split in enumerate(block.splits)]
+    bits, features, _, unknown = map(np.array, zip(*splits, strict=True))
+    entries = [(k, feature, table) for k, block in enumerate(tables.blocks) for feature, table in block.values.items()]
+    lengths = [len(block.splits) for block in tables.blocks]
+    sizes = [len(table) for *_, table in entries]
+    return FlatTables(
+        features=features,
+        thresholds=np.array([tables.thresholds[feature][rank] for _, feature, rank, _ in splits]),
+        unknown_goes_left=unknown,
+        bits=1 << bits,
+        starts=np.cumsum([0, *lengths[:-1]]),
+        block=np.array([block for block, *_ in entries]),
+        feature=np.array([feature for _, feature, _ in entries]),
+        offset=np.cumsum([0, *sizes[:-1]]),
+        addends=np.concatenate([table for *_, table in entries]),
+    )
 
 
 def shap_tables(booster: lgb.Booster) -> ShapTables | None:

@@ -55,6 +55,11 @@ class TestOneLeaf:
         assert leaf_values(3.0, np.array([1.0, 0.5]))[0, 3] == 0.0
 
 
+def one_by_one(tables, matrix):
+    """Look up each row alone, which takes another way through the tables."""
+    return np.concatenate([tables.values(matrix[k : k + 1]) for k in range(len(matrix))])
+
+
 class TestAgainstLightGBM:
     @settings(max_examples=25, deadline=None)
     @given(
@@ -66,7 +71,9 @@ class TestAgainstLightGBM:
     def test_random_trees(self, depth, seed, unknown, leaves):
         matrix, audience = data(seed=seed, unknown=unknown)
         model = booster(matrix, audience, depth, num_leaves=leaves, bagging_fraction=0.7, bagging_freq=1, seed=seed)
-        np.testing.assert_allclose(shap_tables(model).values(matrix), lightgbm_shap_values(model, matrix), atol=1e-12)
+        tables, expected = shap_tables(model), lightgbm_shap_values(model, matrix)
+        np.testing.assert_allclose(tables.values(matrix), expected, atol=1e-12)
+        np.testing.assert_allclose(one_by_one(tables, matrix[:20]), expected[:20], atol=1e-12)
 
     def test_rows_at_and_next_to_every_threshold(self):
         """Includes values that fall on the other side if rounded to 32 bits."""
@@ -82,6 +89,7 @@ class TestAgainstLightGBM:
         assert len(edges) > 150
         ours = tables.values(edges)
         np.testing.assert_allclose(ours, lightgbm_shap_values(model, edges), atol=1e-12)
+        np.testing.assert_allclose(one_by_one(tables, edges), ours, atol=1e-12)
         narrow = lightgbm_shap_values(model, edges.astype(np.float32).astype(float))
         assert np.abs(ours - narrow).max() > 1e-3
 
@@ -93,7 +101,9 @@ class TestAgainstLightGBM:
         for feature in range(matrix.shape[1]):
             odd = matrix[:50].copy()
             odd[:, feature] = value
-            np.testing.assert_allclose(shap_tables(model).values(odd), lightgbm_shap_values(model, odd), atol=1e-12)
+            tables, expected = shap_tables(model), lightgbm_shap_values(model, odd)
+            np.testing.assert_allclose(tables.values(odd), expected, atol=1e-12)
+            np.testing.assert_allclose(one_by_one(tables, odd[:5]), expected[:5], atol=1e-12)
 
     def test_trees_without_a_split(self):
         matrix, audience = data()
@@ -101,6 +111,7 @@ class TestAgainstLightGBM:
         ours = shap_tables(model).values(matrix)
         np.testing.assert_allclose(ours, lightgbm_shap_values(model, matrix), atol=1e-12)
         assert not ours[:, :-1].any()
+        assert one_by_one(shap_tables(model), matrix[:1]).tolist() == ours[:1].tolist()
 
     def test_rows_add_up_to_the_margin(self):
         matrix, audience = data(rows=3_000)
