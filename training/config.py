@@ -162,7 +162,9 @@ def read_config(path: Path | None) -> Config:
     try:
         return Config.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except FileNotFoundError as error:
-        raise ConfigError(f"no configuration at {path}.") from error
+        raise ConfigError(
+            f"no configuration at {path}; name a clout.toml, or omit --config for the defaults."
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -67,7 +67,8 @@ def open_engine(name: str) -> ibis.BaseBackend:
         ) from error
     except Exception as error:
         address = _without_secrets(name)
-        raise EngineError(f"{address} cannot be reached: {first_line(error).replace(name, address)}") from error
+        reason = first_line(error).replace(name, address).removesuffix(".")
+        raise EngineError(f"{address} cannot be reached: {reason}. Start it, or correct the URL.") from error
 
 
 def _not_an_engine(name: str) -> EngineError:

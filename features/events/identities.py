@@ -16,6 +16,7 @@ from features.events.user_tables import read_user_table
 from features.ids import parse_id
 
 COLUMNS = ["account", "person"]
+INCOMPLETE = "the identities hold a row without an account or without a person; complete or remove it."
 
 
 def read_identities(path: Path) -> pd.DataFrame:
@@ -42,7 +43,7 @@ def validate_identities(identities: pd.DataFrame) -> pd.DataFrame:
 
     """
     if identities[COLUMNS].isna().any(axis=None):
-        raise IdentitiesError("the identities hold a row without an account or without a person.")
+        raise IdentitiesError(INCOMPLETE)
     rows = pd.DataFrame({name: _parse_ids(identities[name]) for name in COLUMNS}).drop_duplicates(ignore_index=True)
     twice = rows.loc[rows["account"].duplicated(), "account"]
     if len(twice):
@@ -65,7 +66,7 @@ def _parse_ids(column: pd.Series) -> pd.Series:
         except ValueError as error:
             raise IdentitiesError(f"{column.name} {value!r} in the identities {error}.") from error
     if "" in ids:
-        raise IdentitiesError("the identities hold a row without an account or without a person.")
+        raise IdentitiesError(INCOMPLETE)
     return pd.Series(ids, dtype="str")
 
 

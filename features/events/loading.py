@@ -110,7 +110,10 @@ def resolve_as_of(table: ir.Table, as_of: datetime | None = None, allow_future: 
     if as_of is None:
         as_of = min(last + timedelta(seconds=1), now).replace(microsecond=0)
     if as_of <= first:
-        raise AsOfError(f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC.")
+        raise AsOfError(
+            f"as_of {as_of:%Y-%m-%d %H:%M:%S} is not after the first event, {first:%Y-%m-%d %H:%M:%S} UTC; take a "
+            "later instant."
+        )
     if as_of > now and not allow_future:
         raise FutureAsOfError(
             f"as_of {as_of:%Y-%m-%d %H:%M:%S} lies in the future: the last event is at {last:%Y-%m-%d %H:%M:%S} and "

@@ -203,7 +203,8 @@ def _check_scopes(manifest: Manifest, scopes: Sequence[str], folder: Path) -> No
         kind = scope.partition(":")[0]
         if scope not in manifest.scopes and f"{kind}:*" not in manifest.scopes:
             raise ScopeError(
-                f"the store {folder} does not contain the scope {scope}; it has {', '.join(manifest.scopes)}."
+                f"the store {folder} does not contain the scope {scope}; it has {', '.join(manifest.scopes)}. Build a "
+                "new one for others."
             )
 
 

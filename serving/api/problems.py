@@ -79,7 +79,7 @@ DETAILS = {
     "unfit-purpose": f"no purpose came with the request, and this service demands one. {purposes.HELP}",
     "prohibited-purpose": "the purpose is not allowed, expected one of: community moderation, own score. The refusal "
     "is in the audit log; GET /v1/purposes also lists the prohibited uses, with reasons.",
-    "unknown-case": f"case {EXAMPLE_CASE!r} does not exist.",
+    "unknown-case": f"case {EXAMPLE_CASE!r} does not exist; 'clout cases' and GET /v1/cases list the cases.",
     "resolved-case": f"the case {EXAMPLE_CASE!r} was already resolved on 2017-08-02, as 'stands'.",
     "too-many-cases": "10 cases of 'ann' are already open: wait until one is resolved.",
     "no-audit-log": "the audit log in clout-home/audit cannot be read: Permission denied.",

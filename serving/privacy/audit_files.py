@@ -77,7 +77,9 @@ def read_key(home: Home) -> AuditKey:
     try:
         text = file.read_text(encoding="ascii")
     except FileNotFoundError as error:
-        raise AuditError(f"no audit log in {home.folder}: {file.name} does not exist.") from error
+        raise AuditError(
+            f"no audit log in {home.folder}: {file.name} does not exist. 'clout serve' creates it when it starts."
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AuditError(f"{file} cannot be read: {error}.") from error
     if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}\n", text):

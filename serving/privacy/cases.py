@@ -182,7 +182,9 @@ class Cases:
         with self._records.begin_if_exists() as connection:
             cases = [] if connection is None else _select(connection, select(CASES).where(CASES.c.case == _id(case)))
         if not cases:
-            raise UnknownCaseError(f"case {case[:100]!r} does not exist.")
+            raise UnknownCaseError(
+                f"case {case[:100]!r} does not exist; 'clout cases' and GET /v1/cases list the cases."
+            )
         return cases[0]
 
     def page(self, state: State | None, user: str | None = None, after: int = 0, limit: int = 100) -> list[Case]:

@@ -266,7 +266,10 @@ class _Problem:
         network = candidates.networks if request.max_per_network is not None else None
         self._networks = network
         if not eligible.any():
-            raise SelectionError("nobody can be selected: every user of the scope is excluded or has no cost.")
+            raise SelectionError(
+                "nobody can be selected: every user of the scope is excluded or has no cost. Exclude fewer, or "
+                "add costs."
+            )
         self.constraints = Constraints(
             k=request.k,
             eligible=eligible,
@@ -285,7 +288,7 @@ class _Problem:
         rows = self._candidates.rows_of(list(self._request.cost))
         self._note_absent([user for user in self._request.cost if user not in rows], "with a cost")
         if absent := [user for user, row in include.items() if row not in set(rows.values())]:
-            raise SelectionError(f"{absent[0]!r} is to be included, but has no cost.")
+            raise SelectionError(f"{absent[0]!r} is to be included, but has no cost: add it to the costs.")
         cost = np.full(len(eligible), np.inf)
         cost[list(rows.values())] = [self._request.cost[user] for user in rows]
         missing = eligible & np.isinf(cost)
@@ -298,12 +301,15 @@ class _Problem:
         """Check that the included users together satisfy the constraints."""
         rows, c = list(self.constraints.include), self.constraints
         if c.cost is not None and (total := float(c.cost[rows].sum())) > c.budget:
-            raise SelectionError(f"the included users cost {total:g}, more than the budget of {c.budget:g}.")
+            raise SelectionError(
+                f"the included users cost {total:g}, more than the budget of {c.budget:g}: raise it, or include fewer."
+            )
         if c.network is not None and rows:
             most = int(np.unique(c.network[rows], return_counts=True)[1].max())
             if most > (c.per_network or 0):
                 raise SelectionError(
-                    f"{most} of the included users are of one network, more than the {c.per_network} that may be."
+                    f"{most} of the included users are of one network, more than the {c.per_network} that may be: "
+                    "raise the limit, or include fewer of them."
                 )
 
     def _note_absent(self, users: list[str], what: str) -> None:

@@ -56,7 +56,7 @@ def test_invalid_values_are_named(tmp_path, text, message):
 
 
 def test_an_absent_file_is_reported(tmp_path):
-    with pytest.raises(ConfigError, match=r"no configuration at .*gone\.toml"):
+    with pytest.raises(ConfigError, match=r"no configuration at .*gone\.toml; name a clout\.toml, or omit"):
         read_config(tmp_path / "gone.toml")
 
 

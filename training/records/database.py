@@ -127,7 +127,10 @@ def _engine(uri: str) -> Engine:
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername="postgresql+psycopg")
         if url.get_backend_name() not in ("sqlite", "postgresql"):
-            raise RecordsError(f"records are stored in SQLite or PostgreSQL, not in {url.get_backend_name()}.")
+            raise RecordsError(
+                f"records are stored in SQLite or PostgreSQL, not in {url.get_backend_name()}: set CLOUT_DATABASE to "
+                "postgresql://HOST/NAME, or to nothing for SQLite in the home."
+            )
         engine = create_engine(url, pool_pre_ping=True, connect_args=_timeouts(url))
     except ModuleNotFoundError as error:
         raise RecordsError(

@@ -98,5 +98,5 @@ def test_invalid_account_ids_are_rejected(account, message):
 
 
 def test_a_person_with_an_empty_id_is_rejected():
-    with pytest.raises(IdentitiesError, match="a row without an account or without a person"):
+    with pytest.raises(IdentitiesError, match="a row without an account or without a person; complete or remove it"):
         validate_identities(pd.DataFrame({"account": ["a"], "person": [" "]}))

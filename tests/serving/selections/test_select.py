@@ -117,7 +117,10 @@ def test_a_size_above_the_number_of_users_picks_all_with_a_note(candidates):
         ({"cost": {"ann": -1.0}, "budget": 5.0}, "the cost of 'ann' is -1; expected a number of 0 or more."),
         ({"cost": {"ann": math.nan}, "budget": 5.0}, "the cost of 'ann' is nan; expected a number of 0 or more."),
         ({"cost": {"ann": 9.0}, "budget": 5.0, "include": ("ann",)}, "the included users cost 9, more than the budget"),
-        ({"cost": {"ann": 9.0}, "budget": 5.0, "include": ("bob",)}, "'bob' is to be included, but has no cost."),
+        (
+            {"cost": {"ann": 9.0}, "budget": 5.0, "include": ("bob",)},
+            "'bob' is to be included, but has no cost: add it",
+        ),
         ({"cost": {}, "budget": 5.0}, "nobody can be selected"),
         ({"cost": {"ann": 1.0}, "budget": math.nan}, "the budget is nan; expected a number above 0."),
         ({"cost": {"ann": 1.0}, "budget": math.inf}, "the budget is inf; expected a number above 0."),
@@ -125,7 +128,10 @@ def test_a_size_above_the_number_of_users_picks_all_with_a_note(candidates):
         ({"k": -1}, "k is -1; expected a number of users from 1 to 1,000."),
         ({"k": 1_001}, "k is 1001; expected a number of users from 1 to 1,000."),
         ({"max_per_network": 0}, "the limit per network is 0; expected a number of users of 1 or more."),
-        ({"max_per_network": 1, "include": ("ann", "bob")}, "2 of the included users are of one network, more than"),
+        (
+            {"max_per_network": 1, "include": ("ann", "bob")},
+            "2 of the included users are of one network, more than the 1 that may be: raise",
+        ),
         ({"exclude": ("ann", "bob", "cat", "dan", "eve", "fay")}, "nobody can be selected"),
     ],
 )
