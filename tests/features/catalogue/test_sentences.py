@@ -1,4 +1,4 @@
-"""Sentences about users: what they say for none, one, many and unknown, and that they agree with the events."""
+"""Sentences about users: for none, one, many and unknown, and checked against the events."""
 
 import math
 import re
@@ -446,7 +446,7 @@ def test_sentence_of_a_value(feature, value, row, sentence):
     assert CATALOGUE[feature].describe(value, row) == sentence
 
 
-def test_counts_and_members():
+def test_counts_agree_with_their_nouns():
     assert [count_of(n, "post") for n in (0, 1, 1.4, 1.5, 1_060)] == [
         "0 posts",
         "1 post",
@@ -477,7 +477,7 @@ def test_counts_and_members():
         (90, None, "in the last 90 days"),
     ],
 )
-def test_no_window_is_longer_than_a_user_was_there(days, age, words):
+def test_a_window_is_at_most_the_age_of_the_user(days, age, words):
     assert when(days, {} if age is None else {"account_age_days": age}) == words
 
 
@@ -498,7 +498,7 @@ def test_no_window_is_longer_than_a_user_was_there(days, age, words):
         ("days_without_established", None),
     ],
 )
-def test_a_newcomer_reads_of_no_window_longer_than_their_life(feature, value):
+def test_sentences_about_a_newcomer_name_no_longer_window(feature, value):
     newcomer = {
         "account_age_days": 20.0,
         "credible_engagers_365d": value * 90 / 28 if feature == "responder_rate_365d" else 3.0,
@@ -523,12 +523,12 @@ def test_a_newcomer_reads_of_no_window_longer_than_their_life(feature, value):
         (4.0, 0.0, 0.0, {}),
     ],
 )
-def test_people_who_count_and_who_do_not_add_up(counted, new, exchange, numbers):
+def test_reasons_for_counting_less_add_up(counted, new, exchange, numbers):
     row = {"credible_engagers_365d": counted, "uncounted_new_365d": new, "uncounted_exchange_365d": exchange}
     assert reasons_for_fewer(row) == numbers
 
 
-def test_a_small_amount_is_a_part():
+def test_a_small_amount_is_a_fraction():
     assert [amount(n, "post") for n in (0.04, 0.4, 1.4)] == ["less than 0.1 of a post", "0.4 of a post", "about 1 post"]
 
 

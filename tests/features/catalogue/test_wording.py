@@ -1,4 +1,4 @@
-"""Wording: figures that add up as printed."""
+"""Wording: rounded parts add up to the rounded total."""
 
 from hypothesis import given
 from hypothesis import strategies as st

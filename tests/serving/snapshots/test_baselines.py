@@ -84,7 +84,7 @@ def test_scopes_with_few_active_users_are_compared_with_the_community(snapshot):
     assert snapshot.explain("user0001", "topic:few").baseline == snapshot.explain("user0001").baseline
 
 
-def test_many_active_users_are_sampled_and_the_answer_says_so(bundle, scoped, monkeypatch):
+def test_many_active_users_are_sampled_and_the_description_says_so(bundle, scoped, monkeypatch):
     monkeypatch.setattr(module, "MOST_AVERAGED", 50)
     scored = ScoredRows.of_frames(score_rows(bundle, "3", scoped), sort_rows(scoped))
     result = scope_baselines(bundle, scored, AS_OF)
@@ -119,7 +119,7 @@ def snapshot_score(scored, scope, users):
     return scores.loc[(scores["scope"] == scope) & scores["user"].isin(users["user"]), "score"]
 
 
-def test_points_of_everybody_are_those_of_single_explanations(scoped_home, scoped, tmp_path):
+def test_points_of_all_users_equal_those_of_single_explanations(scoped_home, scoped, tmp_path):
     snapshot = open_snapshot(scoped_home, EARLIER)
     write_points(snapshot.bundle, [scoped[:200], scoped[200:]], tmp_path / "points.parquet", snapshot.baselines)
     table = pd.read_parquet(tmp_path / "points.parquet")
@@ -165,7 +165,7 @@ def test_effects_in_the_community_are_relative_to_the_scope(snapshot):
     assert feature_effects(snapshot, "network:a").baseline == snapshot.explain("user0001", "network:a").baseline
 
 
-def test_a_snapshot_of_before_is_explained_by_the_models_baseline(scoped_home, tmp_path):
+def test_an_earlier_snapshot_is_explained_by_the_models_baseline(scoped_home, tmp_path):
     home = Home(shutil.copytree(scoped_home.folder, tmp_path / "home"))
     folder = list_snapshots(home)[0]
     (folder / BASELINES_FILE).unlink()

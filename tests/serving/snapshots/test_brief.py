@@ -1,4 +1,4 @@
-"""A plain story: ten lines that hold what matters most, in whole sentences."""
+"""The plain story: at most ten lines of whole sentences, the most important first."""
 
 from dataclasses import replace
 from textwrap import wrap
@@ -34,14 +34,14 @@ def test_further_facts_follow_until_one_does_not_fit(explanation):
     assert "What raises it: The first fact. Its second sentence. A short fact." in both
 
 
-def test_established_members_are_explained_where_they_occur(explanation):
+def test_established_members_are_defined_if_a_fact_names_them(explanation):
     changes = tuple(replace(change, sentence="Nothing.") for change in explanation.possible_changes)
     for fact, explained in (("Nobody came.", False), ("2 established members came.", True)):
         texts = brief(replace(explanation, facts=_facts(fact), possible_changes=changes))
         assert texts[1].endswith(ESTABLISHED) == explained
 
 
-def test_what_established_means_stands_behind_the_first_use(explanation):
+def test_established_is_defined_after_its_first_use(explanation):
     changes = (replace(explanation.possible_changes[0], sentence="2 established members more."),)
     texts = brief(
         replace(explanation, facts=_facts("1 established member came. | It counts."), possible_changes=changes)
@@ -52,14 +52,14 @@ def test_what_established_means_stands_behind_the_first_use(explanation):
     assert last == f"What would change it: 2 established members more. {ESTABLISHED}"
 
 
-def test_how_many_people_responded_is_said_where_no_fact_does(explanation):
+def test_the_number_of_responders_is_added_if_no_fact_states_it(explanation):
     evidence = "The score rests on only 23 people who responded since this user appeared 6 days ago."
     for fact, stated in (("The first activity was long ago.", True), ("1 person responded in the last year.", False)):
         texts = brief(replace(explanation, facts=_facts(fact)))
         assert texts[0].endswith(f" {evidence}") == stated
 
 
-def test_of_a_fact_the_first_sentence_and_those_that_move_the_score_most(explanation):
+def test_a_fact_is_shortened_to_its_first_and_strongest_sentences(explanation):
     sentences = {"8 people responded.": 0.3, "They are worth 0.1.": -1.2, "The last came long ago.": -2.3}
     rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
     fact = Fact(" ".join([*sentences, "What matters most is that."]), -3.2, (), rows)
@@ -68,12 +68,12 @@ def test_of_a_fact_the_first_sentence_and_those_that_move_the_score_most(explana
     )
 
 
-def test_the_first_average_says_whose_it_is(explanation):
+def test_the_first_average_names_its_group(explanation):
     texts = brief(replace(explanation, facts=_facts("3 came (average: 2). | 4 went (average in 9 days: 5).")))
     assert "What raises it: 3 came (active users' average: 2). 4 went (average in 9 days: 5)." in texts
 
 
-def test_a_text_that_would_be_too_long_leaves_out_whose_averages_they_are(explanation):
+def test_a_text_that_would_be_too_long_omits_the_group_of_the_average(explanation):
     text = "So many came (average: 2)" + " and came" * 44
     texts = brief(replace(explanation, facts=_facts(f"{text}.")))
     assert f"What raises it: {text}." in texts

@@ -51,7 +51,7 @@ def test_a_newcomer_is_not_compared_with_the_average_of_90_days(feature, value):
         assert bool(Comparisons({"account_age_days": age}, True).of(line, -2.0).text) == is_compared
 
 
-def test_a_newcomer_has_only_so_many_posts():
+def test_few_posts_of_a_newcomer_are_introduced_by_only():
     sentence, row = "About 1 post drew reactions since this user appeared.", {"account_age_days": 3.0}
     line, comparisons = Line(POSTS, "reach", 0.9, -2.0, sentence, 1.4), Comparisons(row, True)
     assert compared(sentence, line, comparisons.of(line, -2.0)) == f"Only about{sentence[5:]}"
@@ -72,21 +72,21 @@ def test_a_newcomer_has_only_so_many_posts():
         (0.0, -2.0, HALF, 400.0, ""),
     ],
 )
-def test_shares_of_the_last_response_are_of_those_of_some_weight(value, points, sentence, age, share):
+def test_shares_of_the_last_response_count_responses_of_some_weight(value, points, sentence, age, share):
     assert text(SILENCE, value, points, sentence=sentence, row={"account_age_days": age}) == share
 
 
-def test_an_average_goes_before_a_share():
+def test_an_average_is_preferred_to_a_share():
     assert text(LATELY, 3.4, 2.0, typical=1.2) == "average: 1.2 members"
     assert text(LATELY, 3.4, 2.0, typical=3.3) == "33% of active users have as much"
 
 
-def test_of_recent_responses_a_share_goes_before_the_average():
+def test_for_the_last_response_a_share_is_preferred_to_an_older_average():
     assert text(SILENCE, 50.0, -1.0, typical=0.3) == "average: in the last 28 days"
     assert text(SILENCE, 150.0, -1.0, typical=0.3, sentence=HALF) == "77% of active users had a more recent one"
 
 
-def test_nobody_who_counts_since_a_newcomer_appeared():
+def test_no_response_that_counts_is_none_or_none_in_a_year():
     line = Line(SILENCE, "cadence", 338.0, -2.0, "Nobody.")
     assert [value_shown(line, {"account_age_days": age}) for age in (138.0, 400.0)] == ["none", "none in a year"]
 
@@ -103,7 +103,7 @@ def test_nobody_who_counts_since_a_newcomer_appeared():
         (LATELY, 0.8, 2.0, PERCENTILES, False),
     ],
 )
-def test_points_that_nothing_explains_are_no_reason(feature, value, points, percentiles, contradicts):
+def test_points_without_an_explanation_contradict_their_sentence(feature, value, points, percentiles, contradicts):
     line = Line(feature, "reach", value, points, "So many.")
     assert Comparisons(ROW, True, percentiles).contradict(line) == contradicts
 

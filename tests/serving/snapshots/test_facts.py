@@ -1,4 +1,4 @@
-"""The facts of a score: which are shown, in which words, with points that add up as printed."""
+"""The facts of a score: which ones are shown, their wording, and printed points that add up."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def facts(*lines, base=28.42, row=ROW):
         ("repetitions_beyond_10_90d", 35.0, -5.8, 0.0, ""),
     ],
 )
-def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature, value, points, typical, shown):
+def test_the_average_follows_the_number_and_the_points_come_last(feature, value, points, typical, shown):
     (fact,) = facts((feature, value, points, "About so many did; the others did not.", typical))
     assert fact.rows[0].sentence == f"About so many did{shown}; the others did not."
     assert fact.pointed.endswith(f": {fact.points:+.1f} points.")
@@ -60,18 +60,18 @@ def test_the_average_stands_behind_the_number_and_the_points_at_the_end(feature,
         (-1.7, 168.0, 2.0, "In only 1 of", " (average: in 2 of them)"),
     ],
 )
-def test_fewer_periods_than_the_average_are_only_so_many(points, age, typical, opening, average):
+def test_fewer_periods_than_the_average_are_introduced_by_only(points, age, typical, opening, average):
     (fact,) = facts((PERIODS, 1.0, points, IN_ONE, typical), row=ROW | {"account_age_days": age})
     assert fact.rows[0].sentence == f"{IN_ONE[:-1].replace('In 1 of', opening)}{average}."
 
 
-def test_who_came_lately_cannot_have_more_periods():
+def test_a_newcomer_cannot_have_more_periods():
     for age, is_reason in ((14.0, False), (40.0, True)):
         (fact,) = facts((PERIODS, 1.0, -1.7, IN_ONE, None), row=ROW | {"account_age_days": age})
         assert fact.is_distinct == is_reason
 
 
-def test_what_most_active_users_share_belongs_to_the_strongest_reason():
+def test_facts_of_most_active_users_are_added_to_the_strongest_reason():
     """Its points differ between active users only by the facts beside it."""
     shared = (("days_of_absence", 0.0, 0.4, "Active.", 0.0), ("repetitions_beyond_10_90d", 0.0, 0.1, "Few.", 0.0))
     (fact,) = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), *shared)
@@ -81,13 +81,13 @@ def test_what_most_active_users_share_belongs_to_the_strongest_reason():
 
 
 @pytest.mark.parametrize("points", [-2.0, -2.5, -1.9])
-def test_what_most_active_users_share_changes_no_side_of_a_reason(points):
+def test_facts_of_most_active_users_do_not_change_the_sign_of_a_reason(points):
     merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), ("days_of_absence", 0.0, points, "Active.", 0.0))
     assert [fact.points for fact in merged] == [2.2, points]
     assert merged[-1].sentence == "Everything else (days since the last activity)."
 
 
-def test_of_responses_the_strongest_figure_is_stated_whatever_explains_it():
+def test_the_strongest_figure_about_responses_is_always_stated():
     periods = (PERIODS, 1.0, -1.6, IN_ONE, None)
     (fact,) = facts(
         (LATELY, 0.8, -0.3, "They weigh 0.8.", 1.2), periods, ("days_of_absence", 0.0, -1.7, "Active.", 0.0)
@@ -113,7 +113,7 @@ def test_everything_else_is_named():
     )
 
 
-def test_responses_from_anybody_belong_to_the_others_unless_they_change_the_sign():
+def test_responses_from_anybody_are_added_to_responses_if_the_sign_stays():
     for points, features in ((0.9, (LATELY, ANYBODY)), (-0.9, (LATELY, ANYBODY)), (-1.2, (LATELY,))):
         merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, points, "40 people.", 2.0))
         assert merged[0].features == features
@@ -121,7 +121,7 @@ def test_responses_from_anybody_belong_to_the_others_unless_they_change_the_sign
     assert merged[-1].sentence == "Everything else (people who responded, whoever they are)."
 
 
-def test_a_tenure_that_nothing_explains_belongs_to_the_absence():
+def test_an_unexplained_tenure_is_added_to_the_absence():
     absent = ("days_of_absence", 140.0, -15.0, "Away.", 0.0)
     (fact,) = facts(absent, ("tenure_days", 217.0, -2.1, "217 days.", None), (LATELY, 1.0, 0.2, "1.", 0.9))[:1]
     assert (fact.sentence, fact.points) == ("Away.", -17.1)
@@ -133,7 +133,7 @@ def test_a_user_who_was_never_active_has_no_days():
     assert fact.rows[0].value == "never"
 
 
-def test_two_numbers_of_the_same_people_have_their_own_averages():
+def test_two_numbers_about_the_same_people_have_averages_of_their_own():
     (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
     assert fact.pointed == (
         "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2 members). What "
@@ -147,7 +147,7 @@ def test_two_numbers_of_the_same_people_have_their_own_averages():
     assert fact.label == "Responses of others"
 
 
-def test_two_numbers_with_about_as_many_points_matter_alike():
+def test_two_numbers_with_similar_points_are_equally_important():
     (fact,) = facts((RATE, 27 * 28 / 100, 4.0, "About 27 count.", 5.0), (LATELY, 4.7, 4.4, "They weigh 5.", 1.2))
     assert (
         fact.sentence
@@ -190,7 +190,7 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     assert sum(row.points for row in fact.rows) == pytest.approx(fact.points)
 
 
-def test_a_number_that_is_the_average_as_printed_is_no_reason():
+def test_a_number_that_equals_the_average_as_printed_is_not_a_reason():
     merged = facts(
         ("credible_posts_90d", 1.4, -1.9, "About 1 post.", 1.1),
         ("tenure_days", 30.2, 1.1, "30 days ago.", 30.1),
@@ -204,7 +204,7 @@ def test_a_number_of_two_points_is_a_reason_even_if_nothing_explains_it():
     assert fact.pointed == "About 1 post: -2.0 points."
 
 
-def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people():
+def test_features_with_the_same_sentence_are_one_row():
     (fact,) = facts(
         ("credible_posts_90d", 0.0, -6.0, "Nobody responded.", 2.0), (RATE, 0.0, -3.0, "Nobody responded.", 1.0)
     )
@@ -220,7 +220,7 @@ def test_features_that_say_the_same_are_one_row_with_the_average_of_the_people()
         ("About 2.", "About 2 (average: 0.8)."),
     ],
 )
-def test_the_average_stands_before_the_reason(sentence, shown):
+def test_the_average_precedes_the_reason(sentence, shown):
     (fact,) = facts(("credible_posts_90d", 2.0, 1.0, sentence, 0.8))
     assert fact.sentence == shown
 

@@ -1,4 +1,4 @@
-"""The words for a rank, an expected audience and a chance."""
+"""The wording of a rank, an expected audience and a chance."""
 
 import pytest
 
@@ -70,7 +70,7 @@ def test_rank_among_active_users(below, words):
         (0.61, 30.0, ""),
     ],
 )
-def test_a_score_between_the_average_and_what_half_have(below, score, beside):
+def test_a_score_between_the_average_and_the_median(below, score, beside):
     ranked = rank(below, ACTIVE, "all", score, 28.63)
     assert ranked.endswith(f"active in the last eight weeks{beside}.")
     starts = {
@@ -98,14 +98,14 @@ def test_nobody_is_below_zero():
         (0, 20, "is very uncertain: for 9 in 10 such users, 0 to 20 people engage (0 to 40 points)"),
     ],
 )
-def test_how_sure_a_score_is_follows_from_the_points_between_the_ends(low, high, words):
+def test_certainty_depends_on_the_points_between_the_ends(low, high, words):
     certainty = describe_certainty(Interval(low, high, 0.9), 28, SCALE)
     assert shorten_certainty(certainty, f"Of {SIMILAR}") == f"The score {words}."
     assert certainty.replace(" in the next 28 days", "") == f"The score {words}.".replace("such users", SIMILAR)
 
 
 @pytest.mark.parametrize(("high", "who"), [(0, "nobody"), (1, "nobody or 1 person")])
-def test_of_a_chance_no_range_of_points_is_stated(high, who):
+def test_a_chance_has_no_range_of_points(high, who):
     certainty = describe_certainty(Interval(0, high, 0.9), 28, SCALE)
     assert certainty == (
         f"Very probably, {who} engages in the next 28 days, as with at least 9 in 10 users with similar figures."
@@ -189,7 +189,7 @@ def test_expectation(expected, chance, credible, words):
     assert describe_expectation(expected, chance, 28, credible) == words
 
 
-def test_what_ten_points_mean_is_said_of_people_and_not_of_a_chance():
+def test_the_meaning_of_ten_points_is_stated_of_people_not_of_a_chance():
     assert describe_factor(0.9, SCALE) == ["10 points more mean 2.3 times the people."]
     assert describe_factor(0.89, SCALE) == []
 
@@ -283,12 +283,12 @@ def test_sections_without_sentences_are_omitted():
         ("Nobody engages in the next 28 days.", [ENGAGING]),
     ],
 )
-def test_words_are_explained_where_they_are_used(sentence, words):
+def test_terms_are_defined_where_they_are_used(sentence, words):
     *_, last = story({"score": [sentence], "change": ["Nothing."]})
     assert [*last.sentences] == (words or ["Nothing."])
 
 
-def test_users_are_long_standing_earlier_in_a_young_community():
+def test_users_become_long_standing_earlier_in_a_young_community():
     (_, section) = story({"score": ["1 established member."]}, free_days=28.0)
     assert section.sentences == (ESTABLISHED.format(time="90 days"),)
 

@@ -732,7 +732,7 @@ def test_every_sentence_is_true(community):
     assert sum(matched.values()) > 5 * USERS
 
 
-def test_intervals_and_chances_hold_for_the_users_they_speak_of(community):
+def test_intervals_and_chances_hold_for_the_users_they_describe(community):
     """Nine of ten users get what their interval says, and as many as the chance says see anybody, of either half."""
     scores = community.scores
     audience = community.audience.reindex(scores.index).fillna(0)
@@ -757,7 +757,7 @@ def test_a_plain_story_has_ten_lines_for_every_kind_of_user(community):
         assert bool(explained.main_facts) == bool(re.search("What (raises|lowers) it: ", text))
 
 
-def test_stories_repeat_nothing_and_speak_of_people(community):
+def test_stories_repeat_nothing_and_mention_people(community):
     """No sentence and no fact twice, rank and people first, a chance below one person, always what would change it."""
     for user in community.sample():
         explained = community.snapshot.explain(user)
