@@ -46,7 +46,7 @@ from features.catalogue.credible_wording import (
 )
 from features.catalogue.feature import Feature
 from features.catalogue.persistence import UNDATED
-from features.catalogue.responder_rate import FEW, MONTH_DAYS, RATES
+from features.catalogue.responder_rate import FIRST_RESPONDERS, MONTH_DAYS, RATES
 from features.catalogue.wording import NOT_KNOWN, number, people, window
 
 DAYS_PER_HALVING = 30
@@ -150,7 +150,7 @@ def _posts_with_people(user: ir.Table) -> ir.Value:
 
 def _rate_feature(name: str, title: str) -> Feature:
     rate = RATES[name]
-    few = "" if rate.few_days == rate.days else f", for the first {FEW} users at least {rate.few_days}"
+    few = "" if rate.few_days == rate.days else f", for the first {FIRST_RESPONDERS} users at least {rate.few_days}"
     return _feature(
         name,
         f"users who responded in the last 365 days, {WEIGHTED}, per 28 days since the first event by or towards the "

@@ -3,7 +3,7 @@
 import math
 
 from features.aggregates.windows import LOOKBACK_DAYS, PERIODS
-from features.catalogue.responder_rate import FEW, MONTH_DAYS, ResponderRate
+from features.catalogue.responder_rate import FIRST_RESPONDERS, MONTH_DAYS, ResponderRate
 from features.catalogue.wording import (
     LEAST_SHOWN,
     WHOLE_FROM,
@@ -114,7 +114,8 @@ def rate_sentence(rate: ResponderRate) -> Sentence:
 
 
 def _describe_bare_rate(rate: ResponderRate, value: float) -> str:
-    few = "" if rate.few_days == rate.days else f" (the first {FEW} people over {rate.few_days} days or more)"
+    first = f" (the first {FIRST_RESPONDERS} people over {rate.few_days} days or more)"
+    few = "" if rate.few_days == rate.days else first
     return f"For every four weeks of up to a year{few}, responses count as {members(value)}."
 
 

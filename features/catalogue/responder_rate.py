@@ -11,7 +11,8 @@ from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue.tenure import days_since_first_event
 
 MONTH_DAYS, WEEK_DAYS = 28, 7
-FEW, FEW_DAYS = 5, 90
+# A newcomer's first responders are divided by more days, so that one friend on the first day is not four in 28 days.
+FIRST_RESPONDERS, FIRST_RESPONDERS_DAYS = 5, 90
 
 
 def _observed_days(age: float, least: int) -> float:
@@ -39,26 +40,26 @@ class ResponderRate:
     def of(self, responders: Responders, age: float) -> Responders:
         """Return the rate of a number of responders; `age` is in days."""
         few_days, days = _observed_days(age, self.few_days), _observed_days(age, self.days)
-        further = np.maximum(responders - FEW, 0.0)
+        further = np.maximum(responders - FIRST_RESPONDERS, 0.0)
         rate: Responders = (responders - further) * (MONTH_DAYS / few_days) + further * (MONTH_DAYS / days)
         return rate
 
     def responders(self, rate: float, age: float) -> float:
         """Return how many responders give a rate, the inverse of `of`."""
         few_days, days = _observed_days(age, self.few_days), _observed_days(age, self.days)
-        few = min(rate * few_days / MONTH_DAYS, FEW)
+        few = min(rate * few_days / MONTH_DAYS, FIRST_RESPONDERS)
         return few + (rate - MONTH_DAYS * few / few_days) * days / MONTH_DAYS
 
     def of_users(self, user: ir.Table) -> ir.Value:
         """Return the rate of each user; without responders it is 0, however new the account is."""
         age, year = ibis.least(days_since_first_event(user), LOOKBACK_DAYS), user.credible_engagers_365d
-        few = ibis.least(year, FEW)
+        few = ibis.least(year, FIRST_RESPONDERS)
         further = (year - few) * MONTH_DAYS / ibis.greatest(age, self.days)
         return few * MONTH_DAYS / ibis.greatest(age, self.few_days) + further
 
 
 RATES = {
-    "responder_rate_365d": ResponderRate(FEW_DAYS, WEEK_DAYS),
+    "responder_rate_365d": ResponderRate(FIRST_RESPONDERS_DAYS, WEEK_DAYS),
     "established_rate_365d": ResponderRate(WEEK_DAYS, WEEK_DAYS),
     "credible_rate_365d": ResponderRate(MONTH_DAYS, MONTH_DAYS),
 }
