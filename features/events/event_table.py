@@ -5,7 +5,7 @@ ActivityStreams 2.0 (actor, object, inReplyTo, result, published, tag).
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,7 +83,9 @@ def connect() -> ibis.BaseBackend:
 
 
 def open_events(
-    source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None = None
+    source: str | Path | pd.DataFrame | pa.Table | ir.Table,
+    engine: ibis.BaseBackend | None = None,
+    files: Sequence[Path] = (),
 ) -> ir.Table:
     """Open an event table and check it against the schema.
 
@@ -92,6 +94,7 @@ def open_events(
     source : a Parquet file, a folder of Parquet files, or a pandas, Arrow or Ibis table
     engine : the engine that reads it, None for an embedded DuckDB; if the source is not a path, it may name one of its
         tables
+    files : the files of the source, from `readable_files`, if they are listed already
 
     Returns
     -------
@@ -103,7 +106,7 @@ def open_events(
     EventsError : no events, the file is not Parquet, or a column is missing or of a type that cannot be read
 
     """
-    table = _as_table(source, engine)
+    table = _as_table(source, engine, files)
     missing = [name for name in REQUIRED if name not in table.columns]
     if missing:
         raise EventsError(
@@ -131,14 +134,17 @@ def drop_impossible_times(events: ir.Table, fixed: bool = False) -> ir.Table:
     return events if fixed and not dropped else events.filter(possible)
 
 
-def _as_table(source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None) -> ir.Table:
+def _as_table(
+    source: str | Path | pd.DataFrame | pa.Table | ir.Table, engine: ibis.BaseBackend | None, files: Sequence[Path]
+) -> ir.Table:
     if isinstance(source, ir.Table):
         return source
     if isinstance(source, pd.DataFrame | pa.Table):
         return load_table(source, engine or connect())
     if engine is not None and not Path(source).exists() and str(source) in engine.list_tables():
         return engine.table(str(source))
-    return _read(Path(source), engine or connect())
+    path = Path(source)
+    return _read(path, files or readable_files(path), engine or connect())
 
 
 def event_files(path: Path) -> list[Path]:
@@ -238,8 +244,7 @@ def _version(file: Path) -> tuple[int, int] | None:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _read(path: Path, engine: ibis.BaseBackend) -> ir.Table:
-    files = readable_files(path)
+def _read(path: Path, files: Sequence[Path], engine: ibis.BaseBackend) -> ir.Table:
     try:
         if engine.name == "pyspark":
             return engine.read_parquet(

@@ -54,7 +54,8 @@ def load_encoded_events(
         return exclude_users_encoded(open_store(Path(source), scopes), excluded, read_store_identities(Path(source)))
     files = _versions(source)
     with files.unchanged():
-        return replace(encode_events(load_events(source, identities, engine, excluded), scopes), files=files)
+        events = load_events(source, identities, engine, excluded, list(files.versions))
+        return replace(encode_events(events, scopes), files=files)
 
 
 def _versions(source: Source) -> FileVersions:
@@ -69,12 +70,13 @@ def load_events(
     identities: pd.DataFrame | None = None,
     engine: ibis.BaseBackend | None = None,
     excluded: UserIdSet = NOBODY,
+    files: Sequence[Path] = (),
 ) -> ir.Table:
     """Open an event table as `open_events` does, merge identities and remove excluded users.
 
-    Parameters and errors are those of `load_encoded_events`.
+    `files` is as in `open_events`; the other parameters and the errors are those of `load_encoded_events`.
     """
-    events = open_events(source, engine)
+    events = open_events(source, engine, files)
     return exclude_users(events if identities is None else merge_identities(events, identities), excluded, identities)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from features.atomic_files import swap_paths
 from features.errors import AsOfError, EventsError
-from features.events.event_table import open_events, readable_files
+from features.events.event_table import FileVersions, open_events, readable_files
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.events.store import add_to_store
 from features.feature_table import feature_rows, feature_table
@@ -104,6 +104,19 @@ class TestFilesThatChange:
         with feature_table(events, NOON + timedelta(days=1)) as rows:
             swap_paths(tmp_path / "events.parquet", tmp_path / "other.parquet")
             assert rows.count().execute() == 2
+
+    def test_only_files_with_a_recorded_version_are_read(self, tmp_path, monkeypatch):
+        events_at(NOON).to_parquet(tmp_path / "a.parquet", coerce_timestamps="us")
+        versions = FileVersions.of
+
+        def add_a_file(files):
+            events_at(NOON).to_parquet(tmp_path / "b.parquet", coerce_timestamps="us")
+            return versions(files)
+
+        monkeypatch.setattr(FileVersions, "of", add_a_file)
+        events = load_encoded_events(tmp_path)
+        assert list(events.files.versions) == [tmp_path / "a.parquet"]
+        assert events.rows.count().to_pyarrow().as_py() == 1
 
     def test_hidden_and_unfinished_files_are_not_read(self, tmp_path):
         for file in (
