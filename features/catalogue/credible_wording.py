@@ -63,9 +63,7 @@ def _describe_responders(value: float, count: float | None, since: str, why: str
     if count is None:
         return f"The people who responded {since} count as {members(value)}."
     if not value:
-        return (
-            f"No person who counts responded {since}; {count_of(count, 'did, who does', 'did, who do')} not count{why}."
-        )
+        return f"No person who counts responded {since}; {count_of(count, 'did who does', 'did who do')} not{why}."
     if count < 1.5:
         counted = "an established member" if value >= WHOLE_FROM else members(value)
         return f"1 person responded {since}, who counts as {counted}."

@@ -15,7 +15,7 @@ AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
 UNIT, WITH_AVERAGE = re.compile(r" (?:established )?members?(?=\))"), re.compile(r" \(average[^)]*\)")
 CHANGE = "What would change it"
 PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
-NOTHING = "Nothing moves it by half a point or more from the average."
+NOTHING = "By all facts so far, this user is close to the average active user."
 ESTABLISHED = "Established members are people to whom long-standing users respond."
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 
@@ -59,14 +59,15 @@ def _explained(sentences: Sequence[Sentence]) -> list[str]:
 
 
 def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
-    """Return the paragraphs with what "established" means, if they use the word: at its first use, or before."""
+    """Return the paragraphs with what "established" means, if they use the word: at its first use, or last."""
     titles = _titles(sentences)
     ordered = sorted(sentences, key=lambda sentence: titles.index(sentence[0]))
     first = next((k + 1 for k, (_, sentence) in enumerate(ordered) if "established" in sentence), None)
     if first is None:
         return [_name_average(_paragraphs(ordered))]
     there = [*ordered[:first], (ordered[first - 1][0], ESTABLISHED), *ordered[first:]]
-    return [_name_average(_paragraphs(explained)) for explained in (there, [*ordered, ("", ESTABLISHED)])]
+    last = [*ordered, (ordered[-1][0], ESTABLISHED)]
+    return [_name_average(_paragraphs(explained)) for explained in (there, last)]
 
 
 def _opening(explanation: Explanation) -> list[Sentence]:
@@ -82,10 +83,16 @@ def _facts(explanation: Explanation) -> Iterator[Sentence]:
 
 
 def _leading_sentences(fact: Fact) -> list[str]:
-    """Return the first sentence of a fact, and those that move the score as it does, half as far as the strongest."""
-    sign = math.copysign(1.0, fact.points)
+    """Return the first sentence of a fact, and those that move the score as it does, half as far as the strongest.
+
+    Where the first has no comparison, the next that has one follows.
+    """
+    sign, (first, *further) = math.copysign(1.0, fact.points), fact.stated
     most = max(sign * row.points for row in fact.stated)
-    return [row.sentence for k, row in enumerate(fact.stated) if not k or sign * row.points >= most / 2]
+    strong = [row for row in further if sign * row.points >= most / 2]
+    if "(" not in first.sentence:
+        strong = strong or [row for row in further if AVERAGE in row.sentence][:1]
+    return [row.sentence for row in (first, *strong)]
 
 
 def _titles(sentences: Sequence[Sentence]) -> list[str]:

@@ -137,6 +137,8 @@ def _in_words(average: str, line: Line, row: FeatureRow) -> str:
         return f"average: in {average} of {'the last six' if row[AGE] < PERIODS_DAYS else 'them'}"
     if line.feature in SILENT and average == RECENT:
         return f"average: in the last {MONTH_DAYS} days"
+    if line.feature in SILENT and (line.value or 0.0) >= NEVER:
+        return f"average: one {OF_WEIGHT} {average} days ago"
     if line.feature == LATELY:
         return f"average: {_members(average)}"
     return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
@@ -243,9 +245,9 @@ WITHOUT_AVERAGE = {ABSENT, EXCESS_REPETITIONS}
 COUNTS = (POSTS, *PERIODS)
 COMPARED = {*COUNTS, TENURE}
 AS_MUCH = {
-    LATELY: "have as much",
-    TENURE: "have been here as long",
-    **dict.fromkeys(COUNTS, "have as many"),
+    LATELY: "have at least as much",
+    TENURE: "have been here at least as long",
+    **dict.fromkeys(COUNTS, "have at least as many"),
     **dict.fromkeys(SILENT, "one as recent"),
 }
 MORE = {

@@ -24,7 +24,7 @@ from serving.snapshots.story import (
     start,
     story,
 )
-from training.explanation.ledger import Discount, Ledger, if_in_full, ledger
+from training.explanation.ledger import Discount, Ledger, higher, ledger
 from training.explanation.possible_changes import UNDONE, PossibleChange
 from training.explanation.reasons import (
     INSUFFICIENT,
@@ -41,7 +41,7 @@ from training.model.intervals import Interval
 Evidence = TypeAliasType("Evidence", Literal["insufficient_evidence", "some", "strong"])
 Status = TypeAliasType("Status", Literal["scored", "insufficient_evidence"])
 SCORED: Status = "scored"
-LEAST_DIFFERENCE = 0.5  # points
+LEAST_DIFFERENCE = 0.15  # points
 CREDIBLE_ENGAGERS = "credible_engagers"
 
 
@@ -241,11 +241,11 @@ def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
         return [discount.sentence]
     if discount.points < LEAST_POINTS:
         return []
-    return [f"{if_in_full(discount.points).capitalize()}."]
+    return [f"If those who responded counted in full, {higher(discount.points)}."]
 
 
 def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) -> str:
-    """Say what would change a score, and that other facts change with it if they do by half a point or more."""
+    """Say what would change a score, and that other facts change with it if they visibly do."""
     costs = [-fact.points for fact in main if UNDONE.get(change.kind) in fact.features]
     gain = max(parts.unclipped + sum(costs), 0.0) - parts.score
     if not costs or abs(gain - change.points) < LEAST_DIFFERENCE:

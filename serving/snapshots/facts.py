@@ -34,7 +34,7 @@ REST = "Everything else"
 OF_RESPONSES = "Responses of others"
 ENDS = "Scores end at 0 and at 100"
 SHARED = (ABSENT, EXCESS_REPETITIONS)  # nearly all whom the points are relative to are active and repeat few posts
-# What gives so many points or more, half of them and 1.5 times those of any other figure, matters most.
+# What gives half of so many points or more, and 1.5 times those of any other figure, matters most.
 MANY_POINTS, MOST_OF_IT, BY_FAR = 2.0, 0.5, 1.5
 
 
@@ -137,7 +137,7 @@ def _of_responses(merged: Sequence[Line]) -> list[Line]:
 def _merge_shared(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     """Add to the strongest reason what most active users share: its points differ only by the facts beside it."""
     shared = [line for line in merged if line.feature in SHARED and not line.value]
-    strongest = next(iter(main_lines(merged, comparisons)), None)
+    strongest = next(_possible_reasons(merged, comparisons), None)
     if not shared or strongest is None:
         return list(merged)
     both = _merge_parts([strongest, *shared])
@@ -178,12 +178,15 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
 
 def main_lines(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
-    possible = (line for line in merged if abs(line.points) >= LEAST_POINTS and _is_reason(line, comparisons))
     return [
         line
-        for rank, line in enumerate(possible)
+        for rank, line in enumerate(_possible_reasons(merged, comparisons))
         if abs(line.points) >= (LEAST_POINTS if rank < MOST_REASONS else ALWAYS_SHOWN)
     ]
+
+
+def _possible_reasons(merged: Sequence[Line], comparisons: Comparisons) -> Iterator[Line]:
+    return (line for line in merged if abs(line.points) >= LEAST_POINTS and _is_reason(line, comparisons))
 
 
 def _is_reason(line: Line, comparisons: Comparisons) -> bool:
@@ -234,9 +237,13 @@ def _strongest_unless_stated(rows: Sequence[FactRow], stated: Sequence[FactRow],
 
 
 def _sentence(stated: Sequence[FactRow], points: float) -> str:
-    """Return the sentences of a fact, and which of several figures gives most of many points, if one does by far."""
+    """Return the sentences of a fact, and which figure gives most of the points, if one does by far.
+
+    It is named of many points, and where figures move the score to different sides.
+    """
     sentence = " ".join(row.sentence for row in stated)
-    if len(stated) < 2 or abs(points) < MANY_POINTS:
+    agree = all(row.points * points >= 0 for row in stated)
+    if len(stated) < 2 or (agree and abs(points) < MANY_POINTS):
         return sentence
     second, first = sorted(stated, key=lambda row: row.points / points)[-2:]
     by_far = first.points / points >= max(MOST_OF_IT, BY_FAR * second.points / points)

@@ -13,7 +13,7 @@ import pyarrow.ipc as ipc
 from features.feature_table import KEYS
 from serving.snapshots.layout import lacking, rebatch
 
-ROWS_PER_BATCH = 256
+ROWS_PER_BATCH = 128
 # Starting a thread for each of a hundred small columns takes longer than decompressing the column.
 READING = ipc.IpcReadOptions(use_threads=False)
 WRITING = ipc.IpcWriteOptions(compression="lz4", use_threads=False)

@@ -52,7 +52,7 @@ class Snapshot:
     """Scores at one instant.
 
     The scores stay in memory as Arrow columns, ordered by user and scope: bisection finds a user without a dictionary,
-    which would take more memory than the scores. Features stay on disk; each explanation reads one batch of 256 rows.
+    which would take more memory than the scores. Features stay on disk; each explanation reads one batch of 128 rows.
 
     No lookup and no ranking returns a hidden user; asking for one by id raises a HiddenUserError.
 

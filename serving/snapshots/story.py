@@ -219,7 +219,7 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
 
 def shorten_certainty(certainty: str, expectation: str) -> str:
     """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days and maybe users."""
-    return WITHIN.sub("", certainty.replace(SIMILAR, "such users" if SIMILAR in expectation else "such scores"))
+    return WITHIN.sub("", certainty.replace(SIMILAR, "such users" if SIMILAR in expectation else "such cases"))
 
 
 def _most_users(interval: Interval, days: int) -> str:

@@ -144,18 +144,23 @@ def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
         return [f"The person who responded does not count{part} because {WHY_FEWER[kind]}" for kind, _ in fewer]
     who = "The people who responded" if count is None else f"The {people(count)} who responded"
     return [
-        f"{'They' if k else who} count as {number} fewer because {WHY_SOME_FEWER[kind]}"
+        f"{'They' if k else who} count as {number} fewer because {_why(kind, count, row[DISCOUNT_FEATURES[kind]])}"
         for k, (kind, number) in enumerate(fewer)
     ]
 
 
+def _why(kind: Kind, count: float | None, fewer: float) -> str:
+    """Say why people count as so many fewer: some of them, unless it is by more than all but one of them can be."""
+    return (WHY_FEWER if count is not None and count - 1 < fewer <= count else WHY_SOME_FEWER)[kind]
+
+
 def _would_add(points: float) -> str:
-    return f"; {if_in_full(points)}." if points >= LEAST_POINTS else "."
+    return f"; without this, {higher(points)}." if points >= LEAST_POINTS else "."
 
 
-def if_in_full(points: float) -> str:
-    """Say how many points responses would add that do not count in full."""
-    return f"if all counted in full, they would add about {points_of(points)}"
+def higher(points: float) -> str:
+    """Say by how many points a score would be higher."""
+    return f"the score would be about {points_of(points)} higher"
 
 
 @dataclass(frozen=True)

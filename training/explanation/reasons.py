@@ -178,7 +178,8 @@ def describe_evidence(grade: str, row: FeatureRow) -> str:
         return lacking(row)
     engaged, since = _number(row[EVIDENCE_PEOPLE]), when(LOOKBACK_DAYS, row)
     if not engaged or value_of(row, YEAR) == 0:
-        return f"The score rests on other users with similar figures: no person who counts has responded {since}."
+        who = "no person who counts" if responders(row, 0.0, LOOKBACK_DAYS) else "no person"
+        return f"The score rests on other users with similar figures: {who} has responded {since}."
     return f"The score rests on {'' if grade == STRONG else 'only '}{_who(engaged, row)} {since}."
 
 

@@ -54,7 +54,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 4.0},
-            "No person who counts responded in the last 28 days; 4 did, who do not count, because hardly any "
+            "No person who counts responded in the last 28 days; 4 did who do not, because hardly any "
             "established member responds to them.",
         ),
         (
@@ -67,21 +67,21 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_28d",
             0.0,
             NOBODY | {"uncounted_new_28d": 1.0},
-            "No person who counts responded in the last 28 days; 1 did, who does not count, because hardly any "
+            "No person who counts responded in the last 28 days; 1 did who does not, because hardly any "
             "established member responds to them.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 1.0},
-            "No person who counts responded in the last 28 days; 1 did, who does not count, because this user "
+            "No person who counts responded in the last 28 days; 1 did who does not, because this user "
             "responds to them as well.",
         ),
         (
             "credible_engagers_28d",
             0.0,
             {"uncounted_new_28d": 1.6, "uncounted_exchange_28d": 0.4},
-            "No person who counts responded in the last 28 days; 2 did, who do not count.",
+            "No person who counts responded in the last 28 days; 2 did who do not.",
         ),
         (
             "credible_engagers_28d",
@@ -339,7 +339,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_rate_365d",
             0.0,
             {"account_age_days": 12.5, "credible_engagers_365d": 0.0, **YEAR},
-            "No person who counts responded since this user appeared 12 days ago; 785 did, who do not count.",
+            "No person who counts responded since this user appeared 12 days ago; 785 did who do not.",
         ),
         (
             "uncounted_new_365d",

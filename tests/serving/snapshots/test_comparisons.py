@@ -26,15 +26,15 @@ def text(feature, value, points, typical=None, sentence="So many.", row=ROW):
 @pytest.mark.parametrize(
     ("feature", "value", "points", "share"),
     [
-        (LATELY, 3.4, 2.0, "33% of active users have as much"),
+        (LATELY, 3.4, 2.0, "33% of active users have at least as much"),
         (LATELY, 0.8, 2.0, ""),
         (LATELY, 0.0, -2.0, "59% of active users have more"),
         (LATELY, 0.8, -2.0, ""),
         (LATELY, 3.4, 0.4, ""),
-        (POSTS, 2.4, 1.0, "40% of active users have as many"),
+        (POSTS, 2.4, 1.0, "40% of active users have at least as many"),
         (POSTS, 0.0, -1.0, "69% of active users have more"),
         (PERIODS, 1.0, -1.0, "61% of active users have more"),
-        (TENURE, 800.9, 1.0, "50% of active users have been here as long"),
+        (TENURE, 800.9, 1.0, "50% of active users have been here at least as long"),
         (TENURE, 10.0, -1.0, "99% of active users have been here longer"),
         (TENURE, 30.9, -1.0, ""),
         ("days_of_absence", 90.0, -9.0, ""),
@@ -78,7 +78,7 @@ def test_shares_of_the_last_response_count_responses_of_some_weight(value, point
 
 def test_an_average_is_preferred_to_a_share():
     assert text(LATELY, 3.4, 2.0, typical=1.2) == "average: 1.2 members"
-    assert text(LATELY, 3.4, 2.0, typical=3.3) == "33% of active users have as much"
+    assert text(LATELY, 3.4, 2.0, typical=3.3) == "33% of active users have at least as much"
 
 
 def test_for_the_last_response_a_share_is_preferred_to_an_older_average():

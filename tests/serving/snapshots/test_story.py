@@ -113,7 +113,7 @@ def test_a_chance_has_no_range_of_points(high, who):
     assert shorten_certainty(certainty, SIMILAR) == (
         f"Very probably, {who} engages, as with at least 9 in 10 such users."
     )
-    assert shorten_certainty(certainty, "About 2 people.").endswith(" 9 in 10 such scores.")
+    assert shorten_certainty(certainty, "About 2 people.").endswith(" 9 in 10 such cases.")
 
 
 @pytest.mark.parametrize(

@@ -236,15 +236,18 @@ WINDOW = r"the last (\d+ days|year)"
 POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
 AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
 HALF = "of some weight"
-AS_MUCH = rf"have as m(?:uch|any)|have been here as long|had one(?: as recent)?(?: {HALF})?(?: in the last 28 days)?"
+AS_MUCH = (
+    rf"have at least as m(?:uch|any)|have been here at least as long|had one(?: as recent)?(?: {HALF})?"
+    r"(?: in the last 28 days)?"
+)
 MORE_OF_OTHERS = rf"have more|have been here longer|had (?:a more recent one|one)(?: {HALF})?"
 SHARE = re.compile(r" \((\d+)% of active users ([^)]+)\)")
 SINCE = f"{SINCE_THEN}(?: (?:{AGO[1:-1]}))?"
 PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
-MORE = rf"{N} established members? responded for the first time within four weeks, (?:each to another|to a) new post"
-IN_FULL = rf"if all counted in full, they would add about {P}"
+MORE = rf"within four weeks {N} established members? responded for the first time, (?:each to another|to a) new post"
+IN_FULL = rf"without this, the score would be about {P} higher"
 RESPONSES_OF = {
     "people": ["responder_rate_365d"],
     "lately": ["credible_engagers_decayed_28d"],
@@ -274,7 +277,7 @@ WHO = (
     rf"{N} (?:people|person) who engaged with this user \((\d+) of them responded\))"
 )
 OTHERS_CHANGE = r"( \(other facts change with it\))?"
-CERTAINTY = r"for 9 in 10 such (users|scores), [^.]+ engages?[ .]|Very probably, [^.]+ engages, as"
+CERTAINTY = r"for 9 in 10 such (users|cases), [^.]+ engages?[ .]|Very probably, [^.]+ engages, as"
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
 SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun {SINCE})"
 
@@ -488,18 +491,19 @@ def is_mostly(p, how, cause):
     share = {name: p.points_of(of_name) / total for name, of_name in features.items()}
     name = CAUSES[cause]
     right = share[name] == max(share.values()) and share[name] >= 0.5 - 0.06 / abs(total)
-    return right and abs(total) >= 1.9 and (how in ("many", "much", "recent")) == (total > 0)
+    several = {np.sign(points) for points in share.values() if abs(points * total) >= 0.05} == {1.0, -1.0}
+    return right and (abs(total) >= 1.9 or several) and (how in ("many", "much", "recent")) == (total > 0)
 
 
 def is_own(p, after, before, others, **values):
     """Scores before and after have a decimal, without one after a gain of ten points or more.
 
-    Other facts change with it where it gains half a point more or less than the table leads to expect.
+    Other facts change with it where it visibly gains more or less than the table leads to expect.
     """
     gain, exact = p.gain(**values), p.scored["score"] + p.gain(**values)
     costs = [-p.points_of(reason.features) for reason in p.reasons if {*values} & {*reason.features}]
     difference = abs(max(p.unclipped + sum(costs), 0.0) - exact) if costs else 0.0
-    right = difference >= 0.4 if others else difference <= 0.6  # the reasons have rounded points
+    right = difference >= 0.05 if others else difference <= 0.3  # the reasons have rounded points
     close = abs(exact - float(after)) <= (0.05 if gain < 9.95 else 0.5) + 1e-6
     return close and abs(p.scored["score"] - float(before)) <= 0.05 + 1e-6 and right
 
@@ -513,7 +517,13 @@ def is_fewer(p, count, number_of, why, in_full):
     if count == "person":
         return right and p.responders(365) == 1 and fewer > 0
     near = abs(number(number_of.removeprefix("about ")) - fewer) < (1 if number_of.startswith("about") else 0.11)
-    return right and near and (count == "They" or number(count) == p.responders(365))
+    of_all = "some of them" not in why
+    return (
+        right
+        and near
+        and of_all == (fewer > p.responders(365) - 1)
+        and (count == "They" or number(count) == p.responders(365))
+    )
 
 
 def is_repeated(p, repeated, total):
@@ -565,7 +575,7 @@ PATTERNS = {
     rf"{N} person responded {PERIOD}, who counts as an established member\.": lambda p, total, period: (
         p.row["credible_engagers_365d"] >= 0.95 and is_responded(p, total, period, "about 1")
     ),
-    rf"No person who counts responded {PERIOD}; {N} did, who do(?:es)? not count"
+    rf"No person who counts responded {PERIOD}; {N} did who do(?:es)? not"
     rf"(?:, because ({WHY_NEW}|{WHY_EXCHANGE}))?\.": lambda p, period, total, why: (
         is_responded(p, total, period) and is_reason(p, why)
     ),
@@ -633,9 +643,9 @@ PATTERNS = {
         p.repeated() <= 10
     ),
     rf"(?:The )?({N[1:-1]}|They)(?: people who responded)? count as (about [\d,]+|[\d.]+) fewer because "
-    r"(some of them are people to whom hardly any established member responds|this user responds to some of them as "
-    rf"well)(?:; {IN_FULL})?\.": (is_fewer),
-    rf"If all counted in full, they would add about {P}\.": lambda p, in_full: any(
+    r"(some of them are people to whom hardly any established member responds|hardly any established member responds "
+    rf"to them|this user responds to (?:some of )?them as well)(?:; {IN_FULL})?\.": (is_fewer),
+    rf"If those who responded counted in full, the score would be about {P} higher\.": lambda p, in_full: any(
         p.row[f"uncounted_{kind}_365d"] == p.responders(365) and is_fewer(p, *said)
         for kind, said in {
             "new": ("They", str(p.responders(365)), WHY_NEW, in_full),
@@ -647,8 +657,12 @@ PATTERNS = {
         is_fewer(p, person, "", *stated) and (p.row["credible_engagers_365d"] > 0) == bool(in_part)
     ),
     rf"The score rests on (only )?{WHO} {PERIOD}\.": is_evidence,
-    rf"The score rests on other users with similar figures: no person who counts has responded {PERIOD}\.": (
-        lambda p, period: p.days_of(period) is not None and p.row["credible_engagers_365d"] == 0
+    rf"The score rests on other users with similar figures: no person( who counts)? has responded {PERIOD}\.": (
+        lambda p, some, period: (
+            p.days_of(period) is not None
+            and p.row["credible_engagers_365d"] == 0
+            and bool(some) == (p.responders(365) > 0)
+        )
     ),
     r"As soon as this user does anything again, such as posting or voting, the score would be about ([\d.]+?) instead "
     rf"of ([\d.]+?){OTHERS_CHANGE}\.": lambda p, *stated: is_own(p, *stated, days_of_absence=p.posts_beyond()),

@@ -37,7 +37,7 @@ def test_uncounted_people_by_reason(bundle, ordinary, kind, change):
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
     assert f" because {WHY_SOME_FEWER[kind]}; " in discount.sentence
-    assert discount.sentence.endswith(f"; if all counted in full, they would add about {points_of(discount.points)}.")
+    assert discount.sentence.endswith(f"; without this, the score would be about {points_of(discount.points)} higher.")
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
@@ -82,7 +82,7 @@ def test_two_reasons_state_the_people_once_and_add_up():
     result = _discounts(row | {"responders_365d": 606.0}, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
         "The 606 people who responded count as about 241 fewer because some of them are people to whom hardly any "
-        "established member responds; if all counted in full, they would add about 4.5 points.",
+        "established member responds; without this, the score would be about 4.5 points higher.",
         "They count as about 66 fewer because this user responds to some of them as well.",
     ]
 
@@ -93,5 +93,5 @@ def test_the_sentence_for_a_single_person(counted, how):
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (
         f"The person who responded {how} because hardly any established member responds to them; "
-        "if all counted in full, they would add about 0.7 points."
+        "without this, the score would be about 0.7 points higher."
     )

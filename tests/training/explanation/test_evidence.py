@@ -31,6 +31,7 @@ def test_no_rows():
 
 
 NOBODY_COUNTS = "other users with similar figures: no person who counts has responded in the last year."
+NOBODY = NOBODY_COUNTS.replace("person who counts", "person")
 RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncounted_exchange_365d": 0.0}
 
 
@@ -55,8 +56,8 @@ RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncoun
             "only 1 person who responded in the last year.",
         ),
         ("some", RESPONDED | {"credible_engagers_365d": 0.0, "engagers_365d": 8.0}, NOBODY_COUNTS),
-        ("some", dict.fromkeys(RESPONDED, 0.0) | {"engagers_365d": 3.0}, NOBODY_COUNTS),
-        ("some", {"engagers_365d": 0.0}, NOBODY_COUNTS),
+        ("some", dict.fromkeys(RESPONDED, 0.0) | {"engagers_365d": 3.0}, NOBODY),
+        ("some", {"engagers_365d": 0.0}, NOBODY),
         (
             "some",
             {"engagers_365d": 2.0, "account_age_days": 0.2},

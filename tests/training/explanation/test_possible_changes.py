@@ -65,8 +65,8 @@ def test_selected_changes(score, own, responses, expected):
             [
                 "As soon as this user does anything again, such as posting or voting, the score would be about 23 "
                 "instead of 20.",
-                "Even without such activity, the score would rise by about 6 points if 1 established member "
-                "responded for the first time within four weeks, to a new post.",
+                "Even without such activity, the score would rise by about 6 points if within four weeks 1 "
+                "established member responded for the first time, to a new post.",
             ],
         ),
         (
@@ -80,8 +80,8 @@ def test_selected_changes(score, own, responses, expected):
             {},
             gains(from_50=5.6),
             [
-                "The score would rise by about 5.6 points if 50 established members responded for the first "
-                "time within four weeks, each to another new post."
+                "The score would rise by about 5.6 points if within four weeks 50 "
+                "established members responded for the first time, each to another new post."
             ],
         ),
         (
@@ -89,8 +89,8 @@ def test_selected_changes(score, own, responses, expected):
             {},
             gains(from_50=1.0),
             [
-                "The score would rise by only about 1 point even if 50 established members responded for the "
-                "first time within four weeks, each to another new post.",
+                "The score would rise by only about 1 point even if within four weeks 50 "
+                "established members responded for the first time, each to another new post.",
                 AWAY,
             ],
         ),
@@ -100,8 +100,8 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_1=1.0),
             [
                 "If the repeats stop, the score would be about 22 instead of 20 once they are 90 days old.",
-                "Even if the repeats go on, the score would rise by only about 1 point even if 1 established member "
-                "responded for the first time within four weeks, to a new post.",
+                "Even if the repeats go on, the score would rise by only about 1 point even if within four weeks 1 "
+                "established member responded for the first time, to a new post.",
             ],
         ),
         (
@@ -117,8 +117,8 @@ def test_selected_changes(score, own, responses, expected):
             {},
             gains(from_200=5.0),
             [
-                "The score would rise by only about 5 points even if 200 established members responded for the "
-                "first time within four weeks, each to another new post.",
+                "The score would rise by only about 5 points even if within four weeks 200 "
+                "established members responded for the first time, each to another new post.",
                 AWAY,
             ],
         ),
