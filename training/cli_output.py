@@ -189,6 +189,7 @@ def attacks_table(report: "AttackReport") -> None:
     )
     if report.alliances:
         _print_alliances(report.alliances)
+    print_points("Not tried here", report.reasons_left_out)
     for cost in report.answered_accounts:
         print_message(cost)
     if report.most_from_anybody is not None:
@@ -218,7 +219,8 @@ def _print_alliances(alliances: "Sequence[AllianceResult]") -> None:
 def _attack_row(result: "AttackResult", best: str) -> list[str]:
     gains = [f"{result.gain_median:+.1f}", f"{result.gain_p95:+.1f}", f"{result.allowed:.1f}"]
     verdict = "within" if result.within_limit else "EXCEEDED"
-    costs = [f"{result.accounts:,}", f"{result.acts:,}"]
+    of = f" of {result.accounts_intended:,}" if result.accounts_intended else ""
+    costs = [f"{result.accounts:,}{of}", f"{result.acts:,}"]
     return [_words(result.attack), *costs, *gains, verdict, f"{result.baselines[best]:+.1f}"]
 
 

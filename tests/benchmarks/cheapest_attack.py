@@ -28,12 +28,12 @@ from training.robustness.attack_environment import fit_unregistered
 from training.robustness.attacks import (
     DORMANT_DAYS,
     FOR_SALE,
-    OLD_DAYS,
     Attack,
     AttackContext,
     answered_questions,
     engage,
     make_posts,
+    old_days,
 )
 
 FRESH, BRIDGED, GROWN, DORMANT, KNOWN = "fresh", "bridged", "grown", "dormant", "known dormant"
@@ -79,8 +79,8 @@ class Plan:
 
 def known_dormant(community: AttackedCommunity) -> np.ndarray:
     """Return the tenth of the dormant accounts with the most engagers."""
-    users = community.users.drop(index=community.members)
-    dormant = users[(users["silent_days"] > DORMANT_DAYS) & (users["age_days"] > OLD_DAYS)]
+    users, others = community.users, community.users.drop(index=community.members)
+    dormant = others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > old_days(users))]
     most = dormant[dormant["engagers"] >= MIN_ENGAGERS].sort_values("engagers", ascending=False, kind="stable")
     return most.index.to_numpy(object)[: -(-len(dormant) // FOR_SALE)]
 

@@ -225,12 +225,18 @@ def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | 
             "Accounts to whom nobody established responds, however many and whatever they do, can move a score by "
             f"{bundle.most_from_anybody:.1f} points at most, by construction. Responses of established people count "
             "wherever they come from: `clout attack` measures what they gain.",
-            *([*_ten_points(attacks), *attacks.answered_accounts] if isinstance(attacks, AttackReport) else ()),
+            *(_by_attacks(attacks) if isinstance(attacks, AttackReport) else ()),
             "The audience of one person varies: read the interval, not only the number.",
             f"Groups of users whose figures are unreliable, below: {len(weak)}.",
         ]
     )
     return [*limits, *(f"  {line}" for line in bullets(weak))]
+
+
+def _by_attacks(attacks: AttackReport) -> list[str]:
+    """Say what attacks and alliances gained, and which ones were not tried."""
+    not_tried = [f"Not tried here: {names_and_reason}." for names_and_reason in attacks.reasons_left_out]
+    return [*_ten_points(attacks), *attacks.answered_accounts, *not_tried]
 
 
 def _ten_points(attacks: AttackReport) -> list[str]:
@@ -244,7 +250,7 @@ def _ten_points(attacks: AttackReport) -> list[str]:
         return [f"The cheapest way found to gain an ordinary member ten points: {description} ({gain:+.1f})."]
     gain, _, description = max(tries)
     return [
-        f"None of {len(tries)} attacks and alliances gains an ordinary member ten points. The largest gain: "
+        f"None of the {len(tries)} attacks and alliances of ordinary members gains ten points. The largest gain: "
         f"{description} ({gain:+.1f})."
     ]
 

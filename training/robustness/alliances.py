@@ -20,26 +20,29 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
-from training.robustness.attack_report import AllianceResult, AttackReport, low_median
+from training.robustness.attack_report import AllianceResult, AttackReport, LeftOut, low_median
 from training.robustness.attacks import (
     DORMANT_DAYS,
     FAKE,
     OLD_DAYS,
     RECENT_DAYS,
     TOP_QUANTILE,
+    WEEK,
     AttackContext,
     answered_questions,
     describe_users,
     engage,
+    is_absent,
     make_attack_context,
     make_posts,
+    old_days,
 )
 
 ONE_WAY, EXCHANGED = 1.25, 0.5
 KNOWN_QUANTILE = 0.75
 MIN_ENGAGERS = 3
-RING_DAYS, RING_MEETINGS = 300, 3
-MEMBERS, FEWEST_MEMBERS = 20, 5
+RING_WEEKS, RING_MEETINGS = 4, 3
+MEMBERS, MEMBERS_OF_ONE, FEWEST_MEMBERS = 20, 60, 5
 UNANSWERED = ", unanswered"
 
 
@@ -49,9 +52,9 @@ class Helpers:
 
     Parameters
     ----------
-    known : active users more than 180 days old in the top quarter by engagers
+    known : active old users in the top quarter by engagers
     stars : those in the top hundredth
-    dormant : users without an event of their own for 90 days, with whom three people or more engaged within the year
+    dormant : dormant old users with whom three people or more engaged within the year
 
     """
 
@@ -71,7 +74,8 @@ class Alliance:
     people : how many people respond to the member
     days : for how long
     helpers : chooses who responds, from the Helpers; None for members who answer each other
-    ring : whether the helpers are accounts that have established themselves by answering each other for 300 days
+    ring_days : for how many days the helpers, who are new accounts, answered each other before, fewer in a history
+        shorter than 360 days; 0 for other helpers
     answers : how many established users answered a question of each helper, who are new accounts; 0 for others
     points : by how many points the median member may rise; None for people who were there before, limited in people
     new_member : whether the member is an account that begins with its first post, instead of an ordinary member
@@ -83,7 +87,7 @@ class Alliance:
     people: int
     days: int
     helpers: Callable[[Helpers], np.ndarray] | None = None
-    ring: bool = False
+    ring_days: int = 0
     answers: int = 0
     points: float | None = None
     new_member: bool = False
@@ -91,7 +95,7 @@ class Alliance:
     @property
     def exchanged(self) -> bool:
         """Whether the people answer each other."""
-        return self.helpers is None and not self.ring and not self.answers
+        return self.helpers is None and not self.ring_days and not self.answers
 
     @property
     def group(self) -> int:
@@ -128,20 +132,28 @@ ALLIANCES = (
     *(_pod(size, days) for size in (5, 12, 20) for days in (28, 120)),
     Alliance("star_28d", "the community's star answers every daily post for 28 days", 1, 28, lambda h: h.stars),
     Alliance("dormant_5_28d", "5 dormant accounts that were known answer for 28 days", 5, 28, lambda h: h.dormant),
-    Alliance("slow_ring", "8 accounts answer each other for 300 days, then the member for 28", 8, 28, ring=True),
+    Alliance("slow_ring", "8 accounts answer each other for 300 days, then the member for 28", 8, 28, ring_days=300),
     Alliance("answered_12_28d", ANSWERED, 12, 28, answers=3, points=35.0),
 )
 
 
-def alliance_suite(
-    events: ir.Table, bundle: Bundle, as_of: datetime | None = None, seed: int = 0
-) -> tuple[AllianceResult, ...]:
+@dataclass(frozen=True)
+class AllianceReport:
+    """What the alliances gain that were tried, and which ones were not, with the reason."""
+
+    results: tuple[AllianceResult, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = None, seed: int = 0) -> AllianceReport:
     """Try every alliance in a community just before an instant, all at once with different members, and score them.
 
     Members are ordinary: they acted in the last 28 days, are in the middle half of those by score, and were first seen
-    more than 180 days ago. Up to 20 members try each alliance, or one group. An alliance for which there are too few
-    people is left out: their median would say little. As many new accounts try those of new accounts; what they gain is
-    beyond an account that posts the same at the same times and that nobody answers.
+    more than 180 days ago, or half of a history shorter than 360 days. They are not absent, so that their own posts
+    alone add nothing. Up to 60 members try each alliance with a single
+    helper, up to 20 each other one, or one group. An alliance is left out if it takes longer than members are there, or
+    if there are too few people: their median would say little. As many new accounts try those of new accounts; what
+    they gain is beyond an account that posts the same at the same times and that nobody answers.
 
     Parameters
     ----------
@@ -161,15 +173,17 @@ def alliance_suite(
         users = describe_users(events, at)
         members = _ordinary_members(before["score"], users, rng)
         context = make_attack_context(events, users, at, members, rng)
-        helpers = _helpers(users.drop(index=pd.Index(members)))
-        groups = _assign(members)
+        helpers = _helpers(users, members)
+        possible, left_out = _divide(ALLIANCES, users, helpers)
+        groups, without_members = _assign(members, possible)
         parts = [
             _alliance_events(alliance, group, k, helpers, context)
             for alliance, several in groups
             for k, group in enumerate(several)
         ]
+        left_out += without_members
         if not parts:
-            return ()
+            return AllianceReport((), tuple(left_out))
         new = [member for alliance, several in groups if alliance.new_member for group in several for member in group]
         added_rows = pd.concat([*parts, *(_unanswered(part, new) for part in parts)], ignore_index=True)
         added = open_events(added_rows, events.get_backend())
@@ -181,13 +195,15 @@ def alliance_suite(
         own = sum(int((~part["provoked"]).sum()) for part in parts[start : start + len(several)])
         start += len(several)
         results.append(_result(alliance, np.concatenate(several), before, after, own))
-    return tuple(results)
+    return AllianceReport(tuple(results), tuple(left_out))
 
 
 def with_alliances(report: AttackReport, events: ir.Table, bundle: Bundle, seed: int = 0) -> AttackReport:
     """Return a report of attacks with the alliances at the same instant, and what anybody can add by construction."""
-    alliances = alliance_suite(events, bundle, report.as_of, seed)
-    return replace(report, alliances=alliances, most_from_anybody=bundle.most_from_anybody)
+    allied = alliance_suite(events, bundle, report.as_of, seed)
+    most = bundle.most_from_anybody
+    left_out = (*report.left_out, *allied.left_out)
+    return replace(report, alliances=allied.results, left_out=left_out, most_from_anybody=most)
 
 
 def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFrame:
@@ -196,37 +212,82 @@ def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFra
 
 
 def _ordinary_members(score: pd.Series, users: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Return aged active users in the middle half of active ones by score, in random order."""
+    """Return old users in the middle half of active ones by score who are not absent, in random order."""
     active = score[score.index.isin(users.index[users["silent_days"] < RECENT_DAYS])]
     low, high = active.quantile([0.25, 0.75]) if len(active) else (0.0, 0.0)
     middle = active[active.between(low, high)].index
-    aged = middle[users.loc[middle, "age_days"] > OLD_DAYS]
-    return rng.permutation(aged.to_numpy(object))
+    chosen = (users["age_days"] > old_days(users)) & ~is_absent(users)
+    return rng.permutation(middle[chosen[middle]].to_numpy(object))
 
 
-def _helpers(others: pd.DataFrame) -> Helpers:
-    active = others[(others["silent_days"] < RECENT_DAYS) & (others["age_days"] > OLD_DAYS)]
-    silent = others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > OLD_DAYS)]
+def _helpers(users: pd.DataFrame, members: np.ndarray) -> Helpers:
+    others = users.drop(index=pd.Index(members))
+    old = others[others["age_days"] > old_days(users)]
+    active, silent = old[old["silent_days"] < RECENT_DAYS], old[old["silent_days"] > DORMANT_DAYS]
     prominent, stars = (
         active[active["engagers"] >= active["engagers"].quantile(share)] for share in (KNOWN_QUANTILE, TOP_QUANTILE)
     )
     dormant = silent[silent["engagers"] >= MIN_ENGAGERS]
-    return Helpers(*(users.index.to_numpy(object) for users in (prominent, stars, dormant)))
+    return Helpers(*(chosen.index.to_numpy(object) for chosen in (prominent, stars, dormant)))
 
 
-def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:
+def _divide(
+    alliances: Sequence[Alliance], users: pd.DataFrame, helpers: Helpers
+) -> tuple[list[Alliance], list[LeftOut]]:
+    """Divide alliances into those that a community has enough history and helpers for, and the others."""
+    possible, left_out = [], []
+    age, history = old_days(users), float(users["age_days"].max()) if len(users) else 0.0
+    for alliance in alliances:
+        shorter = replace(alliance, ring_days=_ring_days(alliance, age))
+        reason = _too_long(shorter, age, history) or _too_few(shorter, helpers)
+        if reason is None:
+            possible.append(shorter)
+        else:
+            left_out.append(LeftOut(alliance.name, reason))
+    return possible, left_out
+
+
+def _ring_days(alliance: Alliance, age: float) -> int:
+    """Shorten the days of a ring so that it is as old, compared with old users, as in a long history."""
+    if not alliance.ring_days:
+        return 0
+    return max(int((alliance.ring_days + alliance.days) * age / OLD_DAYS) - alliance.days, 1)
+
+
+def _too_long(alliance: Alliance, age: float, history: float) -> str | None:
+    """Return why an alliance lasts too long for a community in which members are so old at least, in days."""
+    if alliance.days > age:
+        takes = f"the alliance takes {alliance.days}"
+        return f"members are {age:.0f} days old or older in a history of {history:.0f} days; {takes}"
+    if 0 < alliance.ring_days < RING_WEEKS * WEEK:
+        return f"in a history of {history:.0f} days the accounts could answer each other for {alliance.ring_days} only"
+    return None
+
+
+def _too_few(alliance: Alliance, helpers: Helpers) -> str | None:
+    """Return why an alliance lacks helpers; None where there are enough."""
+    if alliance.helpers is None or (count := len(alliance.helpers(helpers))) >= alliance.people:
+        return None
+    return f"the community has {count} such users, and {alliance.people} are needed"
+
+
+def _assign(
+    members: np.ndarray, alliances: Sequence[Alliance] = ALLIANCES
+) -> tuple[list[tuple[Alliance, list[np.ndarray]]], list[LeftOut]]:
     """Give each alliance groups of its own: one where members answer each other, 5 to 20 of one member elsewhere.
 
-    An alliance is left out where too few members remain. Alliances of new accounts get as many accounts as others get
-    members.
+    Those of a single helper, who are nearest to their limit, get up to 60 where so many members remain. An alliance is
+    left out where too few do. Alliances of new accounts get as many accounts as others get members.
     """
-    ordinary = [alliance for alliance in ALLIANCES if not alliance.new_member]
+    ordinary = [alliance for alliance in alliances if not alliance.new_member]
     single = sum(alliance.group == 1 for alliance in ordinary)
-    pods = sum(alliance.group for alliance in ordinary if alliance.group > 1)
-    most = min(max((len(members) - pods) // single, 1), MEMBERS)
-    groups, start = [], 0
-    for alliance in sorted(ALLIANCES, key=lambda alliance: alliance.group):
-        count = most if alliance.group == 1 else 1
+    of_one = sum(alliance.people == 1 for alliance in ordinary)
+    free = len(members) - sum(alliance.group for alliance in ordinary if alliance.group > 1)
+    most = min(max(free // max(single, 1), 1), MEMBERS)
+    most_of_one = min(most + max(free - most * single, 0) // max(of_one, 1), MEMBERS_OF_ONE)
+    groups, left_out, start = [], [], 0
+    for alliance in sorted(alliances, key=lambda alliance: alliance.group):
+        count = (most_of_one if alliance.people == 1 else most) if alliance.group == 1 else 1
         if alliance.new_member:
             several = [np.array([f"{FAKE} {alliance.name} {k}"], dtype=object) for k in range(count)]
         else:
@@ -235,7 +296,10 @@ def _assign(members: np.ndarray) -> list[tuple[Alliance, list[np.ndarray]]]:
             start += len(several) * alliance.group
         if len(several) * alliance.group >= FEWEST_MEMBERS:
             groups.append((alliance, several))
-    return groups
+        else:
+            reason = f"{len(members)} ordinary members are too few for all alliances"
+            left_out.append(LeftOut(alliance.name, reason))
+    return groups, left_out
 
 
 def _unanswered(events: pd.DataFrame, accounts: Sequence[str]) -> pd.DataFrame:
@@ -252,7 +316,7 @@ def _alliance_events(
         who = [group[group != member] for member in group]
         earlier = []
     elif alliance.helpers is None:
-        kind = "of a ring" if alliance.ring else "who was answered"
+        kind = "of a ring" if alliance.ring_days else "who was answered"
         who = [np.array([f"{FAKE} {number} {kind}, {k}" for k in range(alliance.people)], dtype=object)]
         earlier = _earlier_events(alliance, who[0], context)
     else:
@@ -265,18 +329,18 @@ def _alliance_events(
 
 def _earlier_events(alliance: Alliance, accounts: np.ndarray, context: AttackContext) -> list[pd.DataFrame]:
     """Return how new accounts become established: by each other, or by the answers of established users."""
-    if alliance.ring:
-        return _ring_events(accounts, alliance.days, context)
+    if alliance.ring_days:
+        return _ring_events(alliance, accounts, context)
     return answered_questions(accounts, alliance.answers, alliance.days, context)
 
 
-def _ring_events(ring: np.ndarray, days: int, context: AttackContext) -> list[pd.DataFrame]:
+def _ring_events(alliance: Alliance, ring: np.ndarray, context: AttackContext) -> list[pd.DataFrame]:
     """Let the accounts post every week until the last days, each post answered by three of them."""
-    posts = make_posts(list(ring), context, RING_DAYS, every=7)
+    posts = make_posts(list(ring), context, alliance.ring_days, every=WEEK)
     answers = engage(posts, np.array([None] * RING_MEETINGS), "reply", context)
     answers["actor"] = context.rng.choice(ring, len(answers))
     for rows in (posts, answers):
-        rows["time"] -= pd.Timedelta(days=days)
+        rows["time"] -= pd.Timedelta(days=alliance.days)
     return [posts, answers]
 
 

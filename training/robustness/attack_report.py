@@ -38,8 +38,11 @@ class AttackResult(Report):
     of_best_baseline : the gain over the best baseline's gain, None where that is below one point
     allowed : the largest gain that is within the limits
     within_limit : whether the gain is at most `allowed`, and a bot does not end above the median active user
+    accounts_intended : how many would act if the community had enough dormant ones; None where it has
 
     """
+
+    absent_if_none: ClassVar[tuple[str, ...]] = ("accounts_intended",)
 
     attack: str
     description: str = field(metadata=named("told"))
@@ -58,6 +61,7 @@ class AttackResult(Report):
     of_best_baseline: float | None
     allowed: float
     within_limit: bool = field(metadata=named("held"))
+    accounts_intended: int | None = None
 
     @property
     def exceeds(self) -> bool:
@@ -121,11 +125,21 @@ class AllianceResult(Report):
     @property
     def cost(self) -> str:
         """What new accounts that established users answered cost and gain, and why they may gain so much."""
+        limit = "" if self.points_limit is None else f" (limit {self.points_limit:g})"
         return (
-            f"{self.people} new accounts, each really answered by {self.answers} established users, gain an ordinary "
-            f"member {self.points} points and {self.people_gain_median:+.1f} of {self.people_limit:g} people for "
-            f"{self.acts:,} events: nothing tells them from newcomers who are heard."
+            f"{self.people} new accounts, each really answered by {self.answers} established users, move the score of "
+            f"an ordinary member by {self.gain_median:+.1f} points{limit} and the expected audience by "
+            f"{self.people_gain_median:+.1f} people (limit {self.people_limit:g}), for {self.acts:,} events: "
+            "nothing tells them from newcomers who are heard."
         )
+
+
+@dataclass(frozen=True)
+class LeftOut(Report):
+    """An attack or alliance that a community does not allow to try, by name, and why."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -167,6 +181,7 @@ class AttackReport(Report):
     attacks : one result per attack and mode
     attackers, honest_auc : of mode TRAINING, else None
     alliances : one result per alliance; None where they were not tried
+    left_out : the attacks and alliances that a young or small community does not allow to try
     most_from_anybody : the points by which accounts to whom nobody established responds can move a score, whatever
         they do; None where it was not asked for
 
@@ -182,6 +197,7 @@ class AttackReport(Report):
     honest_auc: HonestAuc | None = None
     alliances: tuple[AllianceResult, ...] | None = None
     most_from_anybody: float | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def within_limits(self) -> bool:
@@ -195,10 +211,20 @@ class AttackReport(Report):
         """The `cost` of each alliance of new accounts that established users answered."""
         return [result.cost for result in self.alliances or () if result.answers]
 
+    @property
+    def reasons_left_out(self) -> list[str]:
+        """Each reason for which attacks and alliances were left out, after their names."""
+        by_reason: dict[str, list[str]] = {}
+        for left_out in self.left_out:
+            by_reason.setdefault(left_out.reason, []).append(left_out.name)
+        return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
     def followed_by(self, other: "AttackReport") -> "AttackReport":
         """Return one report of both; `median_active` is this one's."""
         attackers, auc = other.attackers or self.attackers, other.honest_auc or self.honest_auc
-        return replace(self, attacks=(*self.attacks, *other.attacks), attackers=attackers, honest_auc=auc)
+        left_out = tuple(dict.fromkeys((*self.left_out, *other.left_out)))
+        attacks = (*self.attacks, *other.attacks)
+        return replace(self, attacks=attacks, attackers=attackers, honest_auc=auc, left_out=left_out)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields and `limits_held`; `attackers` and `honest_auc` only where they were measured."""

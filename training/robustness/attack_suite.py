@@ -19,9 +19,10 @@ from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import comparison_features
-from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, low_median
+from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, LeftOut, low_median
 from training.robustness.attacks import (
     ATTACKS,
+    DORMANT_DAYS,
     FAKE,
     RECENT_DAYS,
     Attack,
@@ -35,6 +36,7 @@ SCORE = "score"
 LIMIT_FACTOR = {SCORING: 1, TRAINING: 2}
 MIN_MEMBERS = 20
 SHARE_OF_BASELINE = 1 / 3
+NOBODY_DORMANT = f"no old account was silent for {DORMANT_DAYS} days, so there is none to buy"
 MIN_BASELINE_GAIN = 1.0
 
 
@@ -133,7 +135,8 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
 
     An attack is within its limit if the median member gains at most the limit (twice that in mode TRAINING) and at most
     a third of what the best baseline gains (ignored where that is less than a point), and if, for a bot, a new account
-    that does nothing else does not end above the median active user.
+    that does nothing else does not end above the median active user. Attacks for which there is no account to buy are
+    left out.
     """
     before = score_users(setting)
     users = describe_users(setting.events, setting.as_of)
@@ -143,13 +146,16 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     chosen = list(before.index[choose_members(before[SCORE].to_numpy(), active, present, members, rng)])
     context = make_attack_context(setting.events, users, setting.as_of, {*chosen, *setting.poisoners}, rng)
     median_active = float(before.loc[active, SCORE].median())
-    results = []
+    results, left_out = [], []
     for attack in ATTACKS:
+        if attack.accounts and not attack.available_accounts(context):
+            left_out.append(LeftOut(attack.name, NOBODY_DORMANT))
+            continue
         step = attack.name if setting.mode == SCORING else f"{attack.name}, poisoned"
         progress(step, 0.0)
         results.append(run_attack(attack, setting, context, before, chosen, median_active))
         progress(step, 1.0)
-    return AttackReport(setting.as_of, setting.best, median_active, tuple(results))
+    return AttackReport(setting.as_of, setting.best, median_active, tuple(results), left_out=tuple(left_out))
 
 
 def choose_members(
@@ -206,13 +212,14 @@ def run_attack(
     own = [rows[~rows["provoked"]] for rows in parts]
     acts, medians = sum(map(len, own)) / len(names), {str(name): float(gains[name].median()) for name in gains}
     per_1000 = {name: 1_000 * gain / acts if acts else None for name, gain in medians.items()}
+    accounts, missing = _mean_accounts(own), attack.accounts - attack.available_accounts(context)
     check = _check_limits(attack, setting, medians, end, median_active)
     return AttackResult(
         attack=attack.name,
         description=attack.description,
         mode=setting.mode,
         members=len(names),
-        accounts=round(float(np.mean([rows["actor"].nunique() for rows in own]))),
+        accounts=accounts,
         acts=round(acts),
         gain_median=medians.pop(SCORE),
         gain_p95=float(gains[SCORE].quantile(0.95)),
@@ -221,8 +228,13 @@ def run_attack(
         gain_per_1000_acts=per_1000.pop(SCORE),
         baselines=medians,
         baselines_per_1000_acts=per_1000,
+        accounts_intended=accounts + missing if missing else None,
         **check._asdict(),
     )
+
+
+def _mean_accounts(parts: list[pd.DataFrame]) -> int:
+    return round(float(np.mean([rows["actor"].nunique() for rows in parts])))
 
 
 class _LimitCheck(NamedTuple):

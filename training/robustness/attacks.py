@@ -31,7 +31,7 @@ class AttackContext:
     ----------
     as_of : the instant; attacks happen just before it
     users : all ids of the last 365 days, without the attackers' own
-    dormant : users without an event of their own for 90 days whose first event is more than 180 days old
+    dormant : old users without an event of their own for 90 days
     active : users that acted in the last 28 days
     established : the half of `active` whose first event is oldest
     top_pieces : (actor, object), what the top 1 % of users by engagers created in the last 28 days
@@ -99,15 +99,34 @@ def grown_days(users: pd.DataFrame) -> int:
     return min(QUARTER, int(users["age_days"].max() * GROWN_SHARE)) if len(users) else 0
 
 
+def _history_share(users: pd.DataFrame) -> float:
+    """Return the history as a share of 360 days, one at most: features shorten periods of a young community by it."""
+    return min(float(users["age_days"].max()) / HISTORY_DAYS, 1.0) if len(users) else 1.0
+
+
+def old_days(users: pd.DataFrame) -> float:
+    """Return from which age on users are old: 180 days, or half of a history shorter than 360.
+
+    `users` are from `describe_users`.
+    """
+    return OLD_DAYS * _history_share(users)
+
+
 def present_users(users: pd.DataFrame) -> pd.Index:
     """Return users who gain nothing by presence alone: they first acted before any attack begins and are not absent.
 
     `users` are from `describe_users`.
     """
-    history = min(users["age_days"].max() / HISTORY_DAYS, 1.0)
-    there = (users["tenure_days"] >= grown_days(users)) & (users["silent_days"] <= ABSENT_DAYS * history)
-    present: pd.Index = users.index[there]
+    present: pd.Index = users.index[(users["tenure_days"] >= grown_days(users)) & ~is_absent(users)]
     return present
+
+
+def is_absent(users: pd.DataFrame) -> pd.Series:
+    """Return whether users have been silent for so long that an event of their own would raise their score.
+
+    `users` are from `describe_users`.
+    """
+    return users["silent_days"] > ABSENT_DAYS * _history_share(users)
 
 
 def make_attack_context(
@@ -123,7 +142,7 @@ def make_attack_context(
     return AttackContext(
         as_of,
         users=_ids(others),
-        dormant=_ids(others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > OLD_DAYS)]),
+        dormant=_ids(others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > old_days(users))]),
         active=_ids(active),
         established=_ids(active[active["age_days"] >= active["age_days"].median()]),
         top_pieces=_recent_pieces(events, top.index, as_of),
@@ -175,12 +194,16 @@ class Attack:
     uses_dormant_accounts: bool = False
     bot: bool = False
 
+    def available_accounts(self, context: AttackContext, count: int | None = None) -> int:
+        """Return how many of `count` accounts (default: `accounts`) can be recruited."""
+        count = self.accounts if count is None else count
+        return min(count, -(-len(context.dormant) // FOR_SALE)) if self.uses_dormant_accounts else count
+
     def recruit(self, members: Sequence[str], context: AttackContext, count: int | None = None) -> np.ndarray:
         """Recruit `count` accounts for members (default: `accounts`); of dormant accounts, a tenth at most."""
-        count = self.accounts if count is None else count
+        count = self.available_accounts(context, count)
         if self.uses_dormant_accounts:
-            for_sale = -(-len(context.dormant) // FOR_SALE)
-            return context.rng.choice(context.dormant, min(count, for_sale), replace=False)
+            return context.rng.choice(context.dormant, count, replace=False)
         return np.array([f"{FAKE} {k} of {members[0]}" for k in range(count)], dtype=object)
 
 

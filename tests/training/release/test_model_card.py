@@ -15,7 +15,7 @@ from training.evaluation.metrics import RANKING
 from training.model.bundle_files import load_bundle, save_bundle
 from training.release.gate import Finding, Verdict
 from training.release.model_card import INTENDED, PROHIBITED, model_card
-from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, LeftOut
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_the_number_of_instants_for_intervals_is_stated(text, trained):
         ((9.0, 12.0, 30.0), "ten points: two answer (+12.0)."),
         (
             (9.0, 8.0, 9.9),
-            "None of 3 attacks and alliances gains an ordinary member ten points. The largest gain: they",
+            "None of the 3 attacks and alliances of ordinary members gains ten points. The largest gain: they",
         ),
     ],
 )
@@ -110,9 +110,18 @@ def test_limits_state_the_cost_of_answered_accounts(trained):
     result = AllianceResult("answered", "they like", 20, 12, False, 22.1, 8.4, 5.0, 15.0, True, 3, 376, 20.0, 35.0)
     report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "engagers", 20.0, (), alliances=(result,))
     assert (
-        "- 12 new accounts, each really answered by 3 established users, gain an ordinary member +22.1 of 35 points "
-        "and +8.4 of 15 people for 376 events: nothing tells them from newcomers who are heard."
+        "- 12 new accounts, each really answered by 3 established users, move the score of an ordinary member by "
+        "+22.1 points (limit 35) and the expected audience by +8.4 people (limit 15), for 376 events: "
+        "nothing tells them from newcomers who are heard."
     ) in section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
+
+
+def test_limits_name_what_was_not_tried(trained):
+    left_out = tuple(LeftOut(name, "the history has 70 days") for name in ("friends", "pods"))
+    result = AllianceResult("friend", "answers", 20, 1, False, 4.0, 1.0, 0.5, 1.25, True)
+    report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "", 20.0, (), alliances=(result,), left_out=left_out)
+    limits = section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
+    assert "- Not tried here: friends, pods: the history has 70 days." in limits
 
 
 def test_allowed_and_prohibited_uses(text):

@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.alliances import ALLIANCES, Helpers, _alliance_events, _assign, _unanswered, alliance_suite
+from training.robustness.alliances import (
+    ALLIANCES,
+    Helpers,
+    _alliance_events,
+    _assign,
+    _divide,
+    _helpers,
+    _ordinary_members,
+    _unanswered,
+    alliance_suite,
+)
 from training.robustness.attack_report import AttackReport, low_median
 from training.robustness.attacks import AttackContext
 
@@ -85,7 +95,7 @@ def test_new_accounts_are_answered_before_they_answer_the_member():
 
 def test_a_new_account_is_compared_with_an_unanswered_one():
     alliance = BY_NAME["new_with_2_for_7d"]
-    groups = dict(_assign(USERS))
+    groups = dict(_assign(USERS)[0])
     account = groups[alliance][0]
     assert not set(account) & set(USERS)
     context = attack_context()
@@ -102,13 +112,78 @@ def test_a_new_account_is_compared_with_an_unanswered_one():
 
 
 def test_every_alliance_gets_its_own_members():
-    groups = _assign(USERS)
+    groups, left_out = _assign(USERS)
+    assert left_out == []
     members = np.concatenate([np.concatenate(several) for _, several in groups])
     assert len(set(members)) == len(members)
     assert {alliance.name for alliance, _ in groups} == set(BY_NAME)
-    assert [len(several) for _, several in _assign(USERS[:10])] == []
-    assert [len(several) for _, several in groups] == [20] * 24 + [1] * 6
-    assert _assign(USERS[:0]) == []
+    none, left_out = _assign(USERS[:10])
+    assert none == []
+    assert {(alliance.name, alliance.reason) for alliance in left_out} == {
+        (name, "10 ordinary members are too few for all alliances") for name in BY_NAME
+    }
+    assert {len(several) for alliance, several in groups if alliance.group == 1} == {20, 21}
+    assert [len(several) for alliance, several in groups if alliance.group > 1] == [1] * 6
+    assert _assign(USERS[:0])[0] == []
+
+
+def users_of(history, count=1_000):
+    """Return users of all ages, with as many engagers as they are old, some of them silent for long."""
+    ages = np.linspace(history, 0, count)
+    silent = np.where(np.arange(count) % 3 == 0, ages, 0.0)
+    users = {"age_days": ages, "tenure_days": ages, "silent_days": silent, "engagers": np.ceil(ages)}
+    return pd.DataFrame(users, index=pd.Index([f"u{k}" for k in range(count)]))
+
+
+def divided(history):
+    users = users_of(history)
+    return _divide(ALLIANCES, users, _helpers(users, users.index[:10].to_numpy(object)))
+
+
+def test_members_are_old_present_and_ordinary():
+    users = users_of(70).assign(silent_days=np.tile([0.0, 10.0, 11.0, 27.0], 250))  # absent after 56 * 70 / 360 days
+    score = pd.Series(np.tile(np.arange(4.0), 250), users.index)
+    members = _ordinary_members(score, users, np.random.default_rng(0))
+    assert set(users.loc[members, "silent_days"]) == {10.0}
+    assert users.loc[members, "age_days"].min() > 35
+
+
+def test_a_long_history_allows_all_alliances():
+    possible, left_out = divided(400)
+    assert (tuple(possible), left_out) == (ALLIANCES, [])
+
+
+def test_a_young_community_leaves_out_what_does_not_fit():
+    possible, left_out = divided(70)
+    reason = "members are 35 days old or older in a history of 70 days; the alliance takes 120"
+    reasons = {alliance.name: alliance.reason for alliance in left_out}
+    assert reasons.pop("dormant_5_28d") == "the community has 0 such users, and 5 are needed"
+    assert reasons == dict.fromkeys((name for name in BY_NAME if name.endswith("120d")), reason)
+    (ring,) = (alliance for alliance in possible if alliance.ring_days)
+    assert ring.ring_days + ring.days == int((300 + 28) * 70 / 360)
+
+
+def test_a_ring_needs_four_weeks_to_establish_itself():
+    _, left_out = divided(60)
+    (ring,) = (alliance for alliance in left_out if alliance.name == "slow_ring")
+    assert ring.reason == "in a history of 60 days the accounts could answer each other for 26 only"
+
+
+def test_an_alliance_without_helpers_is_left_out():
+    users = users_of(400)
+    possible, left_out = _divide(ALLIANCES, users, Helpers(USERS[:4], USERS[:1], USERS[:0]))
+    reasons = {alliance.name: alliance.reason for alliance in left_out}
+    assert reasons["dormant_5_28d"] == "the community has 0 such users, and 5 are needed"
+    assert "friends_5_for_7d" in reasons
+    assert "friends_3_for_7d" in {alliance.name for alliance in possible}
+
+
+def test_alliances_of_a_single_helper_get_up_to_60_members():
+    many = np.array([f"m{k}" for k in range(1_000)], dtype=object)
+    for members, of_one in ((many, 60), (many[: 74 + 16 * 20 + 4 * 7], 27)):
+        for alliance, several in _assign(members)[0]:
+            if alliance.group == 1:
+                assert len(several) == (of_one if alliance.people == 1 else 20)
 
 
 @pytest.mark.parametrize(("members", "lowest"), [(1, 0), (5, 0), (8, 0), (9, 1), (20, 5)])
@@ -118,8 +193,12 @@ def test_the_median_of_members_has_an_interval(members, lowest):
 
 
 def test_alliances_are_measured_in_people(simulated, bundle):
-    results = alliance_suite(open_events(simulated.events), bundle, simulated.as_of)
+    report = alliance_suite(open_events(simulated.events), bundle, simulated.as_of)
+    results = report.results
     assert results
+    tried, left_out = (set(names) for names in ((r.alliance for r in results), (r.name for r in report.left_out)))
+    assert not tried & left_out
+    assert tried | left_out == set(BY_NAME)
     for result in results:
         few_points = result.points_limit is None or result.gain_median <= result.points_limit
         assert result.within_limit == (few_points and result.people_gain_median <= result.people_limit)

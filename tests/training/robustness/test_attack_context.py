@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from features.events.event_table import open_events
-from training.robustness.attacks import describe_users, grown_days, make_attack_context, present_users
+from training.robustness.attacks import (
+    describe_users,
+    grown_days,
+    make_attack_context,
+    old_days,
+    present_users,
+)
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 AS_OF = START + timedelta(days=400)
@@ -61,6 +67,11 @@ def test_make_attack_context_ignores_later_events(events):
 def test_accounts_are_grown_for_90_days_or_two_thirds_of_the_history(oldest, grown):
     assert grown_days(pd.DataFrame({"age_days": [0.5, oldest]})) == grown
     assert grown_days(pd.DataFrame({"age_days": []})) == 0
+
+
+@pytest.mark.parametrize(("history", "old"), [(400, 180), (360, 180), (240, 120), (70, 35)])
+def test_users_are_old_after_fewer_days_in_a_short_history(history, old):
+    assert old_days(pd.DataFrame({"age_days": [0.5, history]})) == pytest.approx(old)
 
 
 def test_present_users_are_neither_new_nor_absent():

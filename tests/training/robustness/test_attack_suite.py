@@ -25,7 +25,7 @@ from training.robustness.attack_suite import (
     run_suite,
     score_users,
 )
-from training.robustness.attacks import ATTACKS, Attack, event_rows
+from training.robustness.attacks import ATTACKS, Attack, event_rows, make_attack_context
 
 # A tenth of the bought followers; one test below uses all 10,000 per member.
 FEWER = (replace(ATTACKS[0], accounts=1_000), *ATTACKS[1:])
@@ -74,7 +74,7 @@ class TestReport:
 
     def test_as_json_has_the_published_fields(self, report):
         document = report.as_json()
-        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "limits_held"}
+        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "left_out", "limits_held"}
         assert set(document["attacks"][0]) == {
             *("attack", "told", "mode", "members", "accounts", "acts", "limit", "of_best_baseline", "allowed", "held"),
             *("gain_median", "gain_p95", "gain_low", "gain_per_1000_acts", "end_score_median"),
@@ -119,6 +119,37 @@ class TestReport:
         one, same, other = (run_attacks(ATTACKS[2], seed=seed) for seed in (0, 0, 1))
         assert one == same
         assert one.attacks != other.attacks
+
+
+class TestDormantAccounts:
+    OLD_ACCOUNTS = next(attack for attack in ATTACKS if attack.uses_dormant_accounts)
+
+    @pytest.fixture
+    def run_with(self, run_attacks, monkeypatch):
+        """Return a function that runs an attack in a community with so many dormant accounts."""
+
+        def run(dormant, *attacks):
+            def context(*args):
+                every = make_attack_context(*args)
+                return replace(every, dormant=every.users[:dormant])
+
+            monkeypatch.setattr("training.robustness.attack_suite.make_attack_context", context)
+            return run_attacks(*attacks)
+
+        return run
+
+    def test_without_any_the_attack_is_left_out_with_a_reason(self, run_with):
+        report = run_with(0, ATTACKS[-3], self.OLD_ACCOUNTS)
+        assert [result.attack for result in report.attacks] == [ATTACKS[-3].name]
+        assert [result.name for result in report.left_out] == ["old_accounts"]
+        assert report.reasons_left_out == [
+            "old_accounts: no old account was silent for 90 days, so there is none to buy"
+        ]
+
+    @pytest.mark.parametrize(("dormant", "accounts", "intended"), [(31, 5, 51), (600, 51, None)])
+    def test_fewer_than_intended_are_stated(self, run_with, dormant, accounts, intended):
+        (result,) = run_with(dormant, self.OLD_ACCOUNTS).attacks
+        assert (result.accounts, result.accounts_intended) == (accounts, intended)
 
 
 class TestBot:
