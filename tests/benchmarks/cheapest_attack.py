@@ -26,14 +26,13 @@ from training.model.bundle import Bundle
 from training.robustness.alliances import MIN_ENGAGERS
 from training.robustness.attack_environment import fit_unregistered
 from training.robustness.attacks import (
-    DORMANT_DAYS,
     FOR_SALE,
     Attack,
     AttackContext,
     answered_questions,
     engage,
+    is_dormant,
     make_posts,
-    old_days,
 )
 
 FRESH, BRIDGED, GROWN, DORMANT, KNOWN = "fresh", "bridged", "grown", "dormant", "known dormant"
@@ -80,7 +79,7 @@ class Plan:
 def known_dormant(community: AttackedCommunity) -> np.ndarray:
     """Return the tenth of the dormant accounts with the most engagers."""
     users, others = community.users, community.users.drop(index=community.members)
-    dormant = others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > old_days(users))]
+    dormant = others[is_dormant(users)[others.index]]
     most = dormant[dormant["engagers"] >= MIN_ENGAGERS].sort_values("engagers", ascending=False, kind="stable")
     return most.index.to_numpy(object)[: -(-len(dormant) // FOR_SALE)]
 

@@ -22,7 +22,6 @@ from features.feature_table import feature_rows
 from training.model.bundle import Bundle
 from training.robustness.attack_report import AllianceResult, AttackReport, LeftOut, low_median
 from training.robustness.attacks import (
-    DORMANT_DAYS,
     FAKE,
     OLD_DAYS,
     RECENT_DAYS,
@@ -33,6 +32,7 @@ from training.robustness.attacks import (
     describe_users,
     engage,
     is_absent,
+    is_dormant,
     make_attack_context,
     make_posts,
     old_days,
@@ -222,8 +222,8 @@ def _ordinary_members(score: pd.Series, users: pd.DataFrame, rng: np.random.Gene
 
 def _helpers(users: pd.DataFrame, members: np.ndarray) -> Helpers:
     others = users.drop(index=pd.Index(members))
-    old = others[others["age_days"] > old_days(users)]
-    active, silent = old[old["silent_days"] < RECENT_DAYS], old[old["silent_days"] > DORMANT_DAYS]
+    active = others[(others["silent_days"] < RECENT_DAYS) & (others["age_days"] > old_days(users))]
+    silent = others[is_dormant(users)[others.index]]
     prominent, stars = (
         active[active["engagers"] >= active["engagers"].quantile(share)] for share in (KNOWN_QUANTILE, TOP_QUANTILE)
     )

@@ -112,6 +112,15 @@ def old_days(users: pd.DataFrame) -> float:
     return OLD_DAYS * _history_share(users)
 
 
+def is_dormant(users: pd.DataFrame) -> pd.Series:
+    """Return whether users are old and, as far as the history shows, without an event of their own for 90 days.
+
+    `users` are from `describe_users`. In a history shorter than that nobody is.
+    """
+    observed = users[["silent_days", "age_days"]].min(axis=1)
+    return (observed > DORMANT_DAYS) & (users["age_days"] > old_days(users))
+
+
 def present_users(users: pd.DataFrame) -> pd.Index:
     """Return users who gain nothing by presence alone: they first acted before any attack begins and are not absent.
 
@@ -142,7 +151,7 @@ def make_attack_context(
     return AttackContext(
         as_of,
         users=_ids(others),
-        dormant=_ids(others[(others["silent_days"] > DORMANT_DAYS) & (others["age_days"] > old_days(users))]),
+        dormant=_ids(others[is_dormant(users)[others.index]]),
         active=_ids(active),
         established=_ids(active[active["age_days"] >= active["age_days"].median()]),
         top_pieces=_recent_pieces(events, top.index, as_of),

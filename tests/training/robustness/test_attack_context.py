@@ -10,6 +10,7 @@ from features.events.event_table import open_events
 from training.robustness.attacks import (
     describe_users,
     grown_days,
+    is_dormant,
     make_attack_context,
     old_days,
     present_users,
@@ -72,6 +73,23 @@ def test_accounts_are_grown_for_90_days_or_two_thirds_of_the_history(oldest, gro
 @pytest.mark.parametrize(("history", "old"), [(400, 180), (360, 180), (240, 120), (70, 35)])
 def test_users_are_old_after_fewer_days_in_a_short_history(history, old):
     assert old_days(pd.DataFrame({"age_days": [0.5, history]})) == pytest.approx(old)
+
+
+@pytest.mark.parametrize(
+    ("history", "age", "silent", "dormant"),
+    [
+        (400, 200, 91, True),
+        (400, 200, np.inf, True),
+        (400, 200, 89, False),
+        (400, 170, 100, False),
+        (100, 95, 91, True),
+        (100, 60, np.inf, False),
+        (61, 61, np.inf, False),
+    ],
+)
+def test_dormant_users_are_old_and_observed_to_be_silent_for_90_days(history, age, silent, dormant):
+    users = pd.DataFrame({"age_days": [history, age], "silent_days": [0.0, silent]})
+    assert is_dormant(users).tolist() == [False, dormant]
 
 
 def test_present_users_are_neither_new_nor_absent():
