@@ -189,7 +189,7 @@ def attacks_table(report: "AttackReport") -> None:
     )
     if report.alliances:
         _print_alliances(report.alliances)
-    print_points("Not tried here", report.reasons_left_out)
+    print_points("Not tried here", report.omission_reasons)
     for cost in report.answered_accounts:
         print_message(cost)
     if report.most_from_anybody is not None:

@@ -13,7 +13,7 @@ from training.home import Home
 from training.model.scale import Scale
 from training.model_selection.ablation import VARIANTS
 from training.release.gate import Finding, Verdict
-from training.robustness.attack_report import AttackReport, AttackResult, LeftOut
+from training.robustness.attack_report import AttackReport, AttackResult, Omission
 
 FIGURES = {"folds": 4, "auc": 0.8761, "ndcg_100": 0.7, "r2_log": 0.4, "total": 1.1, "level_error": 0.12}
 
@@ -131,11 +131,11 @@ def test_an_attack_is_one_row_at_80_columns(capsys, monkeypatch):
 
 
 def test_what_a_community_does_not_allow_to_try_is_named_with_the_reason(capsys):
-    left_out = tuple(LeftOut(name, "the history has 70 days") for name in ("friends_1_for_120d", "pod_5_for_120d"))
+    omissions = tuple(Omission(name, "the history has 70 days") for name in ("friends_1_for_120d", "pod_5_for_120d"))
     report = AttackReport(datetime(2026, 1, 28, tzinfo=UTC), "followers", 22.5, ())
     attacks_table(report)
     assert "Not tried" not in capsys.readouterr().out
-    attacks_table(dataclasses.replace(report, left_out=left_out))
+    attacks_table(dataclasses.replace(report, omissions=omissions))
     output = capsys.readouterr().out
     assert "Not tried here:\n  - friends_1_for_120d, pod_5_for_120d: the history has 70 days" in output
 

@@ -221,7 +221,7 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
         f"all {len(results)} attacks stay within their limits; {nearest.attack} comes nearest, "
         f"{nearest.gain_median:+.1f} points (limit {nearest.limit:g})"
     )
-    not_tried = f"; not tried: {'; '.join(report.reasons_left_out)}" if report.left_out else ""
+    not_tried = f"; not tried: {'; '.join(report.omission_reasons)}" if report.omissions else ""
     return Finding("attacks", message + not_tried, True)
 
 

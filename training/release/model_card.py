@@ -235,7 +235,7 @@ def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | 
 
 def _by_attacks(attacks: AttackReport) -> list[str]:
     """Say what attacks and alliances gained, and which ones were not tried."""
-    not_tried = [f"Not tried here: {names_and_reason}." for names_and_reason in attacks.reasons_left_out]
+    not_tried = [f"Not tried here: {names_and_reason}." for names_and_reason in attacks.omission_reasons]
     return [*_ten_points(attacks), *attacks.answered_accounts, *not_tried]
 
 

@@ -20,7 +20,7 @@ from features.events.loading import resolve_as_of
 from features.events.scopes import ALL
 from features.feature_table import feature_rows
 from training.model.bundle import Bundle
-from training.robustness.attack_report import AllianceResult, AttackReport, LeftOut, low_median
+from training.robustness.attack_report import AllianceResult, AttackReport, Omission, low_median
 from training.robustness.attacks import (
     FAKE,
     OLD_DAYS,
@@ -142,7 +142,7 @@ class AllianceReport:
     """What the alliances gain that were tried, and which ones were not, with the reason."""
 
     results: tuple[AllianceResult, ...]
-    left_out: tuple[LeftOut, ...]
+    omissions: tuple[Omission, ...]
 
 
 def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = None, seed: int = 0) -> AllianceReport:
@@ -174,16 +174,16 @@ def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = No
         members = _ordinary_members(before["score"], users, rng)
         context = make_attack_context(events, users, at, members, rng)
         helpers = _helpers(users, members)
-        possible, left_out = _divide(ALLIANCES, users, helpers)
+        possible, omissions = _divide(ALLIANCES, users, helpers)
         groups, without_members = _assign(members, possible)
         parts = [
             _alliance_events(alliance, group, k, helpers, context)
             for alliance, several in groups
             for k, group in enumerate(several)
         ]
-        left_out += without_members
+        omissions += without_members
         if not parts:
-            return AllianceReport((), tuple(left_out))
+            return AllianceReport((), tuple(omissions))
         new = [member for alliance, several in groups if alliance.new_member for group in several for member in group]
         added_rows = pd.concat([*parts, *(_unanswered(part, new) for part in parts)], ignore_index=True)
         added = open_events(added_rows, events.get_backend())
@@ -195,15 +195,15 @@ def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = No
         own = sum(int((~part["provoked"]).sum()) for part in parts[start : start + len(several)])
         start += len(several)
         results.append(_result(alliance, np.concatenate(several), before, after, own))
-    return AllianceReport(tuple(results), tuple(left_out))
+    return AllianceReport(tuple(results), tuple(omissions))
 
 
 def with_alliances(report: AttackReport, events: ir.Table, bundle: Bundle, seed: int = 0) -> AttackReport:
     """Return a report of attacks with the alliances at the same instant, and what anybody can add by construction."""
     allied = alliance_suite(events, bundle, report.as_of, seed)
     most = bundle.most_from_anybody
-    left_out = (*report.left_out, *allied.left_out)
-    return replace(report, alliances=allied.results, left_out=left_out, most_from_anybody=most)
+    omissions = (*report.omissions, *allied.omissions)
+    return replace(report, alliances=allied.results, omissions=omissions, most_from_anybody=most)
 
 
 def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFrame:
@@ -233,9 +233,9 @@ def _helpers(users: pd.DataFrame, members: np.ndarray) -> Helpers:
 
 def _divide(
     alliances: Sequence[Alliance], users: pd.DataFrame, helpers: Helpers
-) -> tuple[list[Alliance], list[LeftOut]]:
+) -> tuple[list[Alliance], list[Omission]]:
     """Divide alliances into those that a community has enough history and helpers for, and the others."""
-    possible, left_out = [], []
+    possible, omissions = [], []
     age, history = old_days(users), float(users["age_days"].max()) if len(users) else 0.0
     for alliance in alliances:
         shorter = replace(alliance, ring_days=_ring_days(alliance, age))
@@ -243,8 +243,8 @@ def _divide(
         if reason is None:
             possible.append(shorter)
         else:
-            left_out.append(LeftOut(alliance.name, reason))
-    return possible, left_out
+            omissions.append(Omission(alliance.name, reason))
+    return possible, omissions
 
 
 def _ring_days(alliance: Alliance, age: float) -> int:
@@ -273,7 +273,7 @@ def _too_few(alliance: Alliance, helpers: Helpers) -> str | None:
 
 def _assign(
     members: np.ndarray, alliances: Sequence[Alliance] = ALLIANCES
-) -> tuple[list[tuple[Alliance, list[np.ndarray]]], list[LeftOut]]:
+) -> tuple[list[tuple[Alliance, list[np.ndarray]]], list[Omission]]:
     """Give each alliance groups of its own: one where members answer each other, 5 to 20 of one member elsewhere.
 
     Those of a single helper, who are nearest to their limit, get up to 60 where so many members remain. An alliance is
@@ -285,7 +285,7 @@ def _assign(
     free = len(members) - sum(alliance.group for alliance in ordinary if alliance.group > 1)
     most = min(max(free // max(single, 1), 1), MEMBERS)
     most_of_one = min(most + max(free - most * single, 0) // max(of_one, 1), MEMBERS_OF_ONE)
-    groups, left_out, start = [], [], 0
+    groups, omissions, start = [], [], 0
     for alliance in sorted(alliances, key=lambda alliance: alliance.group):
         count = (most_of_one if alliance.people == 1 else most) if alliance.group == 1 else 1
         if alliance.new_member:
@@ -298,8 +298,8 @@ def _assign(
             groups.append((alliance, several))
         else:
             reason = f"{len(members)} ordinary members are too few for all alliances"
-            left_out.append(LeftOut(alliance.name, reason))
-    return groups, left_out
+            omissions.append(Omission(alliance.name, reason))
+    return groups, omissions
 
 
 def _unanswered(events: pd.DataFrame, accounts: Sequence[str]) -> pd.DataFrame:

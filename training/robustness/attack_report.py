@@ -135,7 +135,7 @@ class AllianceResult(Report):
 
 
 @dataclass(frozen=True)
-class LeftOut(Report):
+class Omission(Report):
     """An attack or alliance that a community does not allow to try, by name, and why."""
 
     name: str
@@ -181,7 +181,7 @@ class AttackReport(Report):
     attacks : one result per attack and mode
     attackers, honest_auc : of mode TRAINING, else None
     alliances : one result per alliance; None where they were not tried
-    left_out : the attacks and alliances that a young or small community does not allow to try
+    omissions : the attacks and alliances that a young or small community does not allow to try
     most_from_anybody : the points by which accounts to whom nobody established responds can move a score, whatever
         they do; None where it was not asked for
 
@@ -197,7 +197,7 @@ class AttackReport(Report):
     honest_auc: HonestAuc | None = None
     alliances: tuple[AllianceResult, ...] | None = None
     most_from_anybody: float | None = None
-    left_out: tuple[LeftOut, ...] = ()
+    omissions: tuple[Omission, ...] = ()
 
     @property
     def within_limits(self) -> bool:
@@ -212,19 +212,19 @@ class AttackReport(Report):
         return [result.cost for result in self.alliances or () if result.answers]
 
     @property
-    def reasons_left_out(self) -> list[str]:
+    def omission_reasons(self) -> list[str]:
         """Each reason for which attacks and alliances were left out, after their names."""
         by_reason: dict[str, list[str]] = {}
-        for left_out in self.left_out:
-            by_reason.setdefault(left_out.reason, []).append(left_out.name)
+        for omission in self.omissions:
+            by_reason.setdefault(omission.reason, []).append(omission.name)
         return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
     def followed_by(self, other: "AttackReport") -> "AttackReport":
         """Return one report of both; `median_active` is this one's."""
         attackers, auc = other.attackers or self.attackers, other.honest_auc or self.honest_auc
-        left_out = tuple(dict.fromkeys((*self.left_out, *other.left_out)))
+        omissions = tuple(dict.fromkeys((*self.omissions, *other.omissions)))
         attacks = (*self.attacks, *other.attacks)
-        return replace(self, attacks=attacks, attackers=attackers, honest_auc=auc, left_out=left_out)
+        return replace(self, attacks=attacks, attackers=attackers, honest_auc=auc, omissions=omissions)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields and `limits_held`; `attackers` and `honest_auc` only where they were measured."""

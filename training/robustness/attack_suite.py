@@ -19,7 +19,7 @@ from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import comparison_features
-from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, LeftOut, low_median
+from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, Omission, low_median
 from training.robustness.attacks import (
     ATTACKS,
     DORMANT_DAYS,
@@ -146,16 +146,16 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     chosen = list(before.index[choose_members(before[SCORE].to_numpy(), active, present, members, rng)])
     context = make_attack_context(setting.events, users, setting.as_of, {*chosen, *setting.poisoners}, rng)
     median_active = float(before.loc[active, SCORE].median())
-    results, left_out = [], []
+    results, omissions = [], []
     for attack in ATTACKS:
         if attack.accounts and not attack.available_accounts(context):
-            left_out.append(LeftOut(attack.name, NOBODY_DORMANT))
+            omissions.append(Omission(attack.name, NOBODY_DORMANT))
             continue
         step = attack.name if setting.mode == SCORING else f"{attack.name}, poisoned"
         progress(step, 0.0)
         results.append(run_attack(attack, setting, context, before, chosen, median_active))
         progress(step, 1.0)
-    return AttackReport(setting.as_of, setting.best, median_active, tuple(results), left_out=tuple(left_out))
+    return AttackReport(setting.as_of, setting.best, median_active, tuple(results), omissions=tuple(omissions))
 
 
 def choose_members(

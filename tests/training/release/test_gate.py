@@ -14,7 +14,7 @@ from training.evaluation.report_types import (
     RankRetention,
 )
 from training.release.gate import Churn, GateError, GateInput, Verdict, evaluate_gate, normalize_override_reason
-from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, LeftOut
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, Omission
 
 LIMITS = Gate(total_low=0.5, total_high=2.0, coverage=0.8, moved_share=0.2)
 UNMEASURED = {"churn": NotMeasured("no need"), "attacks": NotMeasured("no time")}
@@ -183,8 +183,8 @@ class TestAttacks:
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
     def test_what_was_not_tried_is_named_with_the_reason(self):
-        left_out = tuple(LeftOut(name, "nobody is dormant") for name in ("old_accounts", "dormant_5_28d"))
-        report = replace(make_report(make_attack()), left_out=left_out)
+        omissions = tuple(Omission(name, "nobody is dormant") for name in ("old_accounts", "dormant_5_28d"))
+        report = replace(make_report(make_attack()), omissions=omissions)
         _, message = finding(verdict_of({"attacks": report}), "attacks")
         assert message.endswith("; not tried: old_accounts, dormant_5_28d: nobody is dormant")
 

@@ -15,7 +15,7 @@ from training.evaluation.metrics import RANKING
 from training.model.bundle_files import load_bundle, save_bundle
 from training.release.gate import Finding, Verdict
 from training.release.model_card import INTENDED, PROHIBITED, model_card
-from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, LeftOut
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, Omission
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +117,9 @@ def test_limits_state_the_cost_of_answered_accounts(trained):
 
 
 def test_limits_name_what_was_not_tried(trained):
-    left_out = tuple(LeftOut(name, "the history has 70 days") for name in ("friends", "pods"))
+    omissions = tuple(Omission(name, "the history has 70 days") for name in ("friends", "pods"))
     result = AllianceResult("friend", "answers", 20, 1, False, 4.0, 1.0, 0.5, 1.25, True)
-    report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "", 20.0, (), alliances=(result,), left_out=left_out)
+    report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "", 20.0, (), alliances=(result,), omissions=omissions)
     limits = section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
     assert "- Not tried here: friends, pods: the history has 70 days." in limits
 

@@ -112,14 +112,14 @@ def test_a_new_account_is_compared_with_an_unanswered_one():
 
 
 def test_every_alliance_gets_its_own_members():
-    groups, left_out = _assign(USERS)
-    assert left_out == []
+    groups, omissions = _assign(USERS)
+    assert omissions == []
     members = np.concatenate([np.concatenate(several) for _, several in groups])
     assert len(set(members)) == len(members)
     assert {alliance.name for alliance, _ in groups} == set(BY_NAME)
-    none, left_out = _assign(USERS[:10])
+    none, omissions = _assign(USERS[:10])
     assert none == []
-    assert {(alliance.name, alliance.reason) for alliance in left_out} == {
+    assert {(alliance.name, alliance.reason) for alliance in omissions} == {
         (name, "10 ordinary members are too few for all alliances") for name in BY_NAME
     }
     assert {len(several) for alliance, several in groups if alliance.group == 1} == {20, 21}
@@ -149,14 +149,14 @@ def test_members_are_old_present_and_ordinary():
 
 
 def test_a_long_history_allows_all_alliances():
-    possible, left_out = divided(400)
-    assert (tuple(possible), left_out) == (ALLIANCES, [])
+    possible, omissions = divided(400)
+    assert (tuple(possible), omissions) == (ALLIANCES, [])
 
 
 def test_a_young_community_leaves_out_what_does_not_fit():
-    possible, left_out = divided(70)
+    possible, omissions = divided(70)
     reason = "members are 35 days old or older in a history of 70 days; the alliance takes 120"
-    reasons = {alliance.name: alliance.reason for alliance in left_out}
+    reasons = {alliance.name: alliance.reason for alliance in omissions}
     assert reasons.pop("dormant_5_28d") == "the community has 0 such users, and 5 are needed"
     assert reasons == dict.fromkeys((name for name in BY_NAME if name.endswith("120d")), reason)
     (ring,) = (alliance for alliance in possible if alliance.ring_days)
@@ -164,15 +164,15 @@ def test_a_young_community_leaves_out_what_does_not_fit():
 
 
 def test_a_ring_needs_four_weeks_to_establish_itself():
-    _, left_out = divided(60)
-    (ring,) = (alliance for alliance in left_out if alliance.name == "slow_ring")
+    _, omissions = divided(60)
+    (ring,) = (alliance for alliance in omissions if alliance.name == "slow_ring")
     assert ring.reason == "in a history of 60 days the accounts could answer each other for 26 only"
 
 
-def test_an_alliance_without_helpers_is_left_out():
+def test_an_alliance_without_helpers_is_not_tried():
     users = users_of(400)
-    possible, left_out = _divide(ALLIANCES, users, Helpers(USERS[:4], USERS[:1], USERS[:0]))
-    reasons = {alliance.name: alliance.reason for alliance in left_out}
+    possible, omissions = _divide(ALLIANCES, users, Helpers(USERS[:4], USERS[:1], USERS[:0]))
+    reasons = {alliance.name: alliance.reason for alliance in omissions}
     assert reasons["dormant_5_28d"] == "the community has 0 such users, and 5 are needed"
     assert "friends_5_for_7d" in reasons
     assert "friends_3_for_7d" in {alliance.name for alliance in possible}
@@ -196,9 +196,9 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     report = alliance_suite(open_events(simulated.events), bundle, simulated.as_of)
     results = report.results
     assert results
-    tried, left_out = (set(names) for names in ((r.alliance for r in results), (r.name for r in report.left_out)))
-    assert not tried & left_out
-    assert tried | left_out == set(BY_NAME)
+    tried, omissions = (set(names) for names in ((r.alliance for r in results), (r.name for r in report.omissions)))
+    assert not tried & omissions
+    assert tried | omissions == set(BY_NAME)
     for result in results:
         few_points = result.points_limit is None or result.gain_median <= result.points_limit
         assert result.within_limit == (few_points and result.people_gain_median <= result.people_limit)

@@ -74,7 +74,7 @@ class TestReport:
 
     def test_as_json_has_the_published_fields(self, report):
         document = report.as_json()
-        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "left_out", "limits_held"}
+        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "omissions", "limits_held"}
         assert set(document["attacks"][0]) == {
             *("attack", "told", "mode", "members", "accounts", "acts", "limit", "of_best_baseline", "allowed", "held"),
             *("gain_median", "gain_p95", "gain_low", "gain_per_1000_acts", "end_score_median"),
@@ -138,11 +138,11 @@ class TestDormantAccounts:
 
         return run
 
-    def test_without_any_the_attack_is_left_out_with_a_reason(self, run_with):
+    def test_without_any_the_attack_is_not_tried(self, run_with):
         report = run_with(0, ATTACKS[-3], self.OLD_ACCOUNTS)
         assert [result.attack for result in report.attacks] == [ATTACKS[-3].name]
-        assert [result.name for result in report.left_out] == ["old_accounts"]
-        assert report.reasons_left_out == [
+        assert [result.name for result in report.omissions] == ["old_accounts"]
+        assert report.omission_reasons == [
             "old_accounts: no old account was silent for 90 days, so there is none to buy"
         ]
 

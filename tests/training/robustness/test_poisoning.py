@@ -167,7 +167,7 @@ class TestReport:
         assert both.median_active == 20.0
         assert (both.attackers, both.honest_auc) == (report.attackers, report.honest_auc)
         allied = alliance_suite(events, bundle, report.as_of)
-        assert (both.alliances, both.left_out) == (allied.results, allied.left_out)
+        assert (both.alliances, both.omissions) == (allied.results, allied.omissions)
         assert both.most_from_anybody == bundle.most_from_anybody > 0
         alliances_hold = all(result.within_limit for result in both.alliances)
         assert both.within_limits == (report.within_limits and alliances_hold)
