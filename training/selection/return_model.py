@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
+from training.model.chance import logistic
 from training.selection.audiences import sum_by_user
 from training.selection.file_arrays import FileArray, mapped_zeros, user_parts
 from training.selection.pairs import Pairs
@@ -40,7 +40,7 @@ class ReturnModel:
             logit = np.full(part.stop - part.start, intercept)
             for slope, column in zip(slopes, features.columns(np.arange(part.start, part.stop)), strict=True):
                 logit += slope * column
-            chances.append(expit(logit))
+            chances.append(logistic(logit))
         return chances.mapped()
 
 

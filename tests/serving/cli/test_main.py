@@ -25,7 +25,7 @@ COMMANDS = {
 }
 UNUSED = {
     "mlflow", "fastapi", "sklearn", "matplotlib", "shap", "optuna", "ibis.backends.duckdb", "scipy.optimize",
-    "charset_normalizer",
+    "scipy.special", "charset_normalizer",
 }  # fmt: skip
 PRINT_MODULES = """
 import sys

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from training.model.chance import Chance, fit_chance
+from training.model.chance import Chance, fit_chance, logistic
 
 
 def share(expected):
@@ -43,3 +44,10 @@ def test_a_chance_that_does_not_rise_is_rejected():
 def test_the_chance_never_exceeds_the_expected_people():
     chance = Chance(1.0, 1.0)
     assert chance.of(np.array([0.1, 5.0])) == pytest.approx([0.1, 5 * np.e / (1 + 5 * np.e)])
+
+
+def test_logistic_is_that_of_scipy():
+    log_odds = np.linspace(-40.0, 40.0, 801)
+    assert logistic(log_odds) == pytest.approx(expit(log_odds), abs=1e-15)
+    assert (logistic(log_odds) >= 0).all()
+    assert (logistic(log_odds) <= 1).all()
