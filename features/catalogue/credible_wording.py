@@ -26,7 +26,7 @@ PERIODS_IN_WORDS = "the last six four-week periods"
 YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
-OF_WEIGHT, HALF = "of some weight", 0.5  # half of an established person's or more
+COUNTS_MUCH, HALF = "who counts much", 0.5  # half of an established person or more
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
@@ -212,16 +212,15 @@ def _only_anonymous(row: Row) -> bool:
 def describe_established(value: float | None, row: Row) -> str:
     """Say when the last response came that counts at least half, as anonymous ones do."""
     if value is None:
-        return _none_counts(row) or f"Only responses of little weight came {when(LOOKBACK_DAYS, row)}."
+        return _none_counts(row) or f"Nobody {COUNTS_MUCH} responded {when(LOOKBACK_DAYS, row)}."
     who = _who_alone_counts_half(row)
-    return f"{who} last responded {ago(value)}." if who else f"The last response {OF_WEIGHT} came {ago(value)}."
+    return f"{who or f'Somebody {COUNTS_MUCH}'} last responded {ago(value)}."
 
 
 def describe_silence(value: float | None, row: Row) -> str:
     """Say the same of days beyond the first 28, where `NEVER` or None stands for nobody."""
     if value == 0:
-        who, since = _who_alone_counts_half(row), when(MONTH_DAYS, row)
-        return f"{who} responded {since}." if who else f"A response {OF_WEIGHT} came {since}."
+        return f"{_who_alone_counts_half(row) or f'Somebody {COUNTS_MUCH}'} responded {when(MONTH_DAYS, row)}."
     return describe_established(None if value is None or value >= NEVER else value + MONTH_DAYS, row)
 
 

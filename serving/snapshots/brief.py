@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
-from serving.snapshots.story import TITLES, shorten_certainty, time_named_once
+from serving.snapshots.story import ENGAGING, TITLES, shorten_certainty, time_named_once
 from training.explanation.possible_changes import UNDONE
 
 MOST_LINES, WIDTH = 10, 80
@@ -15,7 +15,7 @@ AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
 UNIT, WITH_AVERAGE = re.compile(r" (?:established )?members?(?=\))"), re.compile(r" \(average[^)]*\)")
 CHANGE = "What would change it"
 PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
-NOTHING = "By all facts so far, this user is close to the average active user."
+NOTHING = "In all facts this user is close to the average active user."
 ESTABLISHED = "Established members are people to whom long-standing users respond."
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 
@@ -25,7 +25,7 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
 
     What the score is and means, the strongest fact, what would change it and how sure it is come first; then how many
     people responded, unless a fact says so or the user's own acts come first; then further facts, strongest first, none
-    of which is hidden behind a weaker one.
+    of which is hidden behind a weaker one; last, what points and words mean.
     """
     if explanation.missing is not None:
         return tuple(sentence for section in explanation.story for sentence in section.sentences)
@@ -38,14 +38,15 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     own_acts = any(fact.features[:1] == (name,) for fact in explanation.main_facts[:1] for name in UNDONE.values())
     if not own_acts and not any(PEOPLE.search(sentence) for _, sentence in texts):
         texts = _with_further(_with_further(selected, [("", evidence)]), facts[1:])
-    return tuple(_explained(_with_further(texts, changes[1:])))
+    texts = _with_further(texts, changes[1:])
+    return tuple(_explained(_with_further(texts, [*_factor(explanation), (CHANGE, ENGAGING)])))
 
 
 def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> list[Sentence]:
     """Add further sentences as long as the text has ten lines at most."""
     fitting = list(selected)
     for sentence in further:
-        if not any(map(_fits, _versions([*fitting, sentence]))):
+        if not _fits(_explained_paragraphs([*fitting, sentence])):
             break
         fitting.append(sentence)
     return fitting
@@ -55,19 +56,20 @@ def _explained(sentences: Sequence[Sentence]) -> list[str]:
     """Return the paragraphs, with what "established" means and whose averages these are if there is room for it."""
     bare = _paragraphs(sentences)
     shorter = ([words.sub("", text) for text in bare] for words in (UNIT, WITH_AVERAGE))
-    return next((text for text in (*_versions(sentences), bare, *shorter) if _fits(text)), bare)
+    return next((text for text in (_explained_paragraphs(sentences), bare, *shorter) if _fits(text)), bare)
 
 
-def _versions(sentences: Sequence[Sentence]) -> list[list[str]]:
-    """Return the paragraphs with what "established" means, if they use the word: at its first use, or last."""
+def _explained_paragraphs(sentences: Sequence[Sentence]) -> list[str]:
+    """Return the paragraphs, and last what "established" means, if they use the word."""
     titles = _titles(sentences)
     ordered = sorted(sentences, key=lambda sentence: titles.index(sentence[0]))
-    first = next((k + 1 for k, (_, sentence) in enumerate(ordered) if "established" in sentence), None)
-    if first is None:
-        return [_name_average(_paragraphs(ordered))]
-    there = [*ordered[:first], (ordered[first - 1][0], ESTABLISHED), *ordered[first:]]
-    last = [*ordered, (ordered[-1][0], ESTABLISHED)]
-    return [_name_average(_paragraphs(explained)) for explained in (there, last)]
+    if any("established" in sentence for _, sentence in ordered):
+        ordered.append((ordered[-1][0], ESTABLISHED))
+    return _name_average(_paragraphs(ordered))
+
+
+def _factor(explanation: Explanation) -> list[Sentence]:
+    return [("", sentence) for sentence in explanation.story[0].sentences[4:]]
 
 
 def _opening(explanation: Explanation) -> list[Sentence]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible_wording import LATELY, NEVER, OF_WEIGHT
+from features.catalogue.credible_wording import COUNTS_MUCH, LATELY, NEVER
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of
@@ -138,7 +138,7 @@ def _in_words(average: str, line: Line, row: FeatureRow) -> str:
     if line.feature in SILENT and average == RECENT:
         return f"average: in the last {MONTH_DAYS} days"
     if line.feature in SILENT and (line.value or 0.0) >= NEVER:
-        return f"average: one {OF_WEIGHT} {average} days ago"
+        return f"average: somebody {average} days ago"
     if line.feature == LATELY:
         return f"average: {_members(average)}"
     return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
@@ -178,14 +178,14 @@ def _as_printed(feature: str, value: float, row: FeatureRow) -> float:
 
 
 def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
-    """Say what others have; their responses are those of some weight, whatever the user's are."""
+    """Say what others have; those who responded to them count much, whoever responded to the user."""
     if line.feature not in SILENT:
         return words[line.feature]
-    value, which = line.value or 0.0, "" if OF_WEIGHT in line.sentence else f" {OF_WEIGHT}"
+    value, which = line.value or 0.0, "" if COUNTS_MUCH in line.sentence else f" {COUNTS_MUCH}"
     if value:
-        return f"had {'one' if value >= NEVER else words[line.feature]}{which}"
+        return f"had somebody{which}{'' if value >= NEVER else words[line.feature]}"
     within = f" in the last {MONTH_DAYS} days" if row[AGE] < MONTH_DAYS else ""
-    return f"had one{which}{within}"
+    return f"had somebody{which}{within}"
 
 
 def value_shown(line: Line, row: FeatureRow) -> str:
@@ -248,11 +248,11 @@ AS_MUCH = {
     LATELY: "have at least as much",
     TENURE: "have been here at least as long",
     **dict.fromkeys(COUNTS, "have at least as many"),
-    **dict.fromkeys(SILENT, "one as recent"),
+    **dict.fromkeys(SILENT, " as recently"),
 }
 MORE = {
     LATELY: "have more",
     TENURE: "have been here longer",
     **dict.fromkeys(COUNTS, "have more"),
-    **dict.fromkeys(SILENT, "a more recent one"),
+    **dict.fromkeys(SILENT, " more recently"),
 }

@@ -236,11 +236,11 @@ def _rest(parts: Ledger, merged: Sequence[Fact]) -> list[str]:
 
 
 def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
-    """Return what would have counted in full and why it does not, unless a fact gives the reason."""
-    if not any(f", because {WHY_FEWER[discount.kind]}." in fact.sentence for fact in main):
-        return [discount.sentence]
+    """Return what would have counted in full and why it does not, unless a fact does or it matters little."""
     if discount.points < LEAST_POINTS:
         return []
+    if not any(f", because {WHY_FEWER[discount.kind]}." in fact.sentence for fact in main):
+        return [discount.sentence]
     return [f"If those who responded counted in full, {higher(discount.points)}."]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from features.catalogue import CATALOGUE
-from features.catalogue.credible_wording import LATELY, OF_WEIGHT
+from features.catalogue.credible_wording import COUNTS_MUCH, LATELY
 from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES
 from features.catalogue.wording import LEAST_SHOWN, ONLY_ANONYMOUS, pointed, rounded_to_sum
@@ -251,9 +251,11 @@ def _sentence(stated: Sequence[FactRow], points: float) -> str:
 
 
 def _everything_else(rows: Sequence[FactRow]) -> str:
-    """Name all that makes no reason, with the points of each, if they are several."""
-    points = {f"{row.label[0].lower()}{row.label[1:]}": row.points for row in rows if row.points}
-    parts = ", ".join(f"{name} {of_name:+.1f}" if len(points) > 1 else name for name, of_name in points.items())
+    """Name all that makes no reason with its points; the sentence of one thing says it."""
+    some = [row for row in rows if row.points]
+    if len(some) == 1:
+        return some[0].sentence
+    parts = ", ".join(f"{row.label[0].lower()}{row.label[1:]} {row.points:+.1f}" for row in some)
     return f"{REST} ({parts})." if parts else f"{REST}."
 
 
@@ -278,7 +280,7 @@ def _is_stated(line: Line, group: Sequence[Line], comparisons: Comparisons) -> b
     first = _leading(group)
     if line.feature in RESPONSES and first.feature in (*SILENT, *PERIODS):
         points, is_recent = sum(part.points for part in group), first.feature in SILENT and not first.value
-        if is_recent and (OF_WEIGHT in first.sentence or ONLY_ANONYMOUS in line.sentence):
+        if is_recent and (COUNTS_MUCH in first.sentence or ONLY_ANONYMOUS in line.sentence):
             return False
         return abs(points) >= LEAST_POINTS and _is_reason(first, comparisons)
     return first.sentence in line.sentence

@@ -38,6 +38,7 @@ ESTABLISHED = (
     "{time}. Anybody else counts as a part of one, or not at all."
 )
 SIMILAR = "users with similar figures"
+POINTS = re.compile(r" \(-?\d+ to \d+ points\)")
 WITHIN = re.compile(r" in the next [\d,]+ days")
 ANONYMOUS = "Anonymous responses, such as votes, count in full, but not as people."
 
@@ -219,7 +220,8 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
 
 def shorten_certainty(certainty: str, expectation: str) -> str:
     """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days and maybe users."""
-    return WITHIN.sub("", certainty.replace(SIMILAR, "such users" if SIMILAR in expectation else "such cases"))
+    users = "such users" if SIMILAR in expectation else "such cases"
+    return POINTS.sub("", WITHIN.sub("", certainty.replace(SIMILAR, users)))
 
 
 def _most_users(interval: Interval, days: int) -> str:

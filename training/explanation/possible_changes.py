@@ -185,4 +185,7 @@ def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None) -> Po
 def _more_members(people: float) -> str:
     """Say that so many members responded who had not."""
     posts = "to a new post" if people == 1 else "each to another new post"
-    return f"within four weeks {count_of(people, 'established member')} responded for the first time, {posts}"
+    who = (
+        f"{count_of(people, 'established member')} responded who {'has' if people == 1 else 'have'} not done so before"
+    )
+    return f"within four weeks {who}, {posts}"

@@ -15,7 +15,7 @@ PERCENTILES = {
     PERIODS: [0.0] * 38 + [2.0] * 62,
     TENURE: [30.2] * 50 + [800.0] * 50,
 }
-HALF = "A response of some weight came in the last 28 days."
+HALF = "Somebody who counts much responded in the last 28 days."
 
 
 def text(feature, value, points, typical=None, sentence="So many.", row=ROW):
@@ -62,12 +62,12 @@ def test_few_posts_of_a_newcomer_are_introduced_by_only():
 @pytest.mark.parametrize(
     ("value", "points", "sentence", "age", "share"),
     [
-        (0.0, 2.0, HALF, 400.0, "44% of active users had one"),
-        (0.0, 2.0, HALF, 9.0, "44% of active users had one in the last 28 days"),
-        (0.0, 2.0, "An anonymous one.", 400.0, "44% of active users had one of some weight"),
-        (50.0, 2.0, HALF, 400.0, "44% of active users had one as recent"),
-        (200.0, -2.0, HALF, 400.0, "77% of active users had a more recent one"),
-        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had one of some weight"),
+        (0.0, 2.0, HALF, 400.0, "44% of active users had somebody"),
+        (0.0, 2.0, HALF, 9.0, "44% of active users had somebody in the last 28 days"),
+        (0.0, 2.0, "An anonymous one.", 400.0, "44% of active users had somebody who counts much"),
+        (50.0, 2.0, HALF, 400.0, "44% of active users had somebody as recently"),
+        (200.0, -2.0, HALF, 400.0, "77% of active users had somebody more recently"),
+        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had somebody who counts much"),
         (100.0, -2.0, HALF, 400.0, ""),
         (0.0, -2.0, HALF, 400.0, ""),
     ],
@@ -83,7 +83,7 @@ def test_an_average_is_preferred_to_a_share():
 
 def test_for_the_last_response_a_share_is_preferred_to_an_older_average():
     assert text(SILENCE, 50.0, -1.0, typical=0.3) == "average: in the last 28 days"
-    assert text(SILENCE, 150.0, -1.0, typical=0.3, sentence=HALF) == "77% of active users had a more recent one"
+    assert text(SILENCE, 150.0, -1.0, typical=0.3, sentence=HALF) == "77% of active users had somebody more recently"
 
 
 def test_no_response_that_counts_is_none_or_none_in_a_year():

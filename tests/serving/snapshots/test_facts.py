@@ -84,7 +84,7 @@ def test_facts_of_most_active_users_are_added_to_the_strongest_reason():
 def test_facts_of_most_active_users_do_not_change_the_sign_of_a_reason(points):
     merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), ("days_of_absence", 0.0, points, "Active.", 0.0))
     assert [fact.points for fact in merged] == [2.2, points]
-    assert merged[-1].sentence == "Everything else (days since the last activity)."
+    assert merged[-1].sentence == "Active."
 
 
 def test_the_strongest_figure_about_responses_is_always_stated():
@@ -118,7 +118,7 @@ def test_responses_from_anybody_are_added_to_responses_if_the_sign_stays():
         merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, points, "40 people.", 2.0))
         assert merged[0].features == features
         assert merged[0].sentence == "They weigh 4 (average: 1.2 members)."
-    assert merged[-1].sentence == "Everything else (people who responded, whoever they are)."
+    assert merged[-1].sentence == "40 people."
 
 
 def test_an_unexplained_tenure_is_added_to_the_absence():
