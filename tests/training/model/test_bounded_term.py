@@ -71,7 +71,7 @@ def test_the_ledger_has_one_line_that_opens_into_features(bundle, rows):
     assert parts.base + sum(line.points for line in parts.lines) == pytest.approx(parts.unclipped, abs=1e-6)
     assert line.value == rows["responders_365d"].iloc[3] == 0
     assert line.sentence == (
-        "Whoever they are, nobody with a known id responded since this user appeared 17 days ago; that alone moves a "
+        "No person responded since this user appeared 17 days ago; that alone moves a "
         f"score by {bundle.most_from_anybody:.1f} points at most."
     )
 
