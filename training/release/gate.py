@@ -226,11 +226,18 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
 
 
 def _alliances(report: AttackReport | NotMeasured) -> list[Finding]:
-    """Name each alliance whose median exceeds its limit with its whole interval; no finding where none was tried."""
+    """Name each alliance whose median exceeds its limit with its whole interval; no finding where none was tried.
+
+    In a history shorter than 360 days alliances gain more, whatever the model, so they are named and not judged.
+    """
     if isinstance(report, NotMeasured) or not report.alliances:
         return []
     results = report.alliances
     if finding := _over_limits("alliance", results, _people_gain):
+        if finding.passed is False and report.young_history_days is not None:
+            history = f"the history is {report.young_history_days:.0f} days long"
+            message = f"{history}, and alliances gain more in the first 360: {finding.message}"
+            return [replace(finding, message=message, passed=None)]
         return [finding]
     nearest = max(results, key=lambda result: result.people_gain_median / result.people_limit)
     message = f"all {len(results)} alliances stay within their limits; {_people_gain(nearest)} comes nearest"

@@ -14,6 +14,7 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
+from features.aggregates.credibility import HISTORY_DAYS
 from features.events.encoding import EncodedEvents, cached, cached_with, encode_events
 from features.events.event_table import open_events
 from features.events.loading import resolve_as_of
@@ -31,6 +32,7 @@ from training.robustness.attacks import (
     answered_questions,
     describe_users,
     engage,
+    history_days,
     is_absent,
     is_dormant,
     make_attack_context,
@@ -139,10 +141,11 @@ ALLIANCES = (
 
 @dataclass(frozen=True)
 class AllianceReport:
-    """What the alliances gain that were tried, and which ones were not, with the reason."""
+    """What the alliances gain that were tried, which ones were not and why, and how long the history is, in days."""
 
     results: tuple[AllianceResult, ...]
     omissions: tuple[Omission, ...]
+    history_days: float
 
 
 def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = None, seed: int = 0) -> AllianceReport:
@@ -150,10 +153,10 @@ def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = No
 
     Members are ordinary: they acted in the last 28 days, are in the middle half of those by score, and were first seen
     more than 180 days ago, or half of a history shorter than 360 days. They are not absent, so that their own posts
-    alone add nothing. Up to 60 members try each alliance with a single
-    helper, up to 20 each other one, or one group. An alliance is left out if it takes longer than members are there, or
-    if there are too few people: their median would say little. As many new accounts try those of new accounts; what
-    they gain is beyond an account that posts the same at the same times and that nobody answers.
+    alone add nothing. Up to 60 members try each alliance with a single helper, up to 20 each other one, or one group.
+    An alliance is left out if it takes longer than members are there, or if there are too few people: their median
+    would say little. As many new accounts try those of new accounts; what they gain is beyond an account that posts the
+    same at the same times and that nobody answers.
 
     Parameters
     ----------
@@ -183,7 +186,7 @@ def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = No
         ]
         omissions += without_members
         if not parts:
-            return AllianceReport((), tuple(omissions))
+            return AllianceReport((), tuple(omissions), history_days(users))
         new = [member for alliance, several in groups if alliance.new_member for group in several for member in group]
         added_rows = pd.concat([*parts, *(_unanswered(part, new) for part in parts)], ignore_index=True)
         added = open_events(added_rows, events.get_backend())
@@ -195,7 +198,7 @@ def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = No
         own = sum(int((~part["provoked"]).sum()) for part in parts[start : start + len(several)])
         start += len(several)
         results.append(_result(alliance, np.concatenate(several), before, after, own))
-    return AllianceReport(tuple(results), tuple(omissions))
+    return AllianceReport(tuple(results), tuple(omissions), history_days(users))
 
 
 def with_alliances(report: AttackReport, events: ir.Table, bundle: Bundle, seed: int = 0) -> AttackReport:
@@ -203,7 +206,10 @@ def with_alliances(report: AttackReport, events: ir.Table, bundle: Bundle, seed:
     allied = alliance_suite(events, bundle, report.as_of, seed)
     most = bundle.most_from_anybody
     omissions = (*report.omissions, *allied.omissions)
-    return replace(report, alliances=allied.results, omissions=omissions, most_from_anybody=most)
+    young = allied.history_days if allied.results and allied.history_days < HISTORY_DAYS else None
+    return replace(
+        report, alliances=allied.results, omissions=omissions, most_from_anybody=most, young_history_days=young
+    )
 
 
 def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFrame:
@@ -236,7 +242,7 @@ def _divide(
 ) -> tuple[list[Alliance], list[Omission]]:
     """Divide alliances into those that a community has enough history and helpers for, and the others."""
     possible, omissions = [], []
-    age, history = old_days(users), float(users["age_days"].max()) if len(users) else 0.0
+    age, history = old_days(users), history_days(users)
     for alliance in alliances:
         shorter = replace(alliance, ring_days=_ring_days(alliance, age))
         reason = _too_long(shorter, age, history) or _too_few(shorter, helpers)

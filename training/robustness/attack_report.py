@@ -184,10 +184,13 @@ class AttackReport(Report):
     omissions : the attacks and alliances that a young or small community does not allow to try
     most_from_anybody : the points by which accounts to whom nobody established responds can move a score, whatever
         they do; None where it was not asked for
+    young_history_days : how long the history is where it is shorter than 360 days and alliances were tried, else None
 
     """
 
-    absent_if_none: ClassVar[tuple[str, ...]] = ("attackers", "honest_auc", "alliances", "most_from_anybody")
+    absent_if_none: ClassVar[tuple[str, ...]] = (
+        *("attackers", "honest_auc", "alliances", "most_from_anybody", "young_history_days"),
+    )
 
     as_of: datetime
     best_baseline: str
@@ -198,6 +201,7 @@ class AttackReport(Report):
     alliances: tuple[AllianceResult, ...] | None = None
     most_from_anybody: float | None = None
     omissions: tuple[Omission, ...] = ()
+    young_history_days: float | None = None
 
     @property
     def within_limits(self) -> bool:

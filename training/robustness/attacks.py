@@ -96,12 +96,17 @@ def grown_days(users: pd.DataFrame) -> int:
 
     `users` are from `describe_users`.
     """
-    return min(QUARTER, int(users["age_days"].max() * GROWN_SHARE)) if len(users) else 0
+    return min(QUARTER, int(history_days(users) * GROWN_SHARE))
+
+
+def history_days(users: pd.DataFrame) -> float:
+    """Return how long the history is: the age of the oldest of the users from `describe_users`; 0 without any."""
+    return float(users["age_days"].max()) if len(users) else 0.0
 
 
 def _history_share(users: pd.DataFrame) -> float:
     """Return the history as a share of 360 days, one at most: features shorten periods of a young community by it."""
-    return min(float(users["age_days"].max()) / HISTORY_DAYS, 1.0) if len(users) else 1.0
+    return min(history_days(users) / HISTORY_DAYS, 1.0)
 
 
 def old_days(users: pd.DataFrame) -> float:

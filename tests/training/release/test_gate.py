@@ -219,6 +219,17 @@ class TestAttacks:
         message = f"1 of 1 attacks exceed their limit: pod gains +3.5 points ({limit})"
         assert finding(self.of(attack), "attacks") == (False, message)
 
+    def test_a_young_community_does_not_fail_by_alliances(self):
+        report = make_report(make_attack(), alliances=(make_alliance("friends", 2.7, 2.6), make_alliance("stars", 0.4)))
+        passed, message = finding(verdict_of({"attacks": replace(report, young_history_days=61.4)}), "alliances")
+        assert passed is None
+        assert message == (
+            "the history is 61 days long, and alliances gain more in the first 360: 1 of 2 alliances exceed their "
+            "limit: friends (+2.70 people expected, limit 2.5)"
+        )
+        within = make_report(make_attack(), alliances=(make_alliance("friends", 1.8),))
+        assert finding(verdict_of({"attacks": replace(within, young_history_days=61.4)}), "alliances")[0] is True
+
     def test_without_alliances_there_is_no_finding(self):
         names = [match.name for match in verdict_of({"attacks": make_report(make_attack())}).findings]
         assert "alliances" not in names

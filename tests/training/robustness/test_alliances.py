@@ -1,6 +1,6 @@
 """Alliances: their events, duration, and limits in people."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -196,6 +196,8 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     report = alliance_suite(open_events(simulated.events), bundle, simulated.as_of)
     results = report.results
     assert results
+    first = simulated.events["time"].to_pandas().min()
+    assert report.history_days == pytest.approx((simulated.as_of - first) / timedelta(days=1))
     tried, omissions = (set(names) for names in ((r.alliance for r in results), (r.name for r in report.omissions)))
     assert not tried & omissions
     assert tried | omissions == set(BY_NAME)

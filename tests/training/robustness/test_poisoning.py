@@ -169,5 +169,6 @@ class TestReport:
         allied = alliance_suite(events, bundle, report.as_of)
         assert (both.alliances, both.omissions) == (allied.results, allied.omissions)
         assert both.most_from_anybody == bundle.most_from_anybody > 0
+        assert both.young_history_days == (allied.history_days if allied.history_days < 360 else None)
         alliances_hold = all(result.within_limit for result in both.alliances)
         assert both.within_limits == (report.within_limits and alliances_hold)
