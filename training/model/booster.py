@@ -24,7 +24,7 @@ MOST_BINS = 4095
 LEAST_ROWS_PER_LEAF, INFORMATION, LARGEST_SHARE = 10, 2.0, 1 / 40  # LightGBM estimates rows from second derivatives
 # Of users to whom a few established people responded lately, some find a large audience at once. If they were learnt
 # from, one friend of a new account would count for many people.
-FEW_RESPONDERS, MOST_WITHOUT, MOST_FOR_EACH = 5.0, 3.0, 3.0
+FEW_RESPONDERS, MOST_WITHOUT, MOST_FOR_EACH = 5.0, 3.0, 2.0
 SAMPLE_WEIGHT = "sample_weight"  # a column of `training.dataset.sampling`, where rows are sampled
 PREDICTION_LOCK = Lock()
 
@@ -97,7 +97,7 @@ def learnt_audience(rows: pd.DataFrame) -> np.ndarray:
     """Return the audiences of panel rows that boosters learn from, people, shape (rows,).
 
     Where established people responded lately and weigh five at most together, an audience counts as three people and
-    three more for each of them at most. All are then raised by one factor, so that they add up to the real ones.
+    two more for each of them at most. All are then raised by one factor, so that they add up to the real ones.
     """
     audience, responders = rows["audience"].to_numpy(float), rows[LATELY].to_numpy(float)
     few = (responders > 0) & (responders <= FEW_RESPONDERS)
