@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
@@ -29,7 +29,7 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     """
     if explanation.missing is not None:
         return tuple(sentence for section in explanation.story for sentence in section.sentences)
-    facts = list(_facts(explanation))
+    facts = _facts(explanation)
     changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
     selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
     certainty, evidence = next(section for section in explanation.story if section.topic == "evidence").sentences
@@ -77,23 +77,35 @@ def _opening(explanation: Explanation) -> list[Sentence]:
     return [("", score), ("", expectation), ("", rank)]
 
 
-def _facts(explanation: Explanation) -> Iterator[Sentence]:
-    """Yield the sentences of the reasons, strongest first, without points."""
-    for fact in explanation.main_facts:
-        title = TITLES["for" if fact.points > 0 else "against"]
-        yield from ((title, sentence) for sentence in _leading_sentences(fact))
+def _facts(explanation: Explanation) -> list[Sentence]:
+    """Return the sentences of the reasons, strongest first, without points.
+
+    What the user can undo comes first where it moves the score half as far as the strongest or more.
+    """
+    facts = explanation.main_facts
+    undone = {UNDONE[change.kind] for change in explanation.possible_changes if change.kind in UNDONE}
+    strong = {fact.features for fact in facts if abs(fact.points) >= abs(facts[0].points) / 2}
+    ordered = sorted(facts, key=lambda fact: undone.isdisjoint(fact.features) or fact.features not in strong)
+    return [
+        (TITLES["for" if fact.points > 0 else "against"], sentence)
+        for fact in ordered
+        for sentence in _leading_sentences(fact)
+    ]
 
 
 def _leading_sentences(fact: Fact) -> list[str]:
     """Return the first sentence of a fact, and those that move the score as it does, half as far as the strongest.
 
-    Where the first has no comparison, the next that has one follows.
+    Where the first has no comparison, the next that has one follows. The first is left out where its comparison speaks
+    for the other way.
     """
     sign, (first, *further) = math.copysign(1.0, fact.points), fact.stated
     most = max(sign * row.points for row in fact.stated)
     strong = [row for row in further if sign * row.points >= most / 2]
     if "(" not in first.sentence:
         strong = strong or [row for row in further if AVERAGE in row.sentence][:1]
+    elif strong and sign * first.points < 0:
+        return [row.sentence for row in strong]
     return [row.sentence for row in (first, *strong)]
 
 

@@ -65,6 +65,23 @@ def test_a_fact_is_shortened_to_its_first_and_strongest_sentences(explanation):
     )
 
 
+def test_a_comparison_that_speaks_for_the_other_way_is_left_out(explanation):
+    sentences = {"8 people responded (average: 5).": 0.3, "They are worth 0.1 (average: 2).": -3.2}
+    rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
+    texts = brief(replace(explanation, facts=(Fact(" ".join(sentences), -2.9, (), rows),)))
+    assert any(text.startswith("What lowers it: They are worth 0.1 (active users' average: 2).") for text in texts)
+    assert not any("8 people" in text for text in texts)
+
+
+@pytest.mark.parametrize(("points", "first"), [(-4.0, "The user repeats posts."), (-3.0, "Nobody came.")])
+def test_what_the_user_can_undo_comes_first_unless_it_is_weak(explanation, points, first):
+    stop = replace(explanation.possible_changes[0], kind="repetition", sentence="If the repeats stop, 22.")
+    repeats = replace(_fact(points, "The user repeats posts."), features=("repetitions_beyond_10_90d",))
+    facts = (_fact(-7.0, "Nobody came."), repeats)
+    texts = brief(replace(explanation, facts=facts, possible_changes=(stop,)))
+    assert any(text.startswith(f"What lowers it: {first}") for text in texts)
+
+
 def test_the_first_average_names_its_group(explanation):
     texts = brief(
         replace(explanation, facts=_facts("3 people responded (average: 2). | 4 went (average in 9 days: 5)."))
