@@ -165,12 +165,20 @@ def measure_once(source: Source, results: Path | None) -> dict[str, list[str]]:
 
 def _attack_table(measured: list[dict[str, list[str]]]) -> str:
     """Return a row per attack and a column per community: the gain, bold beyond its limit, and the best baseline's."""
-    rows: dict[str, list[str]] = {}
-    for tables in measured:
-        for _, attack, gain, baseline, limit, within in (cells for name, cells in tables.items() if "attack " in name):
-            shown = gain if within == "yes" else f"**{gain}**"
-            rows.setdefault(attack, [attack, limit]).append(f"{shown} ({baseline})")
-    return _table(["attack", "limit", *(tables["quality"][0] for tables in measured)], list(rows.values()))
+    limits = {cells[1]: cells[4] for tables in measured for name, cells in tables.items() if name.startswith("attack ")}
+    rows = [
+        [attack, limit, *(_gain(tables.get(f"attack {attack}")) for tables in measured)]
+        for attack, limit in limits.items()
+    ]
+    return _table(["attack", "limit", *(tables["quality"][0] for tables in measured)], rows)
+
+
+def _gain(cells: list[str] | None) -> str:
+    """Return the gain of an attack in a community that allows to try it."""
+    if cells is None:
+        return "not tried"
+    _, _, gain, baseline, _, within = cells
+    return f"{gain if within == 'yes' else f'**{gain}**'} ({baseline})"
 
 
 def report(measured: list[dict[str, list[str]]]) -> str:
