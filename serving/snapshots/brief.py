@@ -15,6 +15,7 @@ AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
 UNIT, WITH_AVERAGE = re.compile(r" (?:established )?members?(?=\))"), re.compile(r" \(average[^)]*\)")
 CHANGE = "What would change it"
 PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
+ACTIVE = re.compile(r"users( of \S+)? active in the last [\w ]+(?=[,.])")
 NOTHING = "In all facts this user is close to the average active user."
 ESTABLISHED = "Established members are people to whom long-standing users respond."
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
@@ -39,7 +40,7 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     if not own_acts and not any(PEOPLE.search(sentence) for _, sentence in texts):
         texts = _with_further(_with_further(selected, [("", evidence)]), facts[1:])
     texts = _with_further(texts, changes[1:])
-    return tuple(_explained(_with_further(texts, [*_factor(explanation), (CHANGE, ENGAGING)])))
+    return tuple(_explained(_with_further(_with_further(texts, [(CHANGE, ENGAGING)]), _factor(explanation))))
 
 
 def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> list[Sentence]:
@@ -74,7 +75,7 @@ def _factor(explanation: Explanation) -> list[Sentence]:
 
 def _opening(explanation: Explanation) -> list[Sentence]:
     score, expectation, rank, *_ = explanation.story[0].sentences
-    return [("", score), ("", expectation), ("", rank)]
+    return [("", score), ("", expectation), ("", ACTIVE.sub(r"active users\1", rank))]
 
 
 def _facts(explanation: Explanation) -> list[Sentence]:

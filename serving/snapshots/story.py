@@ -32,10 +32,10 @@ CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very
 PERSON = 0.9  # people, about one
 RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
-ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: also follow, dislike, flag, block."
+ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: also follow, or show dislike."
 ESTABLISHED = (
-    "Established members are people to whom several users respond, directly or through others, who have been here for "
-    "{time}. Anybody else counts as a part of one, or not at all."
+    "An established member is a person to whom several users who have been here for {time} respond, directly or "
+    "through others. Anybody else counts as a part of one, or not at all."
 )
 SIMILAR = "users with similar figures"
 POINTS = re.compile(r" \(-?\d+ to \d+ points\)")

@@ -82,6 +82,23 @@ def test_what_the_user_can_undo_comes_first_unless_it_is_weak(explanation, point
     assert any(text.startswith(f"What lowers it: {first}") for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("users", "shorter"),
+    [
+        ("the 3,863 users active in the last eight weeks", "the 3,863 active users"),
+        ("the 20 users of topic:a active in the last 41 days", "the 20 active users of topic:a"),
+        ("the 20 users who are active", "the 20 users who are active"),
+    ],
+)
+def test_the_time_of_active_users_is_left_out(explanation, users, shorter):
+    score, *others = explanation.story
+    sentences = list(score.sentences)
+    for end in (".", ", but below their average of 9.3."):
+        sentences[2] = f"The score is higher than 60% of {users}{end}"
+        texts = brief(replace(explanation, story=(replace(score, sentences=tuple(sentences)), *others)))
+        assert f"The score is higher than 60% of {shorter}{end}" in texts[0]
+
+
 def test_the_first_average_names_its_group(explanation):
     texts = brief(
         replace(explanation, facts=_facts("3 people responded (average: 2). | 4 went (average in 9 days: 5)."))

@@ -248,7 +248,7 @@ WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
 MORE = (
     rf"within four weeks {N} established members? responded who ha(?:s|ve) not done so before, "
-    "(?:each to another|to a) new post"
+    "(?:each to a different|to a) new post"
 )
 IN_FULL = rf"without this, the score would be about {P} higher"
 RESPONSES_OF = {
