@@ -65,7 +65,7 @@ def test_a_fact_is_shortened_to_its_first_and_strongest_sentences(explanation):
     )
 
 
-def test_a_comparison_that_speaks_for_the_other_way_is_left_out(explanation):
+def test_a_comparison_that_speaks_for_the_other_way_is_omitted(explanation):
     sentences = {"8 people responded (average: 5).": 0.3, "They are worth 0.1 (average: 2).": -3.2}
     rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
     texts = brief(replace(explanation, facts=(Fact(" ".join(sentences), -2.9, (), rows),)))
@@ -90,7 +90,7 @@ def test_what_the_user_can_undo_comes_first_unless_it_is_weak(explanation, point
         ("the 20 users who are active", "the 20 users who are active"),
     ],
 )
-def test_the_time_of_active_users_is_left_out(explanation, users, shorter):
+def test_the_time_of_active_users_is_omitted(explanation, users, shorter):
     score, *others = explanation.story
     sentences = list(score.sentences)
     for end in (".", ", but below their average of 9.3."):
