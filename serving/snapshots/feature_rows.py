@@ -90,7 +90,8 @@ def write_row_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, file
     """Write feature rows (user, scope, one column per feature) in parts; the same rows give the same bytes."""
     with ipc.new_file(str(file), schema, options=WRITING) as writer:
         for table in rebatch(batches, schema, ROWS_PER_BATCH):
-            writer.write_table(table, max_chunksize=ROWS_PER_BATCH)
+            for batch in table.to_batches(max_chunksize=ROWS_PER_BATCH):
+                writer.write_batch(batch.take(pa.array(range(len(batch)))))  # a slice would contain bits of others
 
 
 def map_rows(file: Path) -> FeatureRowFile:

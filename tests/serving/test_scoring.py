@@ -21,7 +21,7 @@ from serving.scoring import (
     store_scores,
     write_points,
 )
-from serving.snapshots import layout
+from serving.snapshots import feature_rows, layout
 from serving.snapshots.layout import output_errors, sort_rows
 from serving.snapshots.peers import audience_band
 from serving.snapshots.repository import open_snapshot, publish_snapshot, write_scores, write_snapshot
@@ -160,9 +160,13 @@ def assert_same_arrays(ours, theirs):
 
 
 class TestBatches:
-    def test_the_snapshot_is_that_of_all_rows_at_once(self, tmp_path, bundle, scores, rows, monkeypatch):
+    @pytest.mark.parametrize(("batch", "batches"), [(16, 2), (32, 3), (128, 2), (512, 2)])
+    def test_the_snapshot_is_that_of_all_rows_at_once(
+        self, tmp_path, bundle, scores, rows, monkeypatch, batch, batches
+    ):
         monkeypatch.setattr(layout, "ROWS_PER_GROUP", 64)
-        monkeypatch.setattr(layout, "BATCHES_AT_ONCE", 2)
+        monkeypatch.setattr(layout, "BATCHES_AT_ONCE", batches)
+        monkeypatch.setattr(feature_rows, "ROWS_PER_BATCH", batch)
         monkeypatch.setattr(scoring, "ROWS_AT_ONCE", 50)
         scored = store_batches(bundle, rows, tmp_path)
         assert (scored.rows, scored.users) == (len(rows), rows["user"].nunique())
