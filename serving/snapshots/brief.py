@@ -85,11 +85,13 @@ def _facts(explanation: Explanation) -> list[Sentence]:
     """
     facts = explanation.main_facts
     undone = {UNDONE[change.kind] for change in explanation.possible_changes if change.kind in UNDONE}
-    strong = {fact.features for fact in facts if abs(fact.points) >= abs(facts[0].points) / 2}
-    ordered = sorted(facts, key=lambda fact: undone.isdisjoint(fact.features) or fact.features not in strong)
+
+    def comes_first(fact: Fact) -> bool:
+        return not undone.isdisjoint(fact.features) and abs(fact.points) >= abs(facts[0].points) / 2
+
     return [
         (TITLES["for" if fact.points > 0 else "against"], sentence)
-        for fact in ordered
+        for fact in sorted(facts, key=comes_first, reverse=True)
         for sentence in _leading_sentences(fact)
     ]
 
