@@ -23,9 +23,20 @@ from filelock import FileLock
 
 from tests import preloaded
 
+DATABASES = {}  # connections that last as long as the process
 
-def _connect_with_one_thread(connect, *database, config=None, **options):
-    return connect(*database, config={"threads": 1} | (config or {}), **options)
+
+def _connect_with_one_thread(connect, database=":memory:", *values, config=None, **options):
+    """Connect to a database in memory that connections with equal settings share: a new one takes 10 ms.
+
+    Tables of Clout are temporary, so each connection has its own.
+    """
+    config = {"threads": 1} | (config or {})
+    if database == ":memory:":
+        database = f":memory:{sorted(config.items())}"
+        if database not in DATABASES:
+            DATABASES[database] = connect(database, config=config)
+    return connect(database, *values, config=config, **options)
 
 
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.
