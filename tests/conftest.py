@@ -29,14 +29,17 @@ DATABASES = {}  # connections that last as long as the process
 def _connect_with_one_thread(connect, database=":memory:", *values, config=None, **options):
     """Connect to a database in memory that connections with equal settings share: a new one takes 10 ms.
 
-    Tables of Clout are temporary, so each connection has its own.
+    Tables of Clout are temporary, so each connection has its own. Settings are shared, and threads can leave one set.
     """
     config = {"threads": 1} | (config or {})
-    if database == ":memory:":
-        database = f":memory:{sorted(config.items())}"
-        if database not in DATABASES:
-            DATABASES[database] = connect(database, config=config)
-    return connect(database, *values, config=config, **options)
+    if database != ":memory:":
+        return connect(database, *values, config=config, **options)
+    name = f":memory:{sorted(config.items())}"
+    if name not in DATABASES:
+        DATABASES[name] = connect(name, config=config)
+    connection = connect(name, *values, config=config, **options)
+    connection.execute("RESET preserve_insertion_order")
+    return connection
 
 
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.
