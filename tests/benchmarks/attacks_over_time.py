@@ -5,9 +5,11 @@ that instant by the suite of `clout attack`, once for each draw of members. Prin
 member gains in each draw, marked where they are beyond the limit.
 """
 
+import ibis.expr.types as ir
 import pandas as pd
-from quality import folds, instants, make_parser
+from quality import Fold, folds, instants, make_parser
 
+from features.errors import TooSmallError
 from features.events.encoding import cached
 from features.events.loading import load_encoded_events, load_events
 from training.config import Config, Outcome
@@ -22,15 +24,22 @@ def main() -> None:
     config = Config().model_copy(update={"outcome": Outcome(horizon_days=options.horizon_days)})
     events = load_events(options.events)
     with cached(load_encoded_events(options.events)) as acts:
-        results = pd.DataFrame(
-            (f"{fold.as_of:%Y-%m-%d}", result.attack, result.gain_median, result.within_limit)
-            for fold in folds(acts, config, instants(options))
-            for draw in range(options.draws)
-            for result in attack_suite(events, fold.bundle, fold.as_of, seed=draw).attacks
-        ).set_axis(["as_of", "attack", "gain", "within"], axis=1)
+        attacked = [_attack(events, fold, options.draws) for fold in folds(acts, config, instants(options))]
+    results = pd.DataFrame([row for rows in attacked for row in rows], columns=["as_of", "attack", "gain", "within"])
     print(results.groupby(["as_of", "attack"], sort=False).apply(_gains).unstack(sort=False).T.to_string())
     print("\ndraws beyond the limit:")
     print((~results.set_index("attack")["within"]).groupby("attack", sort=False).sum().to_string())
+
+
+def _attack(events: ir.Table, fold: Fold, draws: int) -> list[tuple[str, str, float, bool]]:
+    """Return a row for each draw and attack; none, with the reason printed, where too few members are ordinary."""
+    instant = f"{fold.as_of:%Y-%m-%d}"
+    try:
+        reports = [attack_suite(events, fold.bundle, fold.as_of, seed=draw) for draw in range(draws)]
+    except TooSmallError as error:
+        print(f"{instant}: {error}")
+        return []
+    return [(instant, row.attack, row.gain_median, row.within_limit) for report in reports for row in report.attacks]
 
 
 def _gains(draws: pd.DataFrame) -> str:
