@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import current_thread, main_thread
 
 import duckdb
 import hypothesis
@@ -29,17 +30,16 @@ DATABASES = {}  # connections that last as long as the process
 def _connect_with_one_thread(connect, database=":memory:", *values, config=None, **options):
     """Connect to a database in memory that connections with equal settings share: a new one takes 10 ms.
 
-    Tables of Clout are temporary, so each connection has its own. Settings are shared, and threads can leave one set.
+    Tables of Clout are temporary, so each connection has its own. Settings belong to the database, so connections of
+    other threads than the main one do not share it.
     """
     config = {"threads": 1} | (config or {})
-    if database != ":memory:":
+    if database != ":memory:" or current_thread() is not main_thread():
         return connect(database, *values, config=config, **options)
     name = f":memory:{sorted(config.items())}"
     if name not in DATABASES:
         DATABASES[name] = connect(name, config=config)
-    connection = connect(name, *values, config=config, **options)
-    connection.execute("RESET preserve_insertion_order")
-    return connection
+    return connect(name, *values, config=config, **options)
 
 
 # Threads of the booster that wait in a busy loop slow each other down thirtyfold on a machine that others use as well.

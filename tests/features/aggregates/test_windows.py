@@ -47,7 +47,7 @@ def ages_of(times, as_of=WHOLE, look_back=None):
 
 def column(values, kind=None):
     kind = kind or pa.int64()
-    return CON.create_table("held", pa.table({"x": pa.array(values, kind)}), overwrite=True).x
+    return CON.create_table("numbers", pa.table({"x": pa.array(values, kind)}), temp=True, overwrite=True).x
 
 
 def value_of(expression):

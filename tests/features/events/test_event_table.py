@@ -48,7 +48,7 @@ class TestForms:
             "nested": lambda: file_of(tmp_path / "events" / "2025" / "january").parents[2],
             "pandas": REQUIRED_ONLY.to_pandas,
             "arrow": lambda: REQUIRED_ONLY,
-            "ibis": lambda: ibis.duckdb.connect().create_table("acts", REQUIRED_ONLY),
+            "ibis": lambda: ibis.duckdb.connect().create_table("acts", REQUIRED_ONLY, temp=True),
             "memtable": lambda: ibis.memtable(REQUIRED_ONLY),
         }
         source = sources[form]()
