@@ -130,13 +130,14 @@ def _add_long_windows(
         _add_pairs(pairs, parts)
         if not parts.plan.needs(*CREDIBILITY_RELATIONS):
             return None
-        responses = credibility.materialized_responses(pairs, users, parts.keep)
+        acts = parts.tables["own_events"]
+        responses = credibility.materialized_responses(pairs, users, acts, parts.keep)
         return _Responses(*until_weighted.enter_context(responses))
 
 
 def _add_own_events(own: ir.Table, remainders: SpanRemainders, parts: _Parts) -> None:
     """Add the features over users' own events, and over the calendar weeks of these."""
-    more: dict[str, ir.Value] = {"last_act_age": own.age.min(), "first_act_age": own.age.max()}
+    more: dict[str, ir.Value] = {"last_act_age": own.age.min()} | relations.activity(own)
     if parts.plan.needs("weeks_active"):
         more["bitmap"] = week_bitmap(own.age, WEEK, WEEKS, remainders.week)
     active = parts.add("own_events", own, **more)
@@ -240,9 +241,9 @@ def response_steps(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[d
     """Compute who responded to whom in the last year, weighted: PAIRS as from `credibility.responder_weights`."""
     users, seeds = inputs["users"], inputs.get("configured_seeds")
     with (
-        _year_tables(keep, inputs, relations.RESPONSE_COLUMNS) as (first, histories, pairs),
-        credibility.materialized_responses(pairs, users, keep) as (year, breadths),
-        credibility.compute_credibility(year, breadths, first, users, histories, seeds, keep) as has,
+        _year_tables(keep, inputs, relations.RESPONSE_COLUMNS) as (acts, histories, pairs),
+        credibility.materialized_responses(pairs, users, acts, keep) as (year, breadths),
+        credibility.compute_credibility(year, breadths, acts, users, histories, seeds, keep) as has,
         keep("responders", credibility.responder_weights(year, breadths, has)) as responders,
     ):
         yield {PAIRS: responders}
@@ -254,9 +255,9 @@ def pair_steps(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[
     users, seeds = inputs["users"], inputs.get("configured_seeds")
     columns = ("last_age", "weeks", *relations.RESPONSE_COLUMNS)
     with (
-        _year_tables(keep, inputs, columns) as (first, histories, pairs),
-        credibility.materialized_responses(pairs, users, keep) as (year, breadths),
-        credibility.compute_credibility(year, breadths, first, users, histories, seeds, keep) as has,
+        _year_tables(keep, inputs, columns) as (acts, histories, pairs),
+        credibility.materialized_responses(pairs, users, acts, keep) as (year, breadths),
+        credibility.compute_credibility(year, breadths, acts, users, histories, seeds, keep) as has,
     ):
         yield {PAIRS: _with_credibility(pairs, has)}
 
@@ -271,11 +272,11 @@ def _with_credibility(pairs: ir.Table, credibility: ir.Table) -> ir.Table:
 def _year_tables(
     keep: Materialize, inputs: dict[str, ir.Table], columns: Sequence[str]
 ) -> Iterator[tuple[ir.Table, ir.Table, ir.Table]]:
-    """Materialize when users first acted, the lengths of histories, and columns of `relations.pairs`."""
+    """Materialize when users acted, the lengths of histories, and columns of `relations.pairs`."""
     own = relations.own_events(inputs["long"])
     with (
-        keep("first", own.group_by("user").agg(first_act_age=own.age.max())) as first,
-        keep("histories", credibility.history_lengths(first, inputs["users"])) as histories,
+        keep("acts", own.group_by("user").agg(**relations.activity(own))) as acts,
+        keep("histories", credibility.history_lengths(acts, inputs["users"])) as histories,
         keep("pairs", relations.pairs(relations.engagements(inputs["long"]), columns)) as pairs,
     ):
-        yield first, histories, pairs
+        yield acts, histories, pairs

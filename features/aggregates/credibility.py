@@ -12,7 +12,8 @@ A user's weight is computed from what they received in the last round, less the 
 responder alone makes nobody credible. The strength of a response halves with every `FADING_DAYS` since the last one,
 and after `LATE_DAYS` `LATE_SPEED` times as fast, so accounts of people who left are soon worth nothing. It is
 multiplied by the selectivity of the giver, which is 0 for who responds to everybody, and by `MUTUAL_STRENGTH` if the
-pair is mutual. Sums are of whole billionths, so every engine returns the same result.
+pair is mutual. Users who return from an absence pass nothing on to those to whom they never responded before. Sums are
+of whole billionths, so every engine returns the same result.
 """
 
 from collections.abc import Iterator
@@ -22,7 +23,18 @@ import ibis
 import ibis.expr.types as ir
 
 from features.aggregates.materialize import Materialize
-from features.aggregates.windows import BILLION, DAY, LOOKBACK_DAYS, days, decay, round_half_up, to_fixed_point, within
+from features.aggregates.windows import (
+    BILLION,
+    DAY,
+    LOOKBACK_DAYS,
+    RETURN_DAYS,
+    days,
+    decay,
+    is_set_twice,
+    round_half_up,
+    to_fixed_point,
+    within,
+)
 
 ROUNDS = 4
 DAMPING = 0.85
@@ -36,16 +48,18 @@ HISTORY_DAYS, ESTABLISHED_DAYS = 360, 180
 SENIOR_HISTORY_DAYS, SENIOR_DAYS = 480, 360
 MUTUAL_MIN_DAYS, MUTUAL_FULL_DAYS = 28, 90
 MUTUAL_WEIGHT = 0.4
+MUTUAL_RECENT_WEEKS = 4
+ABSENCE_DAYS = 60
 
 
-def history_lengths(first_events: ir.Table, users: ir.Table) -> ir.Table:
+def history_lengths(acts: ir.Table, users: ir.Table) -> ir.Table:
     """Return for each user how long the history of their scope is: the time since its first event.
 
-    `first_events` is (user, first_act_age), `users` (key, scope). Returns (user, scope, history), in microseconds; no
-    row in a scope without an event of a known user.
+    `acts` is (user, first_act_age), `users` (key, scope). Returns (user, scope, history), in microseconds; no row in a
+    scope without an event of a known user.
     """
     scopes = users.select("scope", user="key")
-    first = first_events.select("user", "first_act_age").join(scopes, "user")
+    first = acts.select("user", "first_act_age").join(scopes, "user")
     start = first.group_by("scope").agg(history=first.first_act_age.max())
     return scopes.join(start, "scope").select("user", "scope", "history")
 
@@ -55,13 +69,14 @@ def scale_to_history(history: ir.IntegerValue, days: float, full_days: int = HIS
     return ibis.least(history, full_days * DAY).cast("float64") * (days / full_days)
 
 
-def responses(pairs: ir.Table, breadths: ir.Table) -> ir.Table:
+def responses(pairs: ir.Table, breadths: ir.Table, acts: ir.Table) -> ir.Table:
     """Describe who responded to whom within 365 days; unknown users count as one `other`, null.
 
     A follow is not a response: it is the cheapest thing to ask for and to sell. Returns (user, other, last_age,
     first_age, weeks), of responses alone, from `relations.pairs`, and: `mutual`, whether the user responds to the other
-    as well; `passed`, the part of the other's credibility that goes to the user, in billionths. `breadths` is from
-    `breadths`.
+    as well; `returned`, whether the other first responded in the last 28 days and returned in them from more than 60
+    days of absence; `passed`, the part of the other's credibility that goes to the user, in billionths. `breadths` is
+    from `breadths`, `acts` from `relations.activity`.
     """
     year = _of_last_year(pairs).select(
         "user", "other", last_age="responded_age", first_age="first_responded_age", weeks="responded_weeks"
@@ -70,18 +85,27 @@ def responses(pairs: ir.Table, breadths: ir.Table) -> ir.Table:
     back = named.select(user=named.other, other=named.user, back=ibis.literal(True))
     both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
     joined = both.left_join(breadths, "other").drop("other_right")
+    joined = joined.left_join(acts.select("absence", other="user"), "other").drop("other_right")
     mutual = joined.back.notnull()
+    back_lately = (joined.absence > ABSENCE_DAYS * DAY).fill_null(False)
+    returned = back_lately & within(joined.first_age, RETURN_DAYS)
     late = ibis.greatest(joined.last_age - LATE_DAYS * DAY, 0)
     faded = decay(joined.last_age + (LATE_SPEED - 1) * late, FADING_DAYS).cast("float64")
     strength = faded * mutual.ifelse(MUTUAL_STRENGTH, 1.0) * joined.selectivity
-    passed = round_half_up(strength / joined.breadth).fill_null(0).cast("int32")
-    return joined.select("user", "other", "last_age", "first_age", "weeks", mutual=mutual, passed=passed)
+    passed = round_half_up(returned.ifelse(0.0, strength) / joined.breadth).fill_null(0).cast("int32")
+    columns = ("user", "other", "last_age", "first_age", "weeks")
+    return joined.select(*columns, mutual=mutual, returned=returned, passed=passed)
 
 
 @contextmanager
-def materialized_responses(pairs: ir.Table, users: ir.Table, keep: Materialize) -> Iterator[tuple[ir.Table, ir.Table]]:
+def materialized_responses(
+    pairs: ir.Table, users: ir.Table, acts: ir.Table, keep: Materialize
+) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Materialize `responses` and `breadths` of pairs from `relations.pairs`; `users` is (key, scope)."""
-    with keep("breadths", breadths(pairs, users)) as breadth, keep("responses", responses(pairs, breadth)) as year:
+    with (
+        keep("breadths", breadths(pairs, users)) as breadth,
+        keep("responses", responses(pairs, breadth, acts)) as year,
+    ):
         yield year, breadth
 
 
@@ -107,20 +131,20 @@ def breadths(pairs: ir.Table, users: ir.Table) -> ir.Table:
     return scoped.select("other", "breadth", selectivity=(2.0 - scoped.breadth / broad).clip(0.0, 1.0))
 
 
-def established(responses: ir.Table, breadths: ir.Table, first_events: ir.Table, histories: ir.Table) -> ir.Table:
+def established(responses: ir.Table, breadths: ir.Table, acts: ir.Table, histories: ir.Table) -> ir.Table:
     """Choose the users from which credibility flows in each scope, the established ones: (user, scope).
 
     A user is established if their first event is 180 days old, or lies before the middle of a history shorter than 360,
     and at least three senior users responded to them. Senior are those whose first event is 360 days old, or lies in
     the first quarter of a history shorter than 480: accounts that came later do not establish each other, however many
-    there are. Who responds to everybody establishes nobody. `first_events` is (user, first_act_age).
+    there are. Neither do those who respond to everybody, nor those who returned. `acts` is from `relations.activity`.
     """
-    aged = first_events.select("user", "first_act_age").join(histories, "user")
+    aged = acts.select("user", "first_act_age").join(histories, "user")
     old = aged.filter(aged.first_act_age >= scale_to_history(aged.history, ESTABLISHED_DAYS)).select("user")
     threshold = scale_to_history(aged.history, SENIOR_DAYS, SENIOR_HISTORY_DAYS)
     senior = aged.filter(aged.first_act_age >= threshold).select(other="user")
     selective = senior.join(breadths.filter(breadths.selectivity > 0).select("other"), "other")
-    among = responses.select("user", "other").join(selective, "other").join(old, "user")
+    among = responses.filter(~responses.returned).select("user", "other").join(selective, "other").join(old, "user")
     responders = among.group_by("user").agg(by=among.count())
     enough = responders.filter(responders.by >= MIN_RESPONDERS)
     return enough.select("user").join(histories, "user").select("user", "scope")
@@ -173,11 +197,14 @@ def responder_weights(responses: ir.Table, breadths: ir.Table, credibility: ir.T
     The weight is 1 from a credibility of `FULL_CREDIBILITY` on, times the responder's selectivity. A mutual responder
     weighs 0 for the first 28 days, counted from their first response, and from 90 days on `MUTUAL_WEIGHT` of the full
     weight, for good: however long people answer each other, each is worth less than half a one-way responder. These
-    periods are not shortened in young communities, because a fake crowd has as many days there.
+    periods are not shortened in young communities, because a fake crowd has as many days there. A responder who
+    returned weighs 0.
 
-    Returns the columns of `responses`; `breadth` of the responder; `vouched`, the weight without the mutual discount;
-    `presence`, the extent to which the response shows that somebody established responded at all, in which an exchange
-    of 90 days counts in full: long friends are less than an audience, but no silence; and `weight`.
+    Returns the columns of `responses`; `breadth` of the responder; `vouched`, the weight without the discounts of
+    mutual responders and those who returned; `weight`; and `presence`, the extent to which the response shows that
+    somebody established responded at all. In it a mutual responder counts in full from 90 days on, if they responded in
+    two different weeks before the last four: an exchange of long standing ends a silence, one that is taken up again
+    does not.
     """
     of_responder = breadths.left_join(credibility.rename(other="user"), "other")
     full = ibis.least(of_responder.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION), 1.0)
@@ -187,9 +214,11 @@ def responder_weights(responses: ir.Table, breadths: ir.Table, credibility: ir.T
     vouched = joined.vouched.fill_null(0)
     lasted = (days(joined.first_age) - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)
     lasted = ibis.greatest(ibis.least(lasted, 1.0), 0.0)
-    presence = joined.mutual.ifelse(_to_fixed_point(joined.share * lasted), vouched)
+    steady = is_set_twice(joined.weeks, MUTUAL_RECENT_WEEKS).ifelse(lasted, 0.0)
+    presence = joined.mutual.ifelse(_to_fixed_point(joined.share * steady), vouched)
     weight = joined.mutual.ifelse(_to_fixed_point(joined.share * (lasted * MUTUAL_WEIGHT)), vouched)
-    return joined.mutate(vouched=vouched, presence=presence, weight=weight).drop("share")
+    counted = {"presence": joined.returned.ifelse(0, presence), "weight": joined.returned.ifelse(0, weight)}
+    return joined.mutate(vouched=vouched, **counted).drop("share")
 
 
 def _to_fixed_point(share: ir.FloatingValue) -> ir.IntegerValue:
@@ -201,7 +230,7 @@ def _to_fixed_point(share: ir.FloatingValue) -> ir.IntegerValue:
 def compute_credibility(
     responses: ir.Table,
     breadths: ir.Table,
-    first_events: ir.Table,
+    acts: ir.Table,
     users: ir.Table,
     histories: ir.Table,
     seeds: ir.Table | None,
@@ -212,7 +241,7 @@ def compute_credibility(
     Parameters
     ----------
     responses, breadths : from the functions of these names
-    first_events : (user, first_act_age)
+    acts : (user, first_act_age, absence), from `relations.activity`
     users : (key, user, scope)
     histories : from `history_lengths`
     seeds : (user, scope) of configured seeds, by key; None chooses the established users
@@ -224,6 +253,6 @@ def compute_credibility(
 
     """
     if seeds is None:
-        seeds = established(responses, breadths, first_events, histories)
+        seeds = established(responses, breadths, acts, histories)
     with keep("seeds", seeds) as chosen, propagated_credibility(responses, chosen, users, keep) as has:
         yield has

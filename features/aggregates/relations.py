@@ -14,6 +14,7 @@ from features.aggregates.windows import (
     DAY,
     LOOKBACK_DAYS,
     RECENT_DAYS,
+    RETURN_DAYS,
     WEEK,
     WEEKS,
     bit_is_set,
@@ -131,6 +132,17 @@ def own_events(events: ir.Table) -> ir.Table:
     """Select the events of known users by actor: (user, verb, ..., age, creation)."""
     with_actor = events.filter(events.actor.notnull())
     return with_actor.mutate(creation=is_any(with_actor.verb, *CREATIONS)).rename(user="actor")
+
+
+def activity(own: ir.Table) -> dict[str, ir.IntegerScalar]:
+    """Return aggregates of a user's own events, in microseconds.
+
+    `first_act_age` is the age of the first one; `absence` how long the user had not acted before their first event of
+    the last 28 days, null without an event in these days or before them.
+    """
+    recent = within(own.age, RETURN_DAYS)
+    absence = where(~recent, own.age).min() - where(recent, own.age).max()
+    return {"first_act_age": own.age.max(), "absence": absence}
 
 
 def spans(user_bitmaps: ir.Table, count: int) -> ir.Table:

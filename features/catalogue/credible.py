@@ -51,17 +51,20 @@ from features.catalogue.wording import NOT_KNOWN, number, people, window
 
 DAYS_PER_HALVING = 30
 SINCE_ESTABLISHED, WITHOUT_ESTABLISHED = "days_since_established", "days_without_established"
-WEIGHTED = "each weighted by credibility"
+WEIGHTED = "each weighted by credibility, returned users by 0"
 ANONYMOUS_RESPONSES = "anonymous responses count in full"
 ANONYMOUS_ENGAGEMENTS = "anonymous engagements count in full"
 PERIODS_OF_28_DAYS = (
-    "sum, over the last six periods of 28 days, of the highest credibility among those who responded in the period"
+    "sum, over the last six periods of 28 days, of the highest credibility among those who responded in the period, "
+    "returned users excluded"
 )
 EXCHANGES = (
     f"users with whom the user exchanges responses count from {MUTUAL_MIN_DAYS} days of exchange on, in full from "
-    f"{MUTUAL_FULL_DAYS}"
+    f"{MUTUAL_FULL_DAYS}, if they responded in two different weeks before the last four"
 )
-SINCE_LAST = "days since the last response of the last 365 days by a user of credibility 0.5 or more"
+SINCE_LAST = (
+    "days since the last response of the last 365 days by a user of credibility 0.5 or more who is not returned"
+)
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
 
@@ -96,7 +99,18 @@ def _uncounted(days: int) -> list[Feature]:
             f"by how much the users who responded in the last {days} days count for less than their number, since the "
             "user responds to them as well",
             uncounted_sentence(days, WHY_SOME_FEWER["exchange"]),
-            lambda responders: sum_fixed_point(_of_named(responders, days, responders.vouched - responders.weight)),
+            lambda responders: sum_fixed_point(
+                _of_named(responders, days, responders.returned.ifelse(0, responders.vouched - responders.weight))
+            ),
+        ),
+        excluded_weight(
+            f"uncounted_returned_{days}d",
+            f"by how much the users who responded in the last {days} days count for less than their number, since they "
+            "returned from an absence and are new to the user",
+            uncounted_sentence(days, WHY_SOME_FEWER["returned"]),
+            lambda responders: sum_fixed_point(
+                _of_named(responders, days, responders.returned.ifelse(responders.vouched, 0))
+            ),
         ),
     ]
 

@@ -31,10 +31,12 @@ NOBODY_COUNTS = "Nobody with a known id whose response counts"
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
     "exchange": "this user responds to them as well",
+    "returned": "they came back lately after 60 days or more away, and are new to this user",
 }
 WHY_SOME_FEWER = {
     "new": "some of them are people to whom hardly any established member responds",
     "exchange": "this user responds to some of them as well",
+    "returned": "some of them came back lately after 60 days or more away, and are new to this user",
 }
 
 

@@ -29,7 +29,7 @@ RECENT_COLUMNS: dict[str, Relation] = {"object": "pieces", "made": "created", "c
 RECENT_TYPES = {"verb": "int8", "age": "int64", "creation": "boolean", "links": "int64", "other": "int64"}
 RESPONDER_TYPES = dict.fromkeys(
     ("user", "other", "last_age", "first_age", "weeks", "breadth", "passed", "vouched", "presence", "weight"), "int64"
-) | {"mutual": "boolean", "selectivity": "float64"}
+) | {"mutual": "boolean", "returned": "boolean", "selectivity": "float64"}
 PAIR_TYPES = dict.fromkeys(("user", "other", *PAIR_COLUMNS), "int64")
 PIECE_TYPES = dict.fromkeys(("user", "piece", *PIECE_COLUMNS), "int64")
 CREDIBILITY_RELATIONS: tuple[Relation, ...] = ("credibility", "responders", "pieces")

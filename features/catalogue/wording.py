@@ -111,7 +111,7 @@ def window(days: int) -> str:
 
 def responders(row: Row, credible: float | None, days: int) -> float | None:
     """Return how many known people responded in some days: those who count, plus what they do not count for."""
-    parts = [credible, *(value_of(row, f"uncounted_{kind}_{days}d") for kind in ("new", "exchange"))]
+    parts = [credible, *(value_of(row, f"uncounted_{kind}_{days}d") for kind in ("new", "exchange", "returned"))]
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 

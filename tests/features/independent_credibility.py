@@ -33,7 +33,9 @@ def credible_features(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Ind
     new = (BILLION - pairs["vouched"]).where(pairs["other"] >= 0, 0)
     for days in (28, 365):
         columns[f"uncounted_new_{days}d"] = new.where(age <= days * DAY, 0)
-        columns[f"uncounted_exchange_{days}d"] = (pairs["vouched"] - weight).where(age <= days * DAY, 0)
+        less = (pairs["vouched"] - weight).where(age <= days * DAY, 0)
+        columns[f"uncounted_exchange_{days}d"] = less.where(~pairs["returned"], 0)
+        columns[f"uncounted_returned_{days}d"] = less.where(pairs["returned"], 0)
     sums = pd.DataFrame(columns).groupby(pairs["user"]).sum().reindex(people).fillna(0.0)
     sums = sums.join(_by_period(responses, pairs, people))
     sums["credibility_365d"] = credibility.reindex(people).fillna(0.0)
@@ -113,23 +115,30 @@ def credible_pieces(
 
 def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) -> tuple[pd.DataFrame, pd.Series]:
     """Return the pairs of a year with their weights, and the credibility of each user."""
-    pairs = _pairs(responses)
+    pairs = _pairs(responses, own)
     seeds = _seeds(pairs, own)
     credibility = _passed_on(pairs, seeds) if len(seeds) else pd.Series(BILLION, people)
     full = (pairs["other"].map(credibility).fillna(0.0) / (0.0004 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
+    present = lasted.where(~pairs["mutual"] | (pairs["earlier_weeks"] >= 2), 0.0)
     share = (full if len(seeds) else 1.0) * pairs["selectivity"].fillna(1.0)
     by_known = pairs["other"] >= 0
-    weights = {"vouched": share, "presence": share * lasted, "weight": share * worth}
+    counted = (~pairs["returned"]).astype(float)
+    weights = {"vouched": share, "presence": share * present * counted, "weight": share * worth * counted}
     return pairs.assign(
         **{k: _round_half_up(part * BILLION).where(by_known, 0) for k, part in weights.items()}
     ), credibility
 
 
-def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
+def _pairs(responses: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     """Return who responded to whom within a year, and the share of credibility passed on to each."""
-    pairs = responses.groupby(["user", "other"])["age"].agg(last="min", first="max").reset_index()
+    ages = responses.assign(week=np.minimum((responses["age"] - 1) // (7 * DAY), 52)).groupby(["user", "other"])
+    pairs = ages["age"].agg(last="min", first="max").reset_index()
+    pairs["earlier_weeks"] = ages["week"].agg(lambda weeks: weeks[weeks >= 4].nunique()).to_numpy(int)
+    recent = own["age"] <= PERIOD
+    absence = own[~recent].groupby("user")["age"].min() - own[recent].groupby("user")["age"].max()
+    pairs["returned"] = (pairs["other"].map(absence) > 60 * DAY) & (pairs["first"] <= PERIOD)
     pairs = pairs[pairs["last"] <= YEAR].reset_index(drop=True)
     ways = set(zip(pairs["user"], pairs["other"], strict=True))
     pairs["mutual"] = pd.Series(
@@ -141,6 +150,7 @@ def _pairs(responses: pd.DataFrame) -> pd.DataFrame:
     late = (pairs["last"] - 70 * DAY).clip(lower=0)
     faded = _round_half_up(np.exp2(-(pairs["last"] + 3 * late) / (20 * DAY)) * BILLION)
     strength = faded * np.where(pairs["mutual"], 0.5, 1.0) * pairs["selectivity"]
+    strength = strength.where(~pairs["returned"], 0.0)
     return pairs.assign(passed=_round_half_up((strength / pairs["breadth"]).fillna(0.0)))
 
 
@@ -150,7 +160,7 @@ def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
     history = first.max() if len(first) else 0
     old = set(first.index[first >= min(history / 2, 180 * DAY)])
     senior = set(first.index[first >= min(history * 0.75, 360 * DAY)])
-    among = pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["selectivity"] > 0)
+    among = ~pairs["returned"] & pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["selectivity"] > 0)
     responders = pairs[among].groupby("user").size()
     return responders.index[responders >= 3]
 

@@ -244,9 +244,11 @@ def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
     row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
     explanation = open_snapshot(home).explain("user0007")
     lines = [part for line in explanation.lines for part in line.parts or (line,)]
-    assert {line.feature: line.points for line in lines} == pytest.approx(
-        {name: row[name] for name in bundle.features if row[name] != 0}, abs=1e-9
+    points = {line.feature: line.points for line in lines}
+    assert {name: points.get(name, 0.0) for name in bundle.features} == pytest.approx(
+        {name: row[name] for name in bundle.features}, abs=1e-9
     )
+    assert set(points) <= {*bundle.features}
     assert explanation.base == pytest.approx(row["base"], abs=1e-9)
 
 

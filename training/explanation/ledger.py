@@ -33,9 +33,13 @@ from training.explanation.reasons import LEAST_POINTS, Line
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 
-Kind = Literal["new", "exchange"]
+Kind = Literal["new", "exchange", "returned"]
 ANYBODY, PEOPLE = "responses_from_anybody", "responders_365d"
-DISCOUNT_FEATURES: dict[Kind, str] = {"new": "uncounted_new_365d", "exchange": "uncounted_exchange_365d"}
+DISCOUNT_FEATURES: dict[Kind, str] = {
+    "new": "uncounted_new_365d",
+    "exchange": "uncounted_exchange_365d",
+    "returned": "uncounted_returned_365d",
+}
 LEAST_FEWER = 0.5
 
 
@@ -45,7 +49,7 @@ class Discount:
 
     Parameters
     ----------
-    kind : responses by newcomers, or exchanged responses
+    kind : responses by people who are new, who exchange responses with the user, or who returned from an absence
     value : by how many people fewer they count
     points : what they would have added
     sentence : what a reviewer reads

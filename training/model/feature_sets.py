@@ -31,7 +31,7 @@ EXPLANATION_FEATURES = (
     "credible_returning_28d",
     "credible_steady_168d",
     *(f"engagers_{days}d" for days in (7, 28)),  # what happened in the horizon of an earlier snapshot
-    *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange") for days in (28, 365)),
+    *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange", "returned") for days in (28, 365)),
 )
 
 

@@ -1,6 +1,6 @@
 """The attack suite: the points each attack gains an ordinary member, under the score and under every baseline."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -100,6 +100,7 @@ def attack_suite(
     members: int = 30,
     seed: int = 0,
     progress: StepProgress = ignore_progress,
+    attacks: Sequence[Attack] | None = None,
 ) -> AttackReport:
     """Run each attack in a community just before an instant, for all members at once, and score the result.
 
@@ -117,6 +118,7 @@ def attack_suite(
         last 28 days, from `present_users`
     seed : of the choice of members and of times
     progress : called with an attack's name and the share of it that is done
+    attacks : what is tried; None is ATTACKS
 
     Raises
     ------
@@ -127,10 +129,12 @@ def attack_suite(
     at = resolve_as_of(events, as_of)
     with cached(encode_events(events, (ALL,)).with_seeds(bundle.seeds)) as encoded:
         best = best_baseline(encoded, at, bundle.horizon_days)
-        return run_suite(AttackSetting(events, encoded, bundle, at, best), members, seed, progress)
+        return run_suite(AttackSetting(events, encoded, bundle, at, best), members, seed, progress, attacks)
 
 
-def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepProgress) -> AttackReport:
+def run_suite(
+    setting: AttackSetting, members: int, seed: int, progress: StepProgress, attacks: Sequence[Attack] | None = None
+) -> AttackReport:
     """Run every attack in one setting.
 
     An attack is within its limit if the median member gains at most the limit (twice that in mode TRAINING) and at most
@@ -147,7 +151,7 @@ def run_suite(setting: AttackSetting, members: int, seed: int, progress: StepPro
     context = make_attack_context(setting.events, users, setting.as_of, {*chosen, *setting.poisoners}, rng)
     median_active = float(before.loc[active, SCORE].median())
     results, omissions = [], []
-    for attack in ATTACKS:
+    for attack in ATTACKS if attacks is None else attacks:
         if attack.accounts and not attack.available_accounts(context):
             omissions.append(Omission(attack.name, NOBODY_DORMANT))
             continue

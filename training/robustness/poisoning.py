@@ -1,6 +1,6 @@
 """Poisoning: attackers that are in the community while the model is trained, and so may have bought its label."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
@@ -181,7 +181,11 @@ def honest_auc(
     return HonestAuc(auc_of(clean), auc_of(poisoned), AUC_LIMIT)
 
 
-SUITES = {SCORING: (attack_suite,), TRAINING: (poisoned_suite,), BOTH: (attack_suite, poisoned_suite)}
+SUITES: dict[str, tuple[Callable[..., AttackReport], ...]] = {
+    SCORING: (attack_suite,),
+    TRAINING: (poisoned_suite,),
+    BOTH: (attack_suite, poisoned_suite),
+}
 
 
 def run_attacks(mode: str, events: ir.Table, bundle: Bundle, *options: Any) -> AttackReport:

@@ -311,7 +311,11 @@ BOUNDS = {
     "credible_steady_168d": weighing("known", *PERIODS),
     "credibility_365d": weighing("known", 365),
     "credible_attention_365d": weighing("known", 365),
-    **{f"uncounted_{kind}_{days}d": weighing("known", days, 365) for kind in ("new", "exchange") for days in (28, 365)},
+    **{
+        f"uncounted_{kind}_{days}d": weighing("known", days, 365)
+        for kind in ("new", "exchange", "returned")
+        for days in (28, 365)
+    },
     **{f"credible_pieces_drawing_{days}d": weighing("on pieces", days, 90, others="on pieces") for days in (28, 90)},
     "credible_lasting_pieces_90d": weighing("on pieces", 90, others="on pieces"),
     "credible_after_a_day_share_90d": credible_share,

@@ -14,15 +14,17 @@ from features.feature_table import feature_rows
 
 FOUNDERS = ["e0", "e1", "e2", "e3"]
 SECOND = 1 / 86_400
-# Four users with 400 days of history, each responded to by the other three 20 days ago: all are established.
+# Four users with 400 days of history, active 60 days ago, each responded to by the other three 20 days ago: all are
+# established, and nobody returned from an absence.
 ESTABLISHED = [
-    *((400, name, "post", None) for name in FOUNDERS),
+    *((days, name, "post", None) for name in FOUNDERS for days in (400, 60)),
     *((days, one, "like", other) for one, other in permutations(FOUNDERS, 2) for days in (399, 20)),
 ]
 SOME = settings(max_examples=3)
 OTHERS = (
     *("credibility_365d", "days_absent", "days_of_silence", "days_since_credible_engagement", "engagers_28d"),
-    *("engagers_90d", "established_periods_168d", "responder_periods_168d"),
+    *("engagers_90d", "established_periods_168d", "responder_periods_168d", "uncounted_exchange_28d"),
+    *("uncounted_new_28d", "uncounted_returned_28d", "uncounted_returned_365d"),
 )
 
 
@@ -134,6 +136,88 @@ def test_strength_halves_every_5_days_after_70(features_of):
     assert of_a(300) == 0
 
 
+VOUCHED = responses_by("e0", "e1", to="r")
+
+
+@pytest.mark.parametrize(
+    ("own", "responses", "weight"),
+    [
+        ([71], [10], 0),
+        ([70 + SECOND], [10], 0),
+        ([70], [10], 1),  # 60 days of absence, no more
+        ([200, 71, 40], [10], 1),
+        ([200, 15], [10], 0),  # back for 15 days
+        ([200, 28], [10], 0),
+        ([200, 28 + SECOND], [10], 1),  # back for more than 28 days
+        ([], [10], 1),  # never there before
+        ([200], [10, 5, 1], 0),
+        ([200], [28, 1], 0),
+        ([200], [28 + SECOND, 1], 1),
+        ([300], [200, 10], 1),  # no stranger to this user
+        ([300], [300, 10], 1),
+    ],
+)
+def test_users_who_return_count_nothing_for_28_days_where_they_are_new(features_of, own, responses, weight):
+    events = [*ESTABLISHED, *VOUCHED, *((days, "r", "post", None) for days in own)]
+    rows = features_of([*events, *((days, "r", "like", "u") for days in responses)])
+    assert rows["u"]["credible_engagers_28d"] == pytest.approx(weight, abs=1e-8)
+    assert rows["u"]["uncounted_returned_28d"] == rows["u"]["uncounted_returned_365d"]
+    assert rows["u"]["uncounted_returned_28d"] == pytest.approx(1 - weight, abs=1e-8)
+    assert rows["u"]["uncounted_new_28d"] == pytest.approx(0, abs=1e-8)
+    assert rows["u"]["uncounted_exchange_28d"] == 0
+    assert (rows["u"]["days_of_silence"] == 0) == (rows["u"]["established_periods_168d"] > 0) == (weight == 1)
+
+
+def test_a_response_that_counts_never_stops_counting_as_days_pass(features_of):
+    """Absences of 55 and of 61 days before a return 20 days ago, and up to 20 days later."""
+
+    def of_u(absence, later):
+        events = [*VOUCHED, (20 + absence, "r", "post", None), (20, "r", "like", "u"), (5, "r", "post", None)]
+        aged = [(days + later, *more) for days, *more in events]
+        return features_of([*ESTABLISHED, *aged])["u"]["credible_engagers_365d"]
+
+    assert [round(of_u(55, later), 8) for later in (0, 6, 8, 9, 20)] == [1, 1, 1, 1, 1]
+    assert [round(of_u(61, later), 8) for later in (0, 6, 8, 9, 20)] == [0, 0, 0, 1, 1]
+
+
+def test_users_who_return_pass_nothing_on(features_of):
+    def of_a(first):
+        return features_of([*ESTABLISHED, *VOUCHED, (first, "r", "view", None), *responses_by("r", "e0", to="a")])["a"]
+
+    assert of_a(90)["credibility_365d"] == 0  # a single giver does not count
+    assert of_a(60)["credibility_365d"] > 0
+
+
+def test_senior_users_who_return_establish_nobody(features_of):
+    seniors, young = [f"s{k}" for k in range(3)], [f"y{k}" for k in range(3)]
+    events = [(600, name, "post", None) for name in seniors] + [(200, name, "post", None) for name in young]
+    events += [(9, one, "like", other) for one in seniors for other in young]
+    events += [(1, "x", "like", "u")]
+    assert features_of(events)["u"]["credible_engagers_7d"] == 1  # nobody is established, so everybody counts alike
+    assert features_of([*events, *((40, name, "view", None) for name in seniors)])["u"]["credible_engagers_7d"] == 0
+
+
+@pytest.mark.parametrize(
+    ("earlier", "present"),
+    [
+        ([200], False),
+        ([200, 199], False),  # in the same week
+        ([200, 190], True),
+        ([200, 28], False),  # in the last four weeks
+        ([200, 28 + SECOND], True),
+        ([400, 390], False),  # all weeks before the last 52 are one
+        ([400, 200], True),
+    ],
+)
+def test_exchange_taken_up_again_ends_no_silence(features_of, earlier, present):
+    events = [*ESTABLISHED, *((days, "e0", "like", "u") for days in (*earlier, 5)), (1, "u", "reply", "e0")]
+    row = features_of(events)["u"]
+    assert row["credible_engagers_28d"] == pytest.approx(MUTUAL_WEIGHT, abs=1e-8)
+    assert row["uncounted_exchange_28d"] == pytest.approx(1 - MUTUAL_WEIGHT, abs=1e-8)
+    assert row["days_of_silence"] == (0 if present else 338)
+    assert (row["established_periods_168d"] > 0) == (row["responder_periods_168d"] > 0) == present
+
+
 @pytest.mark.parametrize(
     ("days", "weight"), [(28, 0), (28 + SECOND, SECOND / 62), (59, 0.5), (90, 1), (90 + SECOND, 1), (300, 1)]
 )
@@ -233,6 +317,7 @@ def test_established_users_are_180_days_old_or_from_the_first_half_of_the_histor
     young = [f"y{k}" for k in range(3)]
     events = [(start, name, "post", None) for name in FOUNDERS[:3]]
     events += [(first, name, "post", None) for name in young]
+    events += [(60, one, "view", None) for one in FOUNDERS[:3]]
     events += [(9, one, "like", other) for one in FOUNDERS[:3] for other in young]
     rows = features_of([*events, (1, "x", "like", "u")])
     assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)
@@ -242,7 +327,7 @@ def test_established_users_are_180_days_old_or_from_the_first_half_of_the_histor
     ("start", "first", "seeds"), [(600, 360, True), (600, 360 - SECOND, False), (200, 150, True), (200, 149.9, False)]
 )
 def test_only_users_of_a_year_or_the_first_quarter_of_the_history_establish_others(features_of, start, first, seeds):
-    events = [(start, "old", "view", None), *((first, name, "post", None) for name in FOUNDERS)]
+    events = [(start, "old", "view", None), *((days, name, "post", None) for name in FOUNDERS for days in (first, 60))]
     events += [(9, one, "like", other) for one, other in permutations(FOUNDERS, 2)]
     rows = features_of([*events, (1, "x", "like", "u")])
     assert rows["u"]["credible_engagers_7d"] == (0 if seeds else 1)

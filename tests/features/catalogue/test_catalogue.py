@@ -191,10 +191,17 @@ EXCHANGED = [
     (1, "one way", "like", "u"),
     (1, None, "like", "u"),
 ]
+RETURNED = [
+    *((88 + AFTER, who, "view", None) for who in ("r", "s", "t")),
+    *((28, who, "like", "u") for who in ("r", "s", "t", "new")),
+    (1, "u", "like", "s"),
+    (200, "t", "like", "u"),  # no stranger to u
+]
+STEADY = [*HALF, (50, "g", "like", "u")]
 # All cases by hand are one community, so this one is separate: p is established, and no user to whom established
 # users respond engages with u.
 AMONG_THE_ESTABLISHED = [
-    *((400, who, "post", None) for who in "pqrs"),
+    *((days, who, "post", None) for who in "pqrs" for days in (400, 40)),
     *((2, who, "like", "p") for who in "qrs"),
     (1, "x", "like", "u"),
     (28, "y", "like", "u"),
@@ -207,6 +214,10 @@ BY_HAND = [
     ("uncounted_exchange_28d", EXCHANGED, 1 - MUTUAL + 1),
     ("uncounted_exchange_365d", EXCHANGED, 1 - MUTUAL + 1 + 1 - 0.4 * AFTER / 62),
     ("uncounted_new_28d", EXCHANGED, 0),
+    ("uncounted_returned_28d", RETURNED, 2),
+    ("uncounted_returned_365d", RETURNED, 2),
+    ("uncounted_exchange_365d", RETURNED, 0),
+    ("credible_engagers_365d", RETURNED, 2),
     (
         "early_engagers",
         [
@@ -289,6 +300,7 @@ BY_HAND = [
             (365, "b", "like", "c"),
             (1, "d", "like", "u"),
             (365 + AFTER, "d", "like", "e"),
+            *((40, who, "view", None) for who in "bd"),  # so that they do not return from an absence
             (1, "f", "like", "u"),
             (1, "f", "follow", "e"),
             (1, "f", "like", None),
@@ -346,7 +358,8 @@ BY_HAND = [
     ("days_since_credible_engagement", [(365, "a", "like", "u")], 365),
     ("days_since_credible_engagement", [*HALF, (180, "a", "like", "u")], 59 - 30 * math.log2(MUTUAL)),
     ("credible_periods_168d", HALF, MUTUAL),
-    ("established_periods_168d", HALF, 0.5),
+    ("established_periods_168d", STEADY, 1),
+    ("established_periods_168d", HALF, 0),
     ("established_periods_168d", [(28, "a", "like", "u"), (56 + AFTER, None, "like", "u"), *NOBODY_YET], 2),
     # one person in four periods counts one, in two periods two; a period with an unknown person counts by itself
     ("responder_periods_168d", [*((28 * k + 1, "a", "like", "u") for k in range(4)), *NO_RESPONSE], 1),
@@ -362,7 +375,8 @@ BY_HAND = [
     ),
     ("responder_periods_168d", [*((1, who, "like", "u") for who in "abc"), *NO_RESPONSE], 1),
     ("responder_periods_168d", [(169, "a", "like", "u"), (1, "b", "like", "u"), (29, "b", "like", "u")], 1),
-    ("responder_periods_168d", HALF, 0.5),
+    ("responder_periods_168d", STEADY, 0.5),
+    ("responder_periods_168d", HALF, 0),
     ("responder_periods_168d", NO_RESPONSE, 0),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
     ("days_since_credible_engagement", NO_RESPONSE, None),
@@ -459,7 +473,8 @@ BY_HAND = [
     ("days_without_established", [(365 + AFTER, "a", "like", "u"), *HALF, *NO_RESPONSE], None),
     ("days_of_silence", [(28, "a", "like", "u"), (60, "b", "like", "u"), *NOBODY_YET, *NO_RESPONSE], 0),
     ("days_of_silence", [(29.5, None, "like", "u"), (60, "b", "like", "u")], 1.5),
-    ("days_of_silence", HALF, 31),
+    ("days_of_silence", STEADY, 22),
+    ("days_of_silence", HALF, 338),
     ("days_of_silence", [(59 - AFTER, "g", "like", "u"), (1, "u", "repost", "g")], 338),
     ("days_of_silence", [(365, "a", "like", "u")], 337),
     ("days_of_silence", [(365 + AFTER, "a", "like", "u"), *NOBODY_YET, *NO_RESPONSE], 338),

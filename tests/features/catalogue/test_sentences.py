@@ -13,13 +13,14 @@ from features.events.loading import load_encoded_events, resolve_as_of
 from features.feature_table import feature_rows
 from features.simulation import Community, simulate
 
-UNCOUNTED = {"uncounted_new_28d": 170.4, "uncounted_exchange_28d": 5.6}
-YEAR = {"uncounted_new_365d": 700.0, "uncounted_exchange_365d": 85.0}
-NOBODY = {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0}
+UNCOUNTED = {"uncounted_new_28d": 170.4, "uncounted_exchange_28d": 5.6, "uncounted_returned_28d": 0.0}
+YEAR = {"uncounted_new_365d": 700.0, "uncounted_exchange_365d": 85.0, "uncounted_returned_365d": 0.0}
+NOBODY = {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0, "uncounted_returned_28d": 0.0}
 NOBODY_AT_ALL = {
     "credible_engagers_365d": 0.0,
     "uncounted_new_365d": 0.0,
     "uncounted_exchange_365d": 0.0,
+    "uncounted_returned_365d": 0.0,
     "days_since_last_response": math.nan,
     "days_of_silence": 338.0,
 }
@@ -73,14 +74,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         (
             "credible_engagers_28d",
             0.0,
-            {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 1.0},
+            NOBODY | {"uncounted_exchange_28d": 1.0},
             "No person who counts responded in the last 28 days; 1 did who does not, because this user "
             "responds to them as well.",
         ),
         (
             "credible_engagers_28d",
             0.0,
-            {"uncounted_new_28d": 1.6, "uncounted_exchange_28d": 0.4},
+            NOBODY | {"uncounted_new_28d": 1.6, "uncounted_exchange_28d": 0.4},
             "No person who counts responded in the last 28 days; 2 did who do not.",
         ),
         (
@@ -92,7 +93,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         (
             "credible_engagers_28d",
             1.0,
-            {"uncounted_new_28d": 0.0, "uncounted_exchange_28d": 0.0},
+            NOBODY,
             "1 person responded in the last 28 days, who counts as an established member.",
         ),
         (
@@ -216,25 +217,25 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
         (
             "credible_engagers_365d",
             2.1,
-            {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1},
+            {"uncounted_new_365d": 8.2, "uncounted_exchange_365d": 0.1, "uncounted_returned_365d": 0.0},
             "10 people responded in the last year and together count as about 2 established members.",
         ),
         (
             "credible_engagers_365d",
             0.9,
-            {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0},
+            {"uncounted_new_365d": 0.1, "uncounted_exchange_365d": 1.0, "uncounted_returned_365d": 0.0},
             "2 people responded in the last year and together count as 0.9 of an established member.",
         ),
         (
             "credible_engagers_365d",
             8.6,
-            {"uncounted_new_365d": 25.8, "uncounted_exchange_365d": 0.6},
+            {"uncounted_new_365d": 25.8, "uncounted_exchange_365d": 0.6, "uncounted_returned_365d": 0.0},
             "35 people responded in the last year and together count as about 9 established members.",
         ),
         (
             "credible_engagers_365d",
             0.9,
-            {"uncounted_new_365d": 0.6, "uncounted_exchange_365d": 0.5},
+            {"uncounted_new_365d": 0.6, "uncounted_exchange_365d": 0.5, "uncounted_returned_365d": 0.0},
             "2 people responded in the last year and together count as 0.9 of an established member.",
         ),
         ("days_since_credible_engagement", None, {}, "Nobody whose response counts has responded in the last year."),
@@ -504,6 +505,7 @@ def test_sentences_about_a_newcomer_name_no_longer_window(feature, value):
         "credible_engagers_365d": value * 90 / 28 if feature == "responder_rate_365d" else 3.0,
         "uncounted_new_365d": 1.0,
         "uncounted_exchange_365d": 0.0,
+        "uncounted_returned_365d": 0.0,
         "response_periods_168d": 2.0,
         "created_90d": 20.0,
     }
@@ -514,17 +516,20 @@ def test_sentences_about_a_newcomer_name_no_longer_window(feature, value):
 
 
 @pytest.mark.parametrize(
-    ("counted", "new", "exchange", "numbers"),
+    ("counted", "fewer", "numbers"),
     [
-        (86.0, 170.4, 5.6, {"new": "about 170", "exchange": "about 6"}),
-        (2.1, 8.2, 0.7, {"new": "about 8", "exchange": "about 1"}),
-        (0.5, 1.6, 0.9, {"new": "1.6", "exchange": "0.9"}),
-        (0.0, 4.0, 0.0, {"new": "4"}),
-        (4.0, 0.0, 0.0, {}),
+        (86.0, (170.4, 5.6, 0.0), {"new": "about 170", "exchange": "about 6"}),
+        (2.1, (8.2, 0.7, 0.0), {"new": "about 8", "exchange": "about 1"}),
+        (0.5, (1.6, 0.9, 0.0), {"new": "1.6", "exchange": "0.9"}),
+        (0.0, (4.0, 0.0, 0.0), {"new": "4"}),
+        (0.0, (0.0, 0.0, 1.0), {"returned": "1"}),
+        (12.6, (3.0, 0.4, 2.0), {"new": "about 3", "returned": "about 2"}),
+        (4.0, (0.0, 0.0, 0.0), {}),
     ],
 )
-def test_reasons_for_counting_less_add_up(counted, new, exchange, numbers):
-    row = {"credible_engagers_365d": counted, "uncounted_new_365d": new, "uncounted_exchange_365d": exchange}
+def test_reasons_for_counting_less_add_up(counted, fewer, numbers):
+    kinds = (f"uncounted_{kind}_365d" for kind in ("new", "exchange", "returned"))
+    row = {"credible_engagers_365d": counted, **dict(zip(kinds, fewer, strict=True))}
     assert reasons_for_fewer(row) == numbers
 
 

@@ -50,7 +50,7 @@ def test_words_are_defined_last(explanation):
 
 
 def test_the_number_of_responders_is_added_if_no_fact_states_it(explanation):
-    evidence = "The score rests on only 23 people who responded since this user appeared 6 days ago."
+    evidence = "The score rests on only 26 people who responded since this user appeared 7 days ago."
     for fact, stated in (("The first activity was long ago.", True), ("1 person responded in the last year.", False)):
         texts = brief(replace(explanation, facts=_facts(fact)))
         assert texts[0].endswith(f" {evidence}") == stated

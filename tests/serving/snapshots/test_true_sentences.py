@@ -91,6 +91,7 @@ class Checked:
             "newcomer": table.index[table["account_age_days"] < 45][:20],
             "absent": table.index[(table["days_of_absence"] > 0) & (table["engagers_365d"] > 2)][:20],
             "repeating": table["repetitions_90d"].nlargest(20).index,
+            "of returned users": table["uncounted_returned_365d"].nlargest(20).index,
         }
         assert all(len(users) >= 5 for users in kinds.values()), {kind: len(users) for kind, users in kinds.items()}
         chosen = list(dict.fromkeys(user for users in kinds.values() for user in users))
@@ -128,6 +129,13 @@ class Person:
         rows = self.received[~self.received["verb"].isin({"post", "view"})]
         first, last = (rows.groupby("actor")["age"].agg(way) for way in ("max", "min"))
         return int(((last <= days) & (first > beyond)).sum())
+
+    def returned(self):
+        """Count those who first responded in the last 28 days and were away for more than 60 days before these."""
+        rows = self.received[self.received["verb"].isin(RESPONSES)].dropna(subset="actor")
+        first = rows.groupby("actor")["age"].max()
+        acts = {name: self.community.by_actor[name]["age"] for name in first.index[first <= 28]}
+        return sum(age[age > 28].min() - age[age <= 28].max() > 60 for age in acts.values())
 
     def last_response(self):
         unknown = self.community.anonymous.get(self.user, self.received)
@@ -246,6 +254,7 @@ SINCE = f"{SINCE_THEN}(?: (?:{AGO[1:-1]}))?"
 PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
+WHY_RETURNED = "they came back lately after 60 days or more away, and are new to this user"
 MORE = (
     rf"within four weeks {N} established members? responded who ha(?:s|ve) not done so before, "
     "(?:each to a different|to a) new post"
@@ -521,8 +530,10 @@ def is_own(p, after, before, others, **values):
 
 def is_fewer(p, count, number_of, why, in_full):
     """People count as so many fewer for a reason, and would add so many points in full."""
-    kind = "exchange" if "this user" in why else "new"
+    kind = "returned" if "came back" in why else "exchange" if "this user" in why else "new"
     fewer = p.row[f"uncounted_{kind}_365d"]
+    if kind == "returned" and fewer > p.returned():
+        return False
     gain = p.gain(**p.more(*(p.row[f"uncounted_{kind}_{days}d"] for days in (28, 365))))
     right = points(in_full, gain) if in_full else gain < 0.5
     if count == "person":
@@ -543,8 +554,9 @@ def is_repeated(p, repeated, total):
 
 def is_reason(p, why):
     """It is the only reason why nobody counts."""
-    new, exchange = (p.row[f"uncounted_{kind}_365d"] > 0 for kind in ("new", "exchange"))
-    return {WHY_NEW: new and not exchange, WHY_EXCHANGE: exchange and not new, None: new and exchange}[why]
+    kinds = {"new": WHY_NEW, "exchange": WHY_EXCHANGE, "returned": WHY_RETURNED}
+    reasons = [text for kind, text in kinds.items() if p.row[f"uncounted_{kind}_365d"] > 0]
+    return reasons == [why] if why else len(reasons) > 1
 
 
 def is_enough(p, gained, count):
@@ -587,7 +599,7 @@ PATTERNS = {
         p.row["credible_engagers_365d"] >= 0.95 and is_responded(p, total, period, "about 1")
     ),
     rf"No person who counts responded {PERIOD}; {N} did who do(?:es)? not"
-    rf"(?:, because ({WHY_NEW}|{WHY_EXCHANGE}))?\.": lambda p, period, total, why: (
+    rf"(?:, because ({WHY_NEW}|{WHY_EXCHANGE}|{WHY_RETURNED}))?\.": lambda p, period, total, why: (
         is_responded(p, total, period) and is_reason(p, why)
     ),
     rf"(Nobody|No known person) responded {PERIOD}(?:, only anonymous ones)?\.": is_nobody,
@@ -658,16 +670,18 @@ PATTERNS = {
     ),
     rf"(?:The )?({N[1:-1]}|They)(?: people who responded)? count as (about [\d,]+|[\d.]+) fewer because "
     r"(some of them are people to whom hardly any established member responds|hardly any established member responds "
-    rf"to them|this user responds to (?:some of )?them as well)(?:; {IN_FULL})?\.": (is_fewer),
+    r"to them|this user responds to (?:some of )?them as well|(?:they|some of them) came back lately after 60 days or "
+    rf"more away, and are new to this user)(?:; {IN_FULL})?\.": (is_fewer),
     rf"If those who responded counted in full, the score would be about {P} higher\.": lambda p, in_full: any(
         p.row[f"uncounted_{kind}_365d"] == p.responders(365) and is_fewer(p, *said)
         for kind, said in {
             "new": ("They", str(p.responders(365)), WHY_NEW, in_full),
             "exchange": ("They", str(p.responders(365)), WHY_EXCHANGE, in_full),
+            "returned": ("They", str(p.responders(365)), WHY_RETURNED, in_full),
         }.items()
     ),
-    r"The (person) who responded does not count( in full)? because (hardly any established member responds to|this "
-    rf"user responds to) them(?: as well)?(?:; {IN_FULL})?\.": lambda p, person, in_part, *stated: (
+    rf"The (person) who responded does not count( in full)? because ({WHY_NEW}|{WHY_EXCHANGE}|{WHY_RETURNED})"
+    rf"(?:; {IN_FULL})?\.": lambda p, person, in_part, *stated: (
         is_fewer(p, person, "", *stated) and (p.row["credible_engagers_365d"] > 0) == bool(in_part)
     ),
     rf"The score rests on (only )?{WHO} {PERIOD}\.": is_evidence,
@@ -795,7 +809,7 @@ def test_stories_repeat_nothing_and_mention_people(community):
         assert len(set(sentences)) == len(sentences), sentences
         if explained.missing is not None:
             continue
-        others = [fact.pointed for fact in explained.facts if not fact.is_distinct and abs(fact.points) >= 2]
+        others = [fact.pointed for fact in explained.facts if not fact.is_distinct and abs(round(fact.points, 1)) > 2]
         assert not others, f"{user}: {others}, {[fact.sentence for fact in explained.main_facts]}"
         facts = [feature for reason in explained.reasons for feature in reason.features]
         assert len(set(facts)) == len(facts)

@@ -10,7 +10,8 @@ from training.model.bundle import feature_row
 
 MANY_NEW = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
 EXCHANGED = {"uncounted_exchange_28d": 40.0, "uncounted_exchange_365d": 40.0}
-NOTHING = {name: 0.0 for kind in ("new", "exchange") for name in (f"uncounted_{kind}_28d", f"uncounted_{kind}_365d")}
+RETURNED = {"uncounted_returned_28d": 40.0, "uncounted_returned_365d": 40.0}
+NOTHING = {f"uncounted_{kind}_{days}d": 0.0 for kind in WHY_SOME_FEWER for days in (28, 365)}
 BLAMING = ("fake", "bot", "cheat", "bought", "suspicious", "fraud", "spam")
 
 
@@ -30,7 +31,7 @@ def test_no_discounts_without_uncounted_engagement(bundle, ordinary):
     assert discounts(bundle, feature_row(ordinary)) == ()
 
 
-@pytest.mark.parametrize(("kind", "change"), [("new", MANY_NEW), ("exchange", EXCHANGED)])
+@pytest.mark.parametrize(("kind", "change"), [("new", MANY_NEW), ("exchange", EXCHANGED), ("returned", RETURNED)])
 def test_uncounted_people_by_reason(bundle, ordinary, kind, change):
     (discount,) = discounts(bundle, feature_row(ordinary.assign(**change)))
     assert discount.kind == kind
@@ -78,8 +79,9 @@ def test_a_discount_of_half_a_person_is_reported_even_without_points(fewer, coun
 
 
 def test_two_reasons_state_the_people_once_and_add_up():
-    row = {"credible_engagers_365d": 299.3, "uncounted_new_365d": 240.6, "uncounted_exchange_365d": 66.1}
-    result = _discounts(row | {"responders_365d": 606.0}, {"new": 4.5, "exchange": 0.2})
+    less = NOTHING | {"uncounted_new_365d": 240.6, "uncounted_exchange_365d": 66.1}
+    row = {"credible_engagers_365d": 299.3, **less, "responders_365d": 606.0}
+    result = _discounts(row, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
         "The 606 people who responded count as about 241 fewer because some of them are people to whom hardly any "
         "established member responds; without this, the score would be about 4.5 points higher.",
@@ -89,9 +91,26 @@ def test_two_reasons_state_the_people_once_and_add_up():
 
 @pytest.mark.parametrize(("counted", "how"), [(0.2, "does not count in full"), (0.0, "does not count")])
 def test_the_sentence_for_a_single_person(counted, how):
-    row = {"credible_engagers_365d": counted, "uncounted_new_365d": 1 - counted, "uncounted_exchange_365d": 0.0}
+    row = {"credible_engagers_365d": counted, **NOTHING, "uncounted_new_365d": 1 - counted}
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (
         f"The person who responded {how} because hardly any established member responds to them; "
         "without this, the score would be about 0.7 points higher."
     )
+
+
+@pytest.mark.parametrize(
+    ("people", "sentence"),
+    [
+        (1.0, "The person who responded does not count because they came back lately after 60 days or more away"),
+        (
+            9.0,
+            "The 9 people who responded count as 1 fewer because some of them came back lately after 60 days or more",
+        ),
+    ],
+)
+def test_the_sentence_for_those_who_returned(people, sentence):
+    row = {"credible_engagers_365d": people - 1, **NOTHING, "uncounted_returned_365d": 1.0, "responders_365d": people}
+    (discount,) = _discounts(row, {"returned": 0.7})
+    assert discount.sentence.replace("about ", "").startswith(sentence)
+    assert " are new to this user; without this, the score would be " in discount.sentence

@@ -32,7 +32,11 @@ def test_no_rows():
 
 NOBODY_COUNTS = "other users with similar figures: no person who counts has responded in the last year."
 NOBODY = NOBODY_COUNTS.replace("person who counts", "person")
-RESPONDED = {"credible_engagers_365d": 16.0, "uncounted_new_365d": 28.0, "uncounted_exchange_365d": 0.0}
+RESPONDED = {
+    "credible_engagers_365d": 16.0,
+    "uncounted_new_365d": 28.0,
+    **dict.fromkeys(["uncounted_exchange_365d", "uncounted_returned_365d"], 0.0),
+}
 
 
 @pytest.mark.parametrize(
