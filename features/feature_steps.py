@@ -130,8 +130,8 @@ def _add_long_windows(
         _add_pairs(pairs, parts)
         if not parts.plan.needs(*CREDIBILITY_RELATIONS):
             return None
-        acts = parts.tables["own_events"]
-        responses = credibility.materialized_responses(pairs, users, acts, parts.keep)
+        activity = parts.tables["own_events"]
+        responses = credibility.materialized_responses(pairs, users, activity, parts.keep)
         return _Responses(*until_weighted.enter_context(responses))
 
 
@@ -241,9 +241,9 @@ def response_steps(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[d
     """Compute who responded to whom in the last year, weighted: PAIRS as from `credibility.responder_weights`."""
     users, seeds = inputs["users"], inputs.get("configured_seeds")
     with (
-        _year_tables(keep, inputs, relations.RESPONSE_COLUMNS) as (acts, histories, pairs),
-        credibility.materialized_responses(pairs, users, acts, keep) as (year, breadths),
-        credibility.compute_credibility(year, breadths, acts, users, histories, seeds, keep) as has,
+        _year_tables(keep, inputs, relations.RESPONSE_COLUMNS) as (activity, histories, pairs),
+        credibility.materialized_responses(pairs, users, activity, keep) as (year, breadths),
+        credibility.compute_credibility(year, breadths, activity, users, histories, seeds, keep) as has,
         keep("responders", credibility.responder_weights(year, breadths, has)) as responders,
     ):
         yield {PAIRS: responders}
@@ -255,9 +255,9 @@ def pair_steps(keep: Materialize, inputs: dict[str, ir.Table]) -> Iterator[dict[
     users, seeds = inputs["users"], inputs.get("configured_seeds")
     columns = ("last_age", "weeks", *relations.RESPONSE_COLUMNS)
     with (
-        _year_tables(keep, inputs, columns) as (acts, histories, pairs),
-        credibility.materialized_responses(pairs, users, acts, keep) as (year, breadths),
-        credibility.compute_credibility(year, breadths, acts, users, histories, seeds, keep) as has,
+        _year_tables(keep, inputs, columns) as (activity, histories, pairs),
+        credibility.materialized_responses(pairs, users, activity, keep) as (year, breadths),
+        credibility.compute_credibility(year, breadths, activity, users, histories, seeds, keep) as has,
     ):
         yield {PAIRS: _with_credibility(pairs, has)}
 
@@ -275,8 +275,8 @@ def _year_tables(
     """Materialize when users acted, the lengths of histories, and columns of `relations.pairs`."""
     own = relations.own_events(inputs["long"])
     with (
-        keep("acts", own.group_by("user").agg(**relations.activity(own))) as acts,
-        keep("histories", credibility.history_lengths(acts, inputs["users"])) as histories,
+        keep("activity", own.group_by("user").agg(**relations.activity(own))) as activity,
+        keep("histories", credibility.history_lengths(activity, inputs["users"])) as histories,
         keep("pairs", relations.pairs(relations.engagements(inputs["long"]), columns)) as pairs,
     ):
-        yield acts, histories, pairs
+        yield activity, histories, pairs

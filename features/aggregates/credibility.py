@@ -30,7 +30,6 @@ from features.aggregates.windows import (
     RETURN_DAYS,
     days,
     decay,
-    is_set_twice,
     round_half_up,
     to_fixed_point,
     within,
@@ -48,18 +47,18 @@ HISTORY_DAYS, ESTABLISHED_DAYS = 360, 180
 SENIOR_HISTORY_DAYS, SENIOR_DAYS = 480, 360
 MUTUAL_MIN_DAYS, MUTUAL_FULL_DAYS = 28, 90
 MUTUAL_WEIGHT = 0.4
-MUTUAL_RECENT_WEEKS = 4
+MUTUAL_APART_DAYS = 7
 ABSENCE_DAYS = 60
 
 
-def history_lengths(acts: ir.Table, users: ir.Table) -> ir.Table:
+def history_lengths(activity: ir.Table, users: ir.Table) -> ir.Table:
     """Return for each user how long the history of their scope is: the time since its first event.
 
-    `acts` is (user, first_act_age), `users` (key, scope). Returns (user, scope, history), in microseconds; no row in a
-    scope without an event of a known user.
+    `activity` is (user, first_act_age), `users` (key, scope). Returns (user, scope, history), in microseconds; no row
+    in a scope without an event of a known user.
     """
     scopes = users.select("scope", user="key")
-    first = acts.select("user", "first_act_age").join(scopes, "user")
+    first = activity.select("user", "first_act_age").join(scopes, "user")
     start = first.group_by("scope").agg(history=first.first_act_age.max())
     return scopes.join(start, "scope").select("user", "scope", "history")
 
@@ -69,42 +68,47 @@ def scale_to_history(history: ir.IntegerValue, days: float, full_days: int = HIS
     return ibis.least(history, full_days * DAY).cast("float64") * (days / full_days)
 
 
-def responses(pairs: ir.Table, breadths: ir.Table, acts: ir.Table) -> ir.Table:
+def responses(pairs: ir.Table, breadths: ir.Table, activity: ir.Table) -> ir.Table:
     """Describe who responded to whom within 365 days; unknown users count as one `other`, null.
 
     A follow is not a response: it is the cheapest thing to ask for and to sell. Returns (user, other, last_age,
-    first_age, weeks), of responses alone, from `relations.pairs`, and: `mutual`, whether the user responds to the other
-    as well; `returned`, whether the other first responded in the last 28 days and returned in them from more than 60
-    days of absence; `passed`, the part of the other's credibility that goes to the user, in billionths. `breadths` is
-    from `breadths`, `acts` from `relations.activity`.
+    earlier_age, first_age, weeks), of responses alone, from `relations.pairs`, and: `mutual`, whether the user responds
+    to the other as well; `returned`, whether the other first responded in the last 28 days and returned in them after
+    more than 60 days without an event; `passed`, the part of the other's credibility that goes to the user, in
+    billionths. `breadths` is from `breadths`, `activity` from `relations.activity`.
     """
     year = _of_last_year(pairs).select(
-        "user", "other", last_age="responded_age", first_age="first_responded_age", weeks="responded_weeks"
+        "user",
+        "other",
+        last_age="responded_age",
+        earlier_age="earlier_responded_age",
+        first_age="first_responded_age",
+        weeks="responded_weeks",
     )
     named = year.filter(year.other.notnull())
     back = named.select(user=named.other, other=named.user, back=ibis.literal(True))
     both = year.left_join(back, ["user", "other"]).drop("user_right", "other_right")
     joined = both.left_join(breadths, "other").drop("other_right")
-    joined = joined.left_join(acts.select("absence", other="user"), "other").drop("other_right")
+    joined = joined.left_join(activity.select("gap_before_return", other="user"), "other").drop("other_right")
     mutual = joined.back.notnull()
-    back_lately = (joined.absence > ABSENCE_DAYS * DAY).fill_null(False)
-    returned = back_lately & within(joined.first_age, RETURN_DAYS)
+    is_back = (joined.gap_before_return > ABSENCE_DAYS * DAY).fill_null(False)
+    returned = is_back & within(joined.first_age, RETURN_DAYS)
     late = ibis.greatest(joined.last_age - LATE_DAYS * DAY, 0)
     faded = decay(joined.last_age + (LATE_SPEED - 1) * late, FADING_DAYS).cast("float64")
     strength = faded * mutual.ifelse(MUTUAL_STRENGTH, 1.0) * joined.selectivity
     passed = round_half_up(returned.ifelse(0.0, strength) / joined.breadth).fill_null(0).cast("int32")
-    columns = ("user", "other", "last_age", "first_age", "weeks")
+    columns = ("user", "other", "last_age", "earlier_age", "first_age", "weeks")
     return joined.select(*columns, mutual=mutual, returned=returned, passed=passed)
 
 
 @contextmanager
 def materialized_responses(
-    pairs: ir.Table, users: ir.Table, acts: ir.Table, keep: Materialize
+    pairs: ir.Table, users: ir.Table, activity: ir.Table, keep: Materialize
 ) -> Iterator[tuple[ir.Table, ir.Table]]:
     """Materialize `responses` and `breadths` of pairs from `relations.pairs`; `users` is (key, scope)."""
     with (
         keep("breadths", breadths(pairs, users)) as breadth,
-        keep("responses", responses(pairs, breadth, acts)) as year,
+        keep("responses", responses(pairs, breadth, activity)) as year,
     ):
         yield year, breadth
 
@@ -131,20 +135,20 @@ def breadths(pairs: ir.Table, users: ir.Table) -> ir.Table:
     return scoped.select("other", "breadth", selectivity=(2.0 - scoped.breadth / broad).clip(0.0, 1.0))
 
 
-def established(responses: ir.Table, breadths: ir.Table, acts: ir.Table, histories: ir.Table) -> ir.Table:
+def established(responses: ir.Table, breadths: ir.Table, activity: ir.Table, histories: ir.Table) -> ir.Table:
     """Choose the users from which credibility flows in each scope, the established ones: (user, scope).
 
     A user is established if their first event is 180 days old, or lies before the middle of a history shorter than 360,
     and at least three senior users responded to them. Senior are those whose first event is 360 days old, or lies in
     the first quarter of a history shorter than 480: accounts that came later do not establish each other, however many
-    there are. Neither do those who respond to everybody, nor those who returned. `acts` is from `relations.activity`.
+    there are. Who responds to everybody establishes nobody. `activity` is (user, first_act_age).
     """
-    aged = acts.select("user", "first_act_age").join(histories, "user")
+    aged = activity.select("user", "first_act_age").join(histories, "user")
     old = aged.filter(aged.first_act_age >= scale_to_history(aged.history, ESTABLISHED_DAYS)).select("user")
     threshold = scale_to_history(aged.history, SENIOR_DAYS, SENIOR_HISTORY_DAYS)
     senior = aged.filter(aged.first_act_age >= threshold).select(other="user")
     selective = senior.join(breadths.filter(breadths.selectivity > 0).select("other"), "other")
-    among = responses.filter(~responses.returned).select("user", "other").join(selective, "other").join(old, "user")
+    among = responses.select("user", "other").join(selective, "other").join(old, "user")
     responders = among.group_by("user").agg(by=among.count())
     enough = responders.filter(responders.by >= MIN_RESPONDERS)
     return enough.select("user").join(histories, "user").select("user", "scope")
@@ -202,9 +206,9 @@ def responder_weights(responses: ir.Table, breadths: ir.Table, credibility: ir.T
 
     Returns the columns of `responses`; `breadth` of the responder; `vouched`, the weight without the discounts of
     mutual responders and those who returned; `weight`; and `presence`, the extent to which the response shows that
-    somebody established responded at all. In it a mutual responder counts in full from 90 days on, if they responded in
-    two different weeks before the last four: an exchange of long standing ends a silence, one that is taken up again
-    does not.
+    somebody established responded at all. In it a mutual responder counts in full from 90 days on, if their responses
+    before the last 28 days lie at least a week apart: an exchange of long standing ends a silence, one that is taken up
+    again does not.
     """
     of_responder = breadths.left_join(credibility.rename(other="user"), "other")
     full = ibis.least(of_responder.credibility.fill_null(0) / (FULL_CREDIBILITY * BILLION), 1.0)
@@ -214,8 +218,8 @@ def responder_weights(responses: ir.Table, breadths: ir.Table, credibility: ir.T
     vouched = joined.vouched.fill_null(0)
     lasted = (days(joined.first_age) - MUTUAL_MIN_DAYS) / (MUTUAL_FULL_DAYS - MUTUAL_MIN_DAYS)
     lasted = ibis.greatest(ibis.least(lasted, 1.0), 0.0)
-    steady = is_set_twice(joined.weeks, MUTUAL_RECENT_WEEKS).ifelse(lasted, 0.0)
-    presence = joined.mutual.ifelse(_to_fixed_point(joined.share * steady), vouched)
+    is_lasting = (joined.first_age - joined.earlier_age >= MUTUAL_APART_DAYS * DAY).fill_null(False)
+    presence = joined.mutual.ifelse(_to_fixed_point(joined.share * is_lasting.ifelse(lasted, 0.0)), vouched)
     weight = joined.mutual.ifelse(_to_fixed_point(joined.share * (lasted * MUTUAL_WEIGHT)), vouched)
     counted = {"presence": joined.returned.ifelse(0, presence), "weight": joined.returned.ifelse(0, weight)}
     return joined.mutate(vouched=vouched, **counted).drop("share")
@@ -230,7 +234,7 @@ def _to_fixed_point(share: ir.FloatingValue) -> ir.IntegerValue:
 def compute_credibility(
     responses: ir.Table,
     breadths: ir.Table,
-    acts: ir.Table,
+    activity: ir.Table,
     users: ir.Table,
     histories: ir.Table,
     seeds: ir.Table | None,
@@ -241,7 +245,7 @@ def compute_credibility(
     Parameters
     ----------
     responses, breadths : from the functions of these names
-    acts : (user, first_act_age, absence), from `relations.activity`
+    activity : (user, first_act_age, gap_before_return), from `relations.activity`
     users : (key, user, scope)
     histories : from `history_lengths`
     seeds : (user, scope) of configured seeds, by key; None chooses the established users
@@ -253,6 +257,6 @@ def compute_credibility(
 
     """
     if seeds is None:
-        seeds = established(responses, breadths, acts, histories)
+        seeds = established(responses, breadths, activity, histories)
     with keep("seeds", seeds) as chosen, propagated_credibility(responses, chosen, users, keep) as has:
         yield has

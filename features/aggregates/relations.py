@@ -27,7 +27,7 @@ from features.aggregates.windows import (
 from features.events.encoding import CODES
 from features.events.event_table import CREATIONS, ENGAGEMENTS, RESPONSES
 
-RESPONSE_COLUMNS = ("responded_age", "first_responded_age", "responded_weeks")
+RESPONSE_COLUMNS = ("responded_age", "earlier_responded_age", "first_responded_age", "responded_weeks")
 PAIR_COLUMNS = ("last_age", "first_age", "acts", "weeks", *RESPONSE_COLUMNS)
 DATED_COLUMNS = frozenset(
     {"created_age", "after_a_day", "after_a_week", "passed_on_late", "day_credit", "late_credit"}
@@ -56,8 +56,8 @@ def pairs(engagements: ir.Table, columns: Sequence[str] = PAIR_COLUMNS) -> ir.Ta
 
     A window's distinct engagers are the pairs whose last engagement falls in it, so all nested windows come from here.
     `weeks` is a bitmap of the weeks back from `as_of` in which the other engaged. `responded_age` (the last),
-    `first_responded_age` and `responded_weeks` count RESPONSES only. Without any of the other `columns` there are rows
-    only for those who responded.
+    `earlier_responded_age` (the last one before the newest 28 days), `first_responded_age` and `responded_weeks` count
+    RESPONSES only. Without any of the other `columns` there are rows only for those who responded.
     """
     if {*columns} <= {*RESPONSE_COLUMNS}:
         e = engagements.filter(is_any(engagements.verb, *RESPONSES))
@@ -71,6 +71,7 @@ def pairs(engagements: ir.Table, columns: Sequence[str] = PAIR_COLUMNS) -> ir.Ta
         "acts": count(within(e.age, LOOKBACK_DAYS)),
         "weeks": week_bitmap(e.age, WEEK, WEEKS),
         "responded_age": responded.min(),
+        "earlier_responded_age": where(~within(responded, RETURN_DAYS), responded).min(),
         "first_responded_age": responded.max(),
         "responded_weeks": week_bitmap(responded, WEEK, WEEKS),
     }
@@ -137,12 +138,12 @@ def own_events(events: ir.Table) -> ir.Table:
 def activity(own: ir.Table) -> dict[str, ir.IntegerScalar]:
     """Return aggregates of a user's own events, in microseconds.
 
-    `first_act_age` is the age of the first one; `absence` how long the user had not acted before their first event of
-    the last 28 days, null without an event in these days or before them.
+    `first_act_age` is the age of the first one; `gap_before_return` how long the user had not acted before their first
+    event of the last 28 days, null without an event in these days or before them.
     """
     recent = within(own.age, RETURN_DAYS)
-    absence = where(~recent, own.age).min() - where(recent, own.age).max()
-    return {"first_act_age": own.age.max(), "absence": absence}
+    gap = where(~recent, own.age).min() - where(recent, own.age).max()
+    return {"first_act_age": own.age.max(), "gap_before_return": gap}
 
 
 def spans(user_bitmaps: ir.Table, count: int) -> ir.Table:

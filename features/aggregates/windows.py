@@ -20,7 +20,7 @@ WEEK = 7 * DAY
 BILLION = 1_000_000_000
 LOOKBACK_DAYS = 365
 RECENT_DAYS = 90
-RETURN_DAYS = 28  # for how long users count as returned from an absence
+RETURN_DAYS = 28  # for how long users count as returned
 LATE_DAYS = 7  # how much longer creations are looked back for: engagement counts as late after them
 PERIODS = 6
 PERIOD_WEIGHTS = tuple(2.0**-k for k in range(PERIODS))
@@ -69,12 +69,6 @@ def bit_is_set(bitmap: ir.IntegerValue, first: int | ir.IntegerValue, spans: int
     """Return whether the bit of any of `spans` spans, from the `first` one back, is set."""
     shift = ibis.literal(NEWEST.bit_length() - spans, type="int32") - first
     return ((bitmap >> shift.cast("int32")) & (2**spans - 1)) != 0
-
-
-def is_set_twice(bitmap: ir.IntegerValue, first: int) -> ir.BooleanValue:
-    """Return whether the bits of two spans or more, from the `first` one back on, are set."""
-    rest = bitmap & (2 ** (NEWEST.bit_length() - first) - 1)
-    return (rest & (rest - 1)) != 0  # n & (n - 1) is n without its lowest bit
 
 
 def in_period(weeks: ir.IntegerValue, k: int) -> ir.BooleanValue:

@@ -9,11 +9,12 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from features.aggregates.credibility import MUTUAL_FULL_DAYS, MUTUAL_MIN_DAYS
+from features.aggregates.credibility import MUTUAL_APART_DAYS, MUTUAL_FULL_DAYS, MUTUAL_MIN_DAYS
 from features.aggregates.windows import (
     BILLION,
     LOOKBACK_DAYS,
     PERIODS,
+    RETURN_DAYS,
     count,
     days,
     decay,
@@ -30,7 +31,6 @@ from features.aggregates.windows import (
 from features.catalogue.credible_wording import (
     NEVER,
     SILENCE,
-    WHY_SOME_FEWER,
     describe_attention,
     describe_delay,
     describe_established,
@@ -60,7 +60,7 @@ PERIODS_OF_28_DAYS = (
 )
 EXCHANGES = (
     f"users with whom the user exchanges responses count from {MUTUAL_MIN_DAYS} days of exchange on, in full from "
-    f"{MUTUAL_FULL_DAYS}, if they responded in two different weeks before the last four"
+    f"{MUTUAL_FULL_DAYS}, if their responses before the last {RETURN_DAYS} days lie {MUTUAL_APART_DAYS} days apart"
 )
 SINCE_LAST = (
     "days since the last response of the last 365 days by a user of credibility 0.5 or more who is not returned"
@@ -91,14 +91,14 @@ def _uncounted(days: int) -> list[Feature]:
             f"uncounted_new_{days}d",
             f"by how much the users who responded in the last {days} days count for less than their number, since few "
             "established users respond to them",
-            uncounted_sentence(days, WHY_SOME_FEWER["new"]),
+            uncounted_sentence(days, "new"),
             lambda responders: sum_fixed_point(_of_named(responders, days, BILLION - responders.vouched)),
         ),
         excluded_weight(
             f"uncounted_exchange_{days}d",
             f"by how much the users who responded in the last {days} days count for less than their number, since the "
             "user responds to them as well",
-            uncounted_sentence(days, WHY_SOME_FEWER["exchange"]),
+            uncounted_sentence(days, "exchange"),
             lambda responders: sum_fixed_point(
                 _of_named(responders, days, responders.returned.ifelse(0, responders.vouched - responders.weight))
             ),
@@ -106,8 +106,8 @@ def _uncounted(days: int) -> list[Feature]:
         excluded_weight(
             f"uncounted_returned_{days}d",
             f"by how much the users who responded in the last {days} days count for less than their number, since they "
-            "returned from an absence and are new to the user",
-            uncounted_sentence(days, WHY_SOME_FEWER["returned"]),
+            "returned from an absence and had not responded to the user before",
+            uncounted_sentence(days, "returned"),
             lambda responders: sum_fixed_point(
                 _of_named(responders, days, responders.returned.ifelse(responders.vouched, 0))
             ),

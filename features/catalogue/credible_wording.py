@@ -2,6 +2,7 @@
 
 import math
 
+from features.aggregates.credibility import ABSENCE_DAYS
 from features.aggregates.windows import LOOKBACK_DAYS, PERIODS
 from features.catalogue.responder_rate import FIRST_RESPONDERS, MONTH_DAYS, ResponderRate
 from features.catalogue.wording import (
@@ -28,15 +29,19 @@ SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 COUNTS_MUCH, HALF = "who counts much", 0.5  # half of an established person or more
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
+RETURNED = (
+    f"came back lately after more than {ABSENCE_DAYS} days without activity here, and had never responded to this user "
+    "before"
+)
 WHY_FEWER = {
     "new": "hardly any established member responds to them",
     "exchange": "this user responds to them as well",
-    "returned": "they came back lately after 60 days or more away, and are new to this user",
+    "returned": f"they {RETURNED}",
 }
 WHY_SOME_FEWER = {
     "new": "some of them are people to whom hardly any established member responds",
     "exchange": "this user responds to some of them as well",
-    "returned": "some of them came back lately after 60 days or more away, and are new to this user",
+    "returned": f"some of them {RETURNED}",
 }
 
 
@@ -180,16 +185,23 @@ def describe_periods(value: float | None, row: Row) -> str:
     periods = _periods_observed(row)
     if not value:
         since = f"in {PERIODS_IN_WORDS}" if periods is None else when(LOOKBACK_DAYS, row)
-        return _none_counts(row) or f"No response that counts came {since}."
+        return _none_counts(row) or _apart_from_exchanges(row, f"No response that counts came {since}.")
     what = "anonymous responses came" if _only_anonymous(row) else "responses came that count"
     if value < WHOLE_FROM:
-        return f"In hardly any of {_periods_in_words(periods, row)} {what}."
+        return _apart_from_exchanges(row, f"In hardly any of {_periods_in_words(periods, row)} {what}.")
     if periods == 1:
         return f"In {_periods_in_words(periods, row)} {what}."
     count = math.floor(value + 0.5)
     about = "about " if abs(value - count) >= LEAST_SHOWN else ""
     some = "each" if value > (periods or PERIODS) - LEAST_SHOWN else f"{about}{count}"
     return f"In {some} of {_periods_in_words(periods, row)} {what}."
+
+
+def _apart_from_exchanges(row: Row, sentence: str) -> str:
+    """Leave out of a sentence those with whom the user exchanges responses: they may count as people, but not here."""
+    if not value_of(row, f"uncounted_exchange_{LOOKBACK_DAYS}d"):
+        return sentence
+    return f"Apart from people with whom this user exchanges responses, {sentence[0].lower()}{sentence[1:]}"
 
 
 def _periods_observed(row: Row) -> int | None:
@@ -251,13 +263,13 @@ def describe_since(value: float | None, _: Row) -> str:
     return f"Somebody whose response counts responded within the last {within_days}."
 
 
-def uncounted_sentence(days: int, why: str) -> Sentence:
+def uncounted_sentence(days: int, kind: str) -> Sentence:
     """Say by how many fewer those count who responded."""
 
     def sentence(value: float | None, _: Row) -> str:
         if not value:
-            return f"Nobody who responded in {window(days)} counts less because {why}."
+            return f"Nobody who responded in {window(days)} counts less because {WHY_FEWER[kind]}."
         fewer = "slightly fewer people" if value < 0.5 else f"about {people(value)} fewer"
-        return f"Those who responded in {window(days)} count as {fewer} than they are, because {why}."
+        return f"Those who responded in {window(days)} count as {fewer} than they are, because {WHY_SOME_FEWER[kind]}."
 
     return sentence

@@ -11,6 +11,7 @@ YEAR_DAYS, LEAP_YEAR_DAYS, YEARS_FROM = 365, 365.25, 1_097
 WHOLE_POINTS = 9.95  # from which on points are rounded to whole numbers
 WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
 LEAST_SHOWN = 0.05  # of weighted counts with a decimal
+UNCOUNTED = ("new", "exchange", "returned")  # the reasons why people who responded count for less
 
 
 def value_of(row: Row, name: str) -> float | None:
@@ -111,7 +112,7 @@ def window(days: int) -> str:
 
 def responders(row: Row, credible: float | None, days: int) -> float | None:
     """Return how many known people responded in some days: those who count, plus what they do not count for."""
-    parts = [credible, *(value_of(row, f"uncounted_{kind}_{days}d") for kind in ("new", "exchange", "returned"))]
+    parts = [credible, *(value_of(row, f"uncounted_{kind}_{days}d") for kind in UNCOUNTED)]
     return None if any(part is None for part in parts) else sum(part for part in parts if part is not None)
 
 

@@ -121,7 +121,7 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
     full = (pairs["other"].map(credibility).fillna(0.0) / (0.0004 * BILLION)).clip(upper=1.0)
     lasted = ((pairs["first"] / DAY - 28) / (90 - 28)).clip(0.0, 1.0).where(pairs["mutual"], 1.0)
     worth = lasted.where(~pairs["mutual"], lasted * 0.4)
-    present = lasted.where(~pairs["mutual"] | (pairs["earlier_weeks"] >= 2), 0.0)
+    present = lasted.where(~pairs["mutual"] | (pairs["first"] - pairs["earlier"] >= 7 * DAY), 0.0)
     share = (full if len(seeds) else 1.0) * pairs["selectivity"].fillna(1.0)
     by_known = pairs["other"] >= 0
     counted = (~pairs["returned"]).astype(float)
@@ -133,12 +133,11 @@ def _pair_weights(responses: pd.DataFrame, own: pd.DataFrame, people: pd.Index) 
 
 def _pairs(responses: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
     """Return who responded to whom within a year, and the share of credibility passed on to each."""
-    ages = responses.assign(week=np.minimum((responses["age"] - 1) // (7 * DAY), 52)).groupby(["user", "other"])
-    pairs = ages["age"].agg(last="min", first="max").reset_index()
-    pairs["earlier_weeks"] = ages["week"].agg(lambda weeks: weeks[weeks >= 4].nunique()).to_numpy(int)
+    earlier = responses.assign(earlier=responses["age"].where(responses["age"] > PERIOD)).groupby(["user", "other"])
+    pairs = earlier.agg(last=("age", "min"), first=("age", "max"), earlier=("earlier", "min")).reset_index()
     recent = own["age"] <= PERIOD
-    absence = own[~recent].groupby("user")["age"].min() - own[recent].groupby("user")["age"].max()
-    pairs["returned"] = (pairs["other"].map(absence) > 60 * DAY) & (pairs["first"] <= PERIOD)
+    gap = own[~recent].groupby("user")["age"].min() - own[recent].groupby("user")["age"].max()
+    pairs["returned"] = (pairs["other"].map(gap) > 60 * DAY) & (pairs["first"] <= PERIOD)
     pairs = pairs[pairs["last"] <= YEAR].reset_index(drop=True)
     ways = set(zip(pairs["user"], pairs["other"], strict=True))
     pairs["mutual"] = pd.Series(
@@ -160,7 +159,7 @@ def _seeds(pairs: pd.DataFrame, own: pd.DataFrame) -> pd.Index:
     history = first.max() if len(first) else 0
     old = set(first.index[first >= min(history / 2, 180 * DAY)])
     senior = set(first.index[first >= min(history * 0.75, 360 * DAY)])
-    among = ~pairs["returned"] & pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["selectivity"] > 0)
+    among = pairs["user"].isin(old) & pairs["other"].isin(senior) & (pairs["selectivity"] > 0)
     responders = pairs[among].groupby("user").size()
     return responders.index[responders >= 3]
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.aggregates.relations import RESPONSE_COLUMNS
 from features.catalogue import CATALOGUE, SCORED
 from features.catalogue.plan import plan_features
 from features.errors import AsOfError, CatalogueError, EventsError
@@ -264,7 +265,7 @@ class TestSelectedFeatures:
         assert {"links", "topics"} < {*plan_features().recent_columns}
         assert scored.responder_columns == ["user", "other", "last_age", "weeks", "presence", "weight"]
         assert {"mutual", "passed"}.isdisjoint(plan_features().responder_columns)
-        assert scored.pair_columns(with_pairs=False) == ["responded_age", "first_responded_age", "responded_weeks"]
+        assert scored.pair_columns(with_pairs=False) == list(RESPONSE_COLUMNS)
         assert scored.pair_columns(with_pairs=True)[:3] == ["last_age", "first_age", "weeks"]
         assert links.pair_columns(with_pairs=False) == []
         assert scored.piece_columns == ["unknown", "credit", "credible_age"]

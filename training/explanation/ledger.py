@@ -1,13 +1,14 @@
 """The ledger of a score: points per feature that add up to the score exactly.
 
-Discounts are responses that did not count in full, because they were mutual or came from people to whom few respond.
+Discounts are responses that did not count in full, because they were mutual, or came from people to whom few respond or
+who returned from an absence.
 They are not lines of the ledger, because the score was computed without them. They state what the model would have
 given if they had counted, in plain words and without a judgement: most of these responses are genuine.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,11 +36,7 @@ from training.model.bundle import Bundle, FeatureRow
 
 Kind = Literal["new", "exchange", "returned"]
 ANYBODY, PEOPLE = "responses_from_anybody", "responders_365d"
-DISCOUNT_FEATURES: dict[Kind, str] = {
-    "new": "uncounted_new_365d",
-    "exchange": "uncounted_exchange_365d",
-    "returned": "uncounted_returned_365d",
-}
+DISCOUNT_FEATURES: dict[Kind, str] = {kind: f"uncounted_{kind}_365d" for kind in get_args(Kind)}
 LEAST_FEWER = 0.5
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from features.catalogue import CATALOGUE, INPUTS
+from features.catalogue.wording import UNCOUNTED
 
 EVIDENCE_FEATURES = ("acts_365d", "engagements_365d")  # too few of them together: no score
 EVIDENCE_PEOPLE = "engagers_365d"  # how many people a score rests on
@@ -31,7 +32,7 @@ EXPLANATION_FEATURES = (
     "credible_returning_28d",
     "credible_steady_168d",
     *(f"engagers_{days}d" for days in (7, 28)),  # what happened in the horizon of an earlier snapshot
-    *(f"uncounted_{kind}_{days}d" for kind in ("new", "exchange", "returned") for days in (28, 365)),
+    *(f"uncounted_{kind}_{days}d" for kind in UNCOUNTED for days in (28, 365)),
 )
 
 

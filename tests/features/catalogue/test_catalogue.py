@@ -197,7 +197,7 @@ RETURNED = [
     (1, "u", "like", "s"),
     (200, "t", "like", "u"),  # no stranger to u
 ]
-STEADY = [*HALF, (50, "g", "like", "u")]
+LASTING = [*HALF, (52, "g", "like", "u")]
 # All cases by hand are one community, so this one is separate: p is established, and no user to whom established
 # users respond engages with u.
 AMONG_THE_ESTABLISHED = [
@@ -358,7 +358,7 @@ BY_HAND = [
     ("days_since_credible_engagement", [(365, "a", "like", "u")], 365),
     ("days_since_credible_engagement", [*HALF, (180, "a", "like", "u")], 59 - 30 * math.log2(MUTUAL)),
     ("credible_periods_168d", HALF, MUTUAL),
-    ("established_periods_168d", STEADY, 1),
+    ("established_periods_168d", LASTING, 1),
     ("established_periods_168d", HALF, 0),
     ("established_periods_168d", [(28, "a", "like", "u"), (56 + AFTER, None, "like", "u"), *NOBODY_YET], 2),
     # one person in four periods counts one, in two periods two; a period with an unknown person counts by itself
@@ -375,7 +375,7 @@ BY_HAND = [
     ),
     ("responder_periods_168d", [*((1, who, "like", "u") for who in "abc"), *NO_RESPONSE], 1),
     ("responder_periods_168d", [(169, "a", "like", "u"), (1, "b", "like", "u"), (29, "b", "like", "u")], 1),
-    ("responder_periods_168d", STEADY, 0.5),
+    ("responder_periods_168d", LASTING, 0.5),
     ("responder_periods_168d", HALF, 0),
     ("responder_periods_168d", NO_RESPONSE, 0),
     ("days_since_credible_engagement", [(1, "u", "post", None), (365 + AFTER, "a", "like", "u")], None),
@@ -473,7 +473,7 @@ BY_HAND = [
     ("days_without_established", [(365 + AFTER, "a", "like", "u"), *HALF, *NO_RESPONSE], None),
     ("days_of_silence", [(28, "a", "like", "u"), (60, "b", "like", "u"), *NOBODY_YET, *NO_RESPONSE], 0),
     ("days_of_silence", [(29.5, None, "like", "u"), (60, "b", "like", "u")], 1.5),
-    ("days_of_silence", STEADY, 22),
+    ("days_of_silence", LASTING, 24),
     ("days_of_silence", HALF, 338),
     ("days_of_silence", [(59 - AFTER, "g", "like", "u"), (1, "u", "repost", "g")], 338),
     ("days_of_silence", [(365, "a", "like", "u")], 337),

@@ -236,7 +236,7 @@ MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|l
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 SENTENCES_OF_RESPONSES = re.compile(
-    r"(?<=\.) (?=As older|Nobody who counts much|Somebody|No response|Whoever|No person|In |"
+    r"(?<=\.) (?=As older|Nobody who counts much|Somebody|No response|Apart from|Whoever|No person|In |"
     r"This makes|What matters)"
 )
 IN_TIME = re.compile(rf"{APPEARED.pattern}|{SINCE_THEN}")
@@ -254,7 +254,9 @@ SINCE = f"{SINCE_THEN}(?: (?:{AGO[1:-1]}))?"
 PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
-WHY_RETURNED = "they came back lately after 60 days or more away, and are new to this user"
+APART = "Apart from people with whom this user exchanges responses,"
+RETURNED = "came back lately after more than 60 days without activity here, and had never responded to this user before"
+WHY_RETURNED = f"they {RETURNED}"
 MORE = (
     rf"within four weeks {N} established members? responded who ha(?:s|ve) not done so before, "
     "(?:each to a different|to a) new post"
@@ -611,8 +613,11 @@ PATTERNS = {
     ),
     rf"In (?:only )?((?:each|(?:about )?\d|hardly any) of )?{SPAN} (responses came that count|anonymous responses came)"
     r"\.": is_periods,
-    rf"No response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p: (
-        p.row["responder_periods_168d"] == 0
+    rf"{APART} in (hardly any of ){SPAN} (responses came that count|anonymous responses came)\.": lambda p, *stated: (
+        p.row["uncounted_exchange_365d"] > 0 and is_periods(p, *stated)
+    ),
+    rf"({APART} n|N)o response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p, who: (
+        p.row["responder_periods_168d"] == 0 and (who != "N") == (p.row["uncounted_exchange_365d"] > 0)
     ),
     rf"(?:Only )?([Aa]bout )?([\d,]+) posts? drew reactions that count {PERIOD}\.": lambda p, is_about, count, period: (
         p.days_of(period) is not None
@@ -670,8 +675,8 @@ PATTERNS = {
     ),
     rf"(?:The )?({N[1:-1]}|They)(?: people who responded)? count as (about [\d,]+|[\d.]+) fewer because "
     r"(some of them are people to whom hardly any established member responds|hardly any established member responds "
-    r"to them|this user responds to (?:some of )?them as well|(?:they|some of them) came back lately after 60 days or "
-    rf"more away, and are new to this user)(?:; {IN_FULL})?\.": (is_fewer),
+    r"to them|this user responds to (?:some of )?them as well|(?:they|some of them) "
+    rf"{RETURNED})(?:; {IN_FULL})?\.": (is_fewer),
     rf"If those who responded counted in full, the score would be about {P} higher\.": lambda p, in_full: any(
         p.row[f"uncounted_{kind}_365d"] == p.responders(365) and is_fewer(p, *said)
         for kind, said in {

@@ -102,15 +102,16 @@ def test_the_sentence_for_a_single_person(counted, how):
 @pytest.mark.parametrize(
     ("people", "sentence"),
     [
-        (1.0, "The person who responded does not count because they came back lately after 60 days or more away"),
+        (1.0, "The person who responded does not count because they came back lately after more than 60 days"),
         (
             9.0,
-            "The 9 people who responded count as 1 fewer because some of them came back lately after 60 days or more",
+            "The 9 people who responded count as 1 fewer because some of them came back lately after more than 60 days",
         ),
     ],
 )
 def test_the_sentence_for_those_who_returned(people, sentence):
     row = {"credible_engagers_365d": people - 1, **NOTHING, "uncounted_returned_365d": 1.0, "responders_365d": people}
     (discount,) = _discounts(row, {"returned": 0.7})
-    assert discount.sentence.replace("about ", "").startswith(sentence)
-    assert " are new to this user; without this, the score would be " in discount.sentence
+    text = discount.sentence.replace("about ", "", 1) if people > 1 else discount.sentence
+    assert text.startswith(f"{sentence} without activity here, and had never responded to this user before; ")
+    assert text.endswith("without this, the score would be about 0.7 points higher.")
