@@ -63,7 +63,7 @@ EXCHANGES = (
     f"{MUTUAL_FULL_DAYS}, if their responses before the last {RETURN_DAYS} days lie {MUTUAL_APART_DAYS} days apart"
 )
 SINCE_LAST = (
-    "days since the last response of the last 365 days by a user of credibility 0.5 or more who is not returned"
+    "days since the last response of the last 365 days by a user of credibility 0.5 or more, returned users excluded"
 )
 _feature = partial(Feature, family="reach", unit="people", relation="responders", direction="up")
 _pieces = partial(_feature, family="response", unit="pieces", relation="pieces")
