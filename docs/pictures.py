@@ -46,7 +46,9 @@ def photograph(address: str) -> None:
         user = page.locator("tbody a").first.get_attribute("href")
         for name, path in (("user", user), ("community", "/community"), ("pick", "/pick#group")):
             page.set_viewport_size({"width": WIDTH, "height": HEIGHTS[name]})
-            page.goto(f"{address}{path}")
+            response = page.goto(f"{address}{path}")
+            if response is None or not response.ok:
+                sys.exit(f"{path} cannot be shown: {page.locator('main').inner_text()}")
             picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
             FOLDER.mkdir(exist_ok=True)
             picture.save(FOLDER / f"{name}.png", optimize=True)

@@ -26,6 +26,7 @@ TITLES = {
     500: "Something went wrong",
     503: "Not ready yet",
 }
+TITLES_OF_TYPES = {"urn:clout:problem:unfit-features": "This score needs a new model"}
 
 
 class ErrorPageMiddleware:
@@ -85,7 +86,8 @@ def _error_page(request: Request, start: Message, problem: dict[str, Any]) -> Re
         problem["detail"] = "there is no page at this address."
     if request.method == "GET" and (status == 401 or problem["type"] == NO_PURPOSE):
         return _to_sign_in(request)
-    response = page(request, "error", status, title=TITLES.get(status, problem["title"]), problem=problem)
+    title = TITLES_OF_TYPES.get(problem["type"]) or TITLES.get(status, problem["title"])
+    response = page(request, "error", status, title=title, problem=problem)
     lost = {b"content-type", b"content-length"}
     response.raw_headers += [header for header in start["headers"] if header[0].lower() not in lost]
     return response

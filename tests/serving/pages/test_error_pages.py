@@ -2,7 +2,9 @@
 
 import pytest
 
+from features.errors import CatalogueError
 from serving.pages.rendering import POLICY
+from serving.snapshots.snapshot import Snapshot
 
 PROBLEM = "application/problem+json"
 
@@ -47,3 +49,14 @@ def test_a_head_request_has_no_body(client):
 
 def test_an_address_without_a_page_says_so(client):
     assert "There is no page at this address." in client.get("/nowhere").text
+
+
+def test_a_score_of_another_catalogue_asks_for_a_new_model(client, monkeypatch):
+    def refuse(_):
+        raise CatalogueError("the model was trained on another catalogue of features.")
+
+    monkeypatch.setattr(Snapshot, "bundle", property(refuse))
+    page = client.get("/u/user0001")
+    assert page.status_code == 422
+    assert "<h1>This score needs a new model</h1>" in page.text
+    assert "trained on another catalogue of features" in page.text
