@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 FOLDER = Path(__file__).parent / "pictures"
 WIDTH = 1120
-HEIGHTS = {"user": 1120, "community": 820, "pick": 820}  # of a user down to the reasons
+HEIGHTS = {"user": 1120, "community": 820, "pick": 1360}  # of a user down to the reasons
 COLOURS = 64
 PORT = "8765"
 
@@ -44,7 +44,7 @@ def photograph(address: str) -> None:
         page = browser.new_page(color_scheme="light", timezone_id="UTC")
         page.goto(address)
         user = page.locator("tbody a").first.get_attribute("href")
-        for name, path in (("user", user), ("community", "/community"), ("pick", "/pick#group")):
+        for name, path in (("user", user), ("community", "/community"), ("pick", "/pick?k=5#group")):
             page.set_viewport_size({"width": WIDTH, "height": HEIGHTS[name]})
             response = page.goto(f"{address}{path}")
             if response is None or not response.ok:
