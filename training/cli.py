@@ -318,7 +318,7 @@ def _training_json(result: "Release") -> dict[str, Any]:
         "promoted": result.promoted,
         "gate": result.verdict.as_json(),
         "facts": {name: fact for name, fact in result.bundle.facts.items() if name != "reference"},
-        "scale": {"anchor": scale.anchor, "points_per_nat": scale.points_per_nat},
+        "scale": asdict(scale),
         "evaluation": report_document(result.measured, result.verdict),
         "tuned": tuned and {"model": tuned.model.model_dump(), "finished": tuned.finished, "pruned": tuned.pruned},
     }

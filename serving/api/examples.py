@@ -226,7 +226,7 @@ MODEL = {
     "horizon_days": 28,
     "catalogue": CATALOGUE.fingerprint,
     "features": [feature.name for feature in SCORED],
-    "scale": {"anchor": 4.0, "points_per_nat": 12.0},
+    "scale": {"anchor": 4.0, "points_per_nat": 12.0, "p95_points": 50.0},
     "intervals": {
         "level": 0.9,
         "parts": [

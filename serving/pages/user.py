@@ -30,7 +30,7 @@ from serving.snapshots.explanation import Explanation, ScoreRow, expectation, sp
 from serving.snapshots.facts import Fact
 from serving.snapshots.snapshot import Snapshot
 from serving.snapshots.story import Topic
-from training.model.scale import MEDIAN_POINTS, P95_POINTS, Scale
+from training.model.scale import MEDIAN_POINTS, Scale
 from training.records.opt_outs import load_opted_out_users
 
 T = TypeVar("T")
@@ -62,8 +62,8 @@ class ScaleChart:
     high: float
     marks: tuple[tuple[int, float], ...]
     factor: float
+    high_end: float
     median: float = MEDIAN_POINTS
-    high_end: float = P95_POINTS
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def scale_chart(scale: Scale, score: ScoreRow) -> ScaleChart:
     """Place a score and its interval on the scale."""
     marks = tuple((mark, scale.people(mark)) for mark in range(0, 101, 20))
     ends = scale.points_of_people(score["low"]), scale.points_of_people(score["high"])
-    return ScaleChart(score["score"], *ends, marks, scale.factor_per_10_points)
+    return ScaleChart(score["score"], *ends, marks, scale.factor_per_10_points, scale.p95_points)
 
 
 @router.get("/u", dependencies=[READ])

@@ -3,6 +3,7 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import get_args
 from urllib.parse import quote
@@ -269,7 +270,7 @@ def test_invalid_requests_are_refused(client, body, message):
 def test_model(client, bundle):
     body = strict(client.get("/v1/model"))
     assert body["model_version"] == "4"
-    assert body["scale"] == {"anchor": bundle.scale.anchor, "points_per_nat": bundle.scale.points_per_nat}
+    assert body["scale"] == asdict(bundle.scale)
     assert body["features"] == list(bundle.features)
     assert body["figures"] == {"metrics": {"score": {"auc": 0.9}}, "odd": None}
     assert body["facts"]["rows"] == 1200

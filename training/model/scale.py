@@ -9,6 +9,7 @@ from features.errors import ConfigError, TooSmallError
 
 MEDIAN_POINTS = 20.0
 P95_POINTS = 50.0
+HIGHEST_POINTS = 90.0  # at most, when a scale is made: the score would not rank users whom it limits to 100 points
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,13 @@ class Scale:
     ----------
     anchor : points of an expected audience of one person
     points_per_nat : points for each factor of e in the expected audience
+    p95_points : points of the 95th percentile of the active users when the scale was made
 
     """
 
     anchor: float
     points_per_nat: float
+    p95_points: float = P95_POINTS
 
     def unclipped(self, margin: np.ndarray) -> np.ndarray:
         """Return points before clipping."""
@@ -73,8 +76,9 @@ def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale |
 def make_scale(margins: np.ndarray) -> Scale:
     """Fit a scale that gives the median active user 20 points and the 95th percentile 50.
 
-    `margins` are those of the active users (with events of their own in the last 365 days) at one cutoff, in nats,
-    shape (users,).
+    Where the highest active user would then have more than 90 points, they get 90, and the 95th percentile fewer than
+    50: a scale is frozen, and audiences grow. `margins` are those of the active users (with events of their own in the
+    last 365 days) at one cutoff, in nats, shape (users,).
 
     Raises
     ------
@@ -87,5 +91,9 @@ def make_scale(margins: np.ndarray) -> Scale:
             "the median active user and the 95th percentile have the same expected audience, so no scale can be "
             "fitted. Bring a community in which users differ in how many people engage with them."
         )
-    per_nat = (P95_POINTS - MEDIAN_POINTS) / (p95 - median)
-    return Scale(float(MEDIAN_POINTS - per_nat * median), float(per_nat))
+    per_nat = float((P95_POINTS - MEDIAN_POINTS) / (p95 - median))
+    most_per_nat = float((HIGHEST_POINTS - MEDIAN_POINTS) / (margins.max() - median))
+    if most_per_nat >= per_nat:
+        return Scale(float(MEDIAN_POINTS - per_nat * median), per_nat)
+    p95_points = MEDIAN_POINTS + most_per_nat * float(p95 - median)
+    return Scale(float(MEDIAN_POINTS - most_per_nat * median), most_per_nat, p95_points)

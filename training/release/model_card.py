@@ -101,8 +101,8 @@ def _reading(bundle: Bundle) -> list[str]:
             "times the audience.",
             f"Expected audience in {bundle.horizon_days} days: {landmarks}.",
             f"When the scale was made, the median active user had {MEDIAN_POINTS:.0f} points and the 95th "
-            f"percentile {P95_POINTS:.0f}. A model keeps the champion's scale unless trained with `--rescale`, so that "
-            "points keep meaning the same number of people.",
+            f"percentile {scale.p95_points:.0f}. A model keeps the champion's scale unless trained with `--rescale`, "
+            "so that points keep meaning the same number of people.",
             "The score counts people who engage, whether they approve or not. It does not measure a person's worth.",
         ]
     )

@@ -17,6 +17,16 @@ def test_the_median_gets_20_and_the_95th_percentile_50():
     assert points == pytest.approx([20, 50])
 
 
+def test_the_highest_gets_90_where_more_would_leave_no_room():
+    """The median is 10 nats, the 95th percentile 19, the highest 70: 30 / 9 points per nat would give it 220."""
+    margins = np.r_[np.arange(20.0), 70.0]
+    scale = make_scale(margins)
+    assert scale.points_per_nat == pytest.approx(70 / 60)
+    assert scale.points(np.array([10.0, 19.0, 70.0])) == pytest.approx([20, 20 + 9 * 70 / 60, 90])
+    assert scale.p95_points == pytest.approx(20 + 9 * 70 / 60)
+    assert make_scale(np.arange(101.0)).p95_points == 50
+
+
 def test_anchor_is_the_points_of_an_expected_audience_of_one():
     assert Scale(12.5, 7.0).points(np.log([1.0, np.e])) == pytest.approx([12.5, 19.5])
 
