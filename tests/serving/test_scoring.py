@@ -244,11 +244,10 @@ def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
     row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
     explanation = open_snapshot(home).explain("user0007")
     lines = [part for line in explanation.lines for part in line.parts or (line,)]
-    points = {line.feature: line.points for line in lines}
-    assert {name: points.get(name, 0.0) for name in bundle.features} == pytest.approx(
-        {name: row[name] for name in bundle.features}, abs=1e-9
+    rounding = 1e-12  # many rows at once and one row are summed in another order
+    assert {line.feature: line.points for line in lines if abs(line.points) > rounding} == pytest.approx(
+        {name: row[name] for name in bundle.features if abs(row[name]) > rounding}, abs=1e-9
     )
-    assert set(points) <= {*bundle.features}
     assert explanation.base == pytest.approx(row["base"], abs=1e-9)
 
 

@@ -1,9 +1,9 @@
 """The ledger of a score: points per feature that add up to the score exactly.
 
 Discounts are responses that did not count in full, because they were mutual, or came from people to whom few respond or
-who returned from an absence.
-They are not lines of the ledger, because the score was computed without them. They state what the model would have
-given if they had counted, in plain words and without a judgement: most of these responses are genuine.
+who returned from an absence. They are not lines of the ledger, because the score was computed without them. They state
+what the model would have given if they had counted, in plain words and without a judgement: most of these responses are
+genuine.
 """
 
 from collections.abc import Mapping, Sequence

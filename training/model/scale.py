@@ -91,9 +91,7 @@ def make_scale(margins: np.ndarray) -> Scale:
             "the median active user and the 95th percentile have the same expected audience, so no scale can be "
             "fitted. Bring a community in which users differ in how many people engage with them."
         )
-    per_nat = float((P95_POINTS - MEDIAN_POINTS) / (p95 - median))
-    most_per_nat = float((HIGHEST_POINTS - MEDIAN_POINTS) / (margins.max() - median))
-    if most_per_nat >= per_nat:
-        return Scale(float(MEDIAN_POINTS - per_nat * median), per_nat)
-    p95_points = MEDIAN_POINTS + most_per_nat * float(p95 - median)
-    return Scale(float(MEDIAN_POINTS - most_per_nat * median), most_per_nat, p95_points)
+    wanted = float((P95_POINTS - MEDIAN_POINTS) / (p95 - median))
+    per_nat = min(wanted, float((HIGHEST_POINTS - MEDIAN_POINTS) / (margins.max() - median)))
+    p95_points = MEDIAN_POINTS + (P95_POINTS - MEDIAN_POINTS) * (per_nat / wanted)
+    return Scale(float(MEDIAN_POINTS - per_nat * median), per_nat, p95_points)
