@@ -244,7 +244,7 @@ def test_points_equal_single_explanations(tmp_path, bundle, rows, home):
     row = pd.read_parquet(tmp_path / "points.parquet").set_index(["user", "scope"]).loc[("user0007", "all")]
     explanation = open_snapshot(home).explain("user0007")
     lines = [part for line in explanation.lines for part in line.parts or (line,)]
-    rounding = 1e-12  # many rows at once and one row are summed in another order
+    rounding = 1e-12
     assert {line.feature: line.points for line in lines if abs(line.points) > rounding} == pytest.approx(
         {name: row[name] for name in bundle.features if abs(row[name]) > rounding}, abs=1e-9
     )
