@@ -91,7 +91,7 @@ def make_scale(margins: np.ndarray) -> Scale:
             "the median active user and the 95th percentile have the same expected audience, so no scale can be "
             "fitted. Bring a community in which users differ in how many people engage with them."
         )
-    wanted = float((P95_POINTS - MEDIAN_POINTS) / (p95 - median))
-    per_nat = min(wanted, float((HIGHEST_POINTS - MEDIAN_POINTS) / (margins.max() - median)))
-    p95_points = MEDIAN_POINTS + (P95_POINTS - MEDIAN_POINTS) * (per_nat / wanted)
+    uncapped = float((P95_POINTS - MEDIAN_POINTS) / (p95 - median))
+    per_nat = min(uncapped, float((HIGHEST_POINTS - MEDIAN_POINTS) / (margins.max() - median)))
+    p95_points = MEDIAN_POINTS + (P95_POINTS - MEDIAN_POINTS) * (per_nat / uncapped)
     return Scale(float(MEDIAN_POINTS - per_nat * median), per_nat, p95_points)
