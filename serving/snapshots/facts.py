@@ -177,12 +177,22 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
 
 
 def main_lines(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
-    """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point."""
-    return [
+    """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point.
+
+    Others are added, strongest first, until less than two points are left.
+    """
+    main = [
         line
         for rank, line in enumerate(_possible_reasons(merged, comparisons))
         if abs(line.points) >= (LEAST_POINTS if rank < MOST_REASONS else ALWAYS_SHOWN)
     ]
+    others = without(merged, main)
+    rest = sum(line.points for line in others)
+    more = (line for line in others if line.points * rest > 0 and _is_reason(line, comparisons))
+    while abs(round(rest, 1)) >= NEVER_HIDDEN and (line := next(more, None)):
+        main.append(line)
+        rest -= line.points
+    return main
 
 
 def _possible_reasons(merged: Sequence[Line], comparisons: Comparisons) -> Iterator[Line]:
@@ -221,7 +231,7 @@ def _fact(line: Line, points: float, comparisons: Comparisons) -> Fact:
     if line.feature in RESPONSES:
         stated += _strongest_unless_stated(rows, stated, points)
     return Fact(
-        sentence=_everything_else(rows) if line.feature == OTHERS else _sentence(stated, points),
+        sentence=_everything_else(rows) if line.feature == OTHERS else _sentence(stated, rows, points),
         points=points,
         features=tuple(feature for part in line.parts or (line,) for feature in _features(part)),
         rows=tuple(rows),
@@ -236,8 +246,8 @@ def _strongest_unless_stated(rows: Sequence[FactRow], stated: Sequence[FactRow],
     return [] if strongest in stated else [strongest]
 
 
-def _sentence(stated: Sequence[FactRow], points: float) -> str:
-    """Return the sentences of a fact, and which figure gives most of the points, if one does by far.
+def _sentence(stated: Sequence[FactRow], rows: Sequence[FactRow], points: float) -> str:
+    """Return the sentences of a fact, and which of all its figures gives most of the points, if one does by far.
 
     It is named of many points, and where figures move the score to different sides.
     """
@@ -245,8 +255,8 @@ def _sentence(stated: Sequence[FactRow], points: float) -> str:
     agree = all(row.points * points >= 0 for row in stated)
     if len(stated) < 2 or (agree and abs(points) < MANY_POINTS):
         return sentence
-    second, first = sorted(stated, key=lambda row: row.points / points)[-2:]
-    by_far = first.points / points >= max(MOST_OF_IT, BY_FAR * second.points / points)
+    second, first = sorted(rows, key=lambda row: row.points / points)[-2:]
+    by_far = first in stated and first.points / points >= max(MOST_OF_IT, BY_FAR * second.points / points)
     return f"{sentence} What matters most is {WHAT_MATTERS[first.label][points < 0]}." if by_far else sentence
 
 

@@ -155,6 +155,16 @@ def test_two_numbers_with_similar_points_are_equally_important():
     )
 
 
+def test_a_figure_without_a_sentence_of_its_own_can_matter_as_much():
+    """Nobody is told of a last response that came lately and counts much, so nothing else matters most."""
+    merged = facts(
+        ("days_of_silence", 0.0, 1.31, "Somebody who counts much last responded 2 days ago.", 1.2),
+        (LATELY, 1.7, 1.29, "They weigh 1.7.", 1.1),
+        (RATE, 9 * 28 / 100, -0.28, "About 9 count.", None),
+    )
+    assert merged[0].sentence == "About 9 count. They weigh 1.7 (average: 1.1 members)."
+
+
 def test_the_average_of_a_part_is_at_most_that_of_the_sum():
     counted = (RATE, 4 * 28 / 100, 4.4, "About 4 count.", 0.4 * 28 / 100)
     (fact,) = facts(counted, (LATELY, 4.0, 4.4, "They weigh 4.", 1.2))
@@ -246,9 +256,12 @@ def test_printed_points_add_up_to_the_printed_score(base):
         ([5.0, 0.4, 0.3], 1),
         ([5.0, -3.0, 2.0, -1.5, 1.0, 0.9], 5),
         ([0.4], 0),
+        ([5.0, -3.0, 0.9, 0.8, 0.7, 0.6], 4),
+        ([5.0, -3.0, 0.9, 0.8, -0.7, 0.7, 0.6], 3),
+        ([0.45] * 6, 2),
     ],
 )
-def test_no_fact_of_a_point_is_hidden(points, shown):
+def test_no_fact_of_a_point_and_no_sum_of_two_points_is_hidden(points, shown):
     merged = [Line(f"feature_{k}x", "reach", 1.0, p, f"Fact {k}.") for k, p in enumerate(points)]
     assert main_lines(merged, Comparisons(ROW)) == merged[:shown]
 
