@@ -1,6 +1,6 @@
 """Tenure: how long a user has been in the community, and for how long they have been absent.
 
-Both thresholds scale with the length of the community's history, up to 360 days.
+Thresholds are lower in a young community: absence begins after a tenth of its history, 56 days at most.
 """
 
 from functools import partial
@@ -14,14 +14,13 @@ from features.aggregates.windows import DAY, days
 from features.catalogue.feature import Feature
 from features.catalogue.wording import Row, ago, count_of, value_of
 
-ABSENT_DAYS = 56
+ABSENT_DAYS, PARTS_OF_HISTORY = 56, 10  # a user is absent after a tenth of the community's history, 56 days at most
 FREE_POSTS = 1_000  # in 90 days, and as many for each established responder
 CLOCKS = ("seniority_days", "tenure_days")  # they rise with time alone
 
-SHORT_HISTORY = f"(fewer, in proportion, in a history shorter than {HISTORY_DAYS} days)"
 ABSENCE = (
     "days since the user's last event, or since the first engagement with a user who has none, beyond the first "
-    f"{ABSENT_DAYS} {SHORT_HISTORY}"
+    f"{ABSENT_DAYS} (in a history shorter than {PARTS_OF_HISTORY * ABSENT_DAYS} days a tenth of it, in whole days)"
 )
 
 Number = TypeVar("Number", float, ir.FloatingValue)
@@ -34,9 +33,20 @@ def days_since_first_event(user: ir.Table) -> ir.FloatingValue:
     return days(ibis.greatest(user.first_act_age.fill_null(0), user.first_engaged_age.fill_null(0)))
 
 
-def _days_beyond(days: ir.FloatingValue, threshold: int, user: ir.Table) -> ir.FloatingValue:
-    """Return by how much days exceed a threshold, which is lower in a history shorter than 360 days."""
-    return ibis.greatest(days - scale_to_history(user.history.fill_null(HISTORY_DAYS * DAY), threshold) / DAY, 0.0)
+def free_days(history_days: float) -> float:
+    """Return for how many days a user can be inactive before absence begins, in a history of so many days."""
+    return float(min(history_days // PARTS_OF_HISTORY, ABSENT_DAYS))
+
+
+def _free_days(user: ir.Table) -> ir.FloatingValue:
+    """Return the `free_days` of a user's scope."""
+    whole_days = user.history // (PARTS_OF_HISTORY * DAY)
+    return ibis.least(whole_days, ABSENT_DAYS).fill_null(ABSENT_DAYS).cast("float64")
+
+
+def _seniority(user: ir.Table) -> ir.FloatingValue:
+    established = scale_to_history(user.history.fill_null(HISTORY_DAYS * DAY), ESTABLISHED_DAYS) / DAY
+    return ibis.greatest(days_since_first_event(user) - established, 0.0)
 
 
 def _beyond_responses(posts: Number, responders: Number) -> Number:
@@ -46,7 +56,7 @@ def _beyond_responses(posts: Number, responders: Number) -> Number:
 
 def _absence(user: ir.Table) -> ir.FloatingValue:
     since = user.days_since_last_act.fill_null(days(user.first_engaged_age))
-    return _days_beyond(since, ABSENT_DAYS, user)
+    return ibis.greatest(since - _free_days(user), 0.0)
 
 
 def _described_absence(value: float | None, row: Row) -> str:
@@ -116,9 +126,10 @@ FEATURES = [
     ),
     _feature(
         "seniority_days",
-        f"days since the first event by or towards the user, beyond the first {ESTABLISHED_DAYS} {SHORT_HISTORY}",
+        f"days since the first event by or towards the user, beyond the first {ESTABLISHED_DAYS} (fewer, in "
+        f"proportion, in a history shorter than {HISTORY_DAYS} days)",
         _described_age,
-        lambda user: _days_beyond(days_since_first_event(user), ESTABLISHED_DAYS, user),
+        _seniority,
         direction="free",
     ),
     _feature(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from features.aggregates.credibility import ESTABLISHED_DAYS
-from features.catalogue.tenure import ABSENT_DAYS
+from features.aggregates.credibility import ESTABLISHED_DAYS, HISTORY_DAYS
+from features.catalogue.tenure import ABSENT_DAYS, PARTS_OF_HISTORY
 from features.catalogue.wording import count_of, people
 from features.events.scopes import ALL
 from serving.snapshots.facts import Fact
@@ -85,11 +85,11 @@ def words(text: str, free_days: float) -> list[str]:
     Parameters
     ----------
     text : all other sentences
-    free_days : after so many days without activity absence begins; both these and the time after which users count as
-        long-standing are shorter in a short history
+    free_days : after so many days without activity absence begins, a tenth of a short history; the time after which
+        users count as long-standing is half of one
 
     """
-    days = round(ESTABLISHED_DAYS * free_days / ABSENT_DAYS)
+    days = round(free_days * PARTS_OF_HISTORY * ESTABLISHED_DAYS / HISTORY_DAYS)
     time = "half a year" if days >= ESTABLISHED_DAYS else count_of(days, "day")
     explained = {
         ENGAGING: "in the next" in text,

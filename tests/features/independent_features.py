@@ -335,7 +335,8 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
     weeks = (table["days_since_first_act"] / 7 + 1).clip(upper=52)
     engagements = table["engagements_90d"]
     away = table["days_since_last_act"].fillna(table["account_age_days"])
-    history = np.fmin(table["days_since_first_act"].max(), 360)  # of a scope with any events
+    history = np.fmin(table["days_since_first_act"].max(), 1_000)  # of a scope with any events
+    absent = (away - np.fmin(history // 10, 56)).clip(lower=0)
     return {
         "followers_per_followed": (table["followers"] + 1) / (table["people_followed"] + 1),
         "disapproval_share_90d": _share(table["disapprovals_90d"], engagements),
@@ -343,8 +344,8 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "engagements_per_piece_14d": (table["engagements_decayed_14d"] + 1) / (table["created_decayed_14d"] + 1),
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
         "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
-        "days_absent": (away - history * 56 / 360).clip(lower=0),
-        "days_of_absence": (away - history * 56 / 360).clip(lower=0)
+        "days_absent": absent,
+        "days_of_absence": absent
         + (table["created_90d"] - 1_000 * (1 + table["credible_engagers_90d"])).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
         "credible_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(28, 365),
@@ -357,5 +358,5 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "tenure_days": table["days_since_first_act"],
         "credible_posts_90d": table["unknown_pieces"]
         + np.fmin(table["credible_pieces_drawing_90d"] - table["unknown_pieces"], table["credible_engagers_90d"]),
-        "seniority_days": (table["account_age_days"] - history / 2).clip(lower=0),
+        "seniority_days": (table["account_age_days"] - np.fmin(history, 360) / 2).clip(lower=0),
     }

@@ -16,11 +16,10 @@ import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 
-from features.aggregates.credibility import HISTORY_DAYS
 from features.aggregates.relations import PERSONAL
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.tenure import ABSENT_DAYS
+from features.catalogue.tenure import ABSENT_DAYS, PARTS_OF_HISTORY
 from features.events.encoding import before, encode_events, instant_literal
 from features.events.event_table import CREATIONS
 from features.feature_table import feature_rows
@@ -40,7 +39,7 @@ TOLERANCE = 1e-6
 
 
 def inactivity_scenario(row: Mapping[str, float], days: int, allowance: float) -> Scenario:
-    """Return the scenario of some days without events; the allowance grows while the history is short.
+    """Return the scenario of some days without events; the allowance grows to a tenth of a longer history.
 
     A user without own events counts as absent since first seen in another user's event. `allowance` is as
     in `PeerValues`.
@@ -51,7 +50,7 @@ def inactivity_scenario(row: Mapping[str, float], days: int, allowance: float) -
 
     """
     _check_days(days)
-    allowed = max(allowance, min(allowance + ABSENT_DAYS * days / HISTORY_DAYS, ABSENT_DAYS))
+    allowed = max(allowance, min(allowance + days // PARTS_OF_HISTORY, ABSENT_DAYS))
     since = row[AGE] if np.isnan(row[SINCE]) else row[SINCE]
     return Scenario({ABSENT: max(since + days - allowed, 0.0)}, {SINCE: row[SINCE] + days})
 

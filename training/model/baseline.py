@@ -94,8 +94,8 @@ def average_row(rows: int) -> Baseline:
 def is_active(rows: pd.DataFrame) -> np.ndarray:
     """Return which users have acted and are not absent, bool, shape (rows,): they acted in the last eight weeks.
 
-    In a history of less than a year absence begins earlier. Posts that count like absence are none, where the rows show
-    how many there are.
+    In a history shorter than 560 days absence begins earlier. Posts that count like absence are none, where the rows
+    show how many there are.
     """
     absent = np.asarray(rows[ABSENT].fillna(0), float)
     if {*UNANSWERED} <= {*rows}:

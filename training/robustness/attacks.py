@@ -11,7 +11,7 @@ import pandas as pd
 
 from features.aggregates.credibility import HISTORY_DAYS
 from features.aggregates.windows import DAY, LOOKBACK_DAYS, within
-from features.catalogue.tenure import ABSENT_DAYS
+from features.catalogue.tenure import free_days
 from features.events.encoding import before
 from features.events.event_table import CREATIONS, ENGAGEMENTS
 
@@ -140,7 +140,7 @@ def is_absent(users: pd.DataFrame) -> pd.Series:
 
     `users` are from `describe_users`.
     """
-    return users["silent_days"] > ABSENT_DAYS * _history_share(users)
+    return users["silent_days"] > free_days(history_days(users))
 
 
 def make_attack_context(

@@ -238,7 +238,7 @@ def test_mutual_weight_needs_the_same_days_in_a_short_history(features_of, days,
     assert row["credible_engagers_28d"] == pytest.approx(MUTUAL_WEIGHT * weight, abs=2e-9)
 
 
-@pytest.mark.parametrize(("history", "absent"), [(400, 4.5), (360, 4.5), (90, 46.5), (180, 32.5)])
+@pytest.mark.parametrize(("history", "absent"), [(700, 4.5), (560, 4.5), (559, 5.5), (95, 51.5), (180, 42.5)])
 def test_absence_starts_earlier_in_a_short_history(features_of, history, absent):
     events = [(history, "old", "post", None), (60.5, "u", "view", None)]
     assert features_of(events)["u"]["days_absent"] == pytest.approx(absent)

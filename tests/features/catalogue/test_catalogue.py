@@ -1160,7 +1160,7 @@ def test_unknown_is_null_and_no_rows_is_zero(features_of):
         "engagements_per_piece_14d": 1,
         "days_since_last_act": 3,
         "account_age_days": 3,
-        **dict.fromkeys(["days_absent", "days_of_absence"], 3 - 3 * 56 / 360),
+        **dict.fromkeys(["days_absent", "days_of_absence"], 3),
         "seniority_days": 3 - 3 * 180 / 360,
         "tenure_days": 3,
         "credibility_365d": 1,

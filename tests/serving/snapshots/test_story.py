@@ -290,7 +290,7 @@ def test_terms_are_defined_where_they_are_used(sentence, words):
 
 
 def test_users_become_long_standing_earlier_in_a_young_community():
-    (_, section) = story({"score": ["1 established member."]}, free_days=28.0)
+    (_, section) = story({"score": ["1 established member."]}, free_days=18.0)
     assert section.sentences == (ESTABLISHED.format(time="90 days"),)
 
 

@@ -24,7 +24,7 @@ NOBODY = dict.fromkeys(CATALOGUE.names, 0.0)
         (0.5, 56.0, 14, 0.0),
         (50.0, 56.0, 14, 8.0),
         (70.0, 56.0, 14, 28.0),
-        (20.0, 28.0, 18, 38 - 30.8),  # 180 days of history become 198, of which 56/360 is the allowance
+        (20.0, 28.0, 20, 40 - 30),  # 280 days of history become 300, of which the allowance is a tenth
         (50.0, 55.0, 30, 24.0),  # the allowance is 56 days at most
     ],
 )
@@ -55,7 +55,7 @@ def test_absence_without_events_matches_later_features(table):
     before, later = (
         feature_rows(load_encoded_events(events), at).query("user == 'me'") for at in (now - timedelta(days=30), now)
     )
-    allowance = 120 * 56 / 360
+    allowance = 120 / 10
     assert before["days_of_absence"].iloc[0] == pytest.approx(50 - allowance)
     scenario = inactivity_scenario(feature_row(before), 30, allowance)
     assert scenario.changes["days_of_absence"] == pytest.approx(later["days_of_absence"].iloc[0])

@@ -93,7 +93,7 @@ def test_dormant_users_are_old_and_observed_to_be_silent_for_90_days(history, ag
 
 
 def test_present_users_are_neither_new_nor_absent():
-    tenures, silences = ([400, 90, 89, 200, 200], [61.5, 41, 40, 50, 50]), ([0, 10, 0, 56, 57], [0, 5, 0, 9, 10])
+    tenures, silences = ([600, 90, 89, 200, 200], [61.5, 41, 40, 50, 50]), ([0, 10, 0, 56, 57], [0, 5, 0, 6, 7])
     for tenure, silent in zip(tenures, silences, strict=True):
         users = pd.DataFrame({"age_days": tenure, "tenure_days": tenure, "silent_days": silent})
         assert list(present_users(users)) == [0, 1, 3]
