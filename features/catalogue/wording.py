@@ -89,6 +89,12 @@ def points_of(points: float) -> str:
     return f"{number} {'point' if number == '1' else 'points'}"
 
 
+def least_points_of(points: float) -> str:
+    """Return a number of points, rounded down as far as `points_of` rounds."""
+    tenths = math.floor(points * 10 + 1e-9) / 10
+    return points_of(tenths if tenths < WHOLE_POINTS else math.floor(tenths))
+
+
 def when(days: int, row: Row) -> str:
     """Return a window of time, or how long a user is known who is younger.
 

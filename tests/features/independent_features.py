@@ -345,8 +345,7 @@ def _combined(table: pd.DataFrame) -> dict[str, pd.Series]:
         "engagers_per_piece_90d": _share(table["engagers_90d"], table["created_90d"]),
         "credible_engagers_per_piece_90d": _share(table["credible_engagers_90d"], table["created_90d"]),
         "days_absent": absent,
-        "days_of_absence": absent
-        + (table["created_90d"] - 1_000 * (1 + table["credible_engagers_90d"])).clip(lower=0),
+        "days_of_absence": absent + (table["created_90d"] - 1_000 * (1 + table["credible_engagers_90d"])).clip(lower=0),
         "regularity_52w": _share(table["weeks_active_52w"], weeks),
         "credible_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(28, 365),
         "established_rate_365d": table["credible_engagers_365d"] * 28 / table["account_age_days"].clip(7, 365),

@@ -15,22 +15,22 @@ import pandas as pd
 
 from features.aggregates.windows import LOOKBACK_DAYS
 from features.catalogue import CATALOGUE
-from features.catalogue.credible_wording import WHY_FEWER, WHY_SOME_FEWER, YEAR, reasons_for_fewer
+from features.catalogue.credible_wording import LATELY, WHY_FEWER, WHY_SOME_FEWER, YEAR, reasons_for_fewer
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
-from features.catalogue.wording import people, points_of, value_of, when
+from features.catalogue.wording import least_points_of, people, points_of, value_of, when
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
     MORE_ABSENT,
     PossibleChange,
     alternative_rows,
-    days_away,
+    days_to_longer_absence,
     effects_of_members,
     own_changes,
     possible_changes,
 )
-from training.explanation.reasons import LEAST_POINTS, Line
+from training.explanation.reasons import LEAST_POINTS, SILENT, Line
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 
@@ -48,7 +48,7 @@ class Discount:
     ----------
     kind : responses by people who are new, who exchange responses with the user, or who returned from an absence
     value : by how many people fewer they count
-    points : what they would have added
+    points : what they would have added at least
     sentence : what a reviewer reads
 
     """
@@ -109,18 +109,26 @@ def alternatives(
             float(points[0]),
             {kind: gain_of[kind] for kind in own},
             gains[len(single) :],
-            (free_days + days_away(row) + MORE_ABSENT, -float(gains[len(single) - 1])),
+            (days_to_longer_absence(row, free_days), -float(gains[len(single) - 1])),
         ),
     )
 
 
 def _counted_in_full(row: FeatureRow) -> dict[Kind, dict[str, float]]:
-    """Return the features if what did not count had counted; within the last 28 days, as if spread evenly."""
+    """Return the features if what did not count had counted, by reason."""
     kinds = [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
-    effects = {
-        kind: engager_effects(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"]) for kind in kinds
-    }
-    return {kind: {name: row[name] + rise for name, rise in rises.items()} for kind, rises in effects.items()}
+    return {kind: _with_more_people(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"]) for kind in kinds}
+
+
+def _with_more_people(row: FeatureRow, recent: float, year: float) -> dict[str, float]:
+    """Return the features if more people counted, recent ones and those of a year, in full, and raised them least.
+
+    That is, as if the recent ones responded 28 days ago, where half of a response is counted. They end a silence.
+    """
+    features = {name: row[name] + rise for name, rise in engager_effects(row, recent, year).items()}
+    least = {"credible_engagers_7d": row.get("credible_engagers_7d", 0.0), LATELY: row.get(LATELY, 0.0) + recent / 2}
+    silence = dict.fromkeys(SILENT, 0.0) if recent else {}
+    return features | {name: value for name, value in (least | silence).items() if name in row}
 
 
 def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount, ...]:
@@ -160,8 +168,8 @@ def _would_add(points: float) -> str:
 
 
 def higher(points: float) -> str:
-    """Say by how many points a score would be higher."""
-    return f"the score would be about {points_of(points)} higher"
+    """Say by how many points a score would be higher at least."""
+    return f"the score would be at least {least_points_of(points)} higher"
 
 
 @dataclass(frozen=True)

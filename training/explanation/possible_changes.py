@@ -13,9 +13,9 @@ from features.catalogue.credible import SINCE_ESTABLISHED, WITHOUT_ESTABLISHED
 from features.catalogue.credible_wording import SILENCE
 from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS
-from features.catalogue.tenure import FREE_POSTS, unanswered_posts
+from features.catalogue.tenure import ABSENT_DAYS, FREE_POSTS, PARTS_OF_HISTORY, unanswered_posts
 from features.catalogue.wording import WHOLE_POINTS, count_of, points_of
-from training.explanation.feature_constraints import ABSENT, engager_effects
+from training.explanation.feature_constraints import ABSENT, AGE, SINCE, engager_effects
 from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
 
@@ -26,7 +26,7 @@ MORE_POINTS = 5.0
 MOST_POINTS = 100.0
 MANY_PEOPLE = 100
 NEARLY = 0.9
-MORE_ABSENT = 28.0  # days beyond the eight weeks, or less in a short history, that are free
+MORE_ABSENT = 28.0  # days
 ASSOCIATION = "This is the model's estimate, not a promise."
 STAYING: dict[OwnKind, str] = {
     "activity": "Even without such activity",
@@ -75,6 +75,17 @@ def days_away(row: FeatureRow) -> float:
     """Return the days of absence without the posts that count like such; 0 where it is unknown."""
     days = row.get(ABSENT, 0.0) - unanswered_posts(row)
     return days if days > 1e-6 else 0.0
+
+
+def days_to_longer_absence(row: FeatureRow, free_days: float) -> float:
+    """Return after how many days without activity a user has been absent for MORE_ABSENT days more than now.
+
+    `free_days` are those before absence begins, now: a tenth of a short history, which will be longer then.
+    """
+    away, since = days_away(row), row.get(SINCE, np.nan)
+    inactive = row.get(AGE, 0.0) if since != since else since
+    longest = ABSENT_DAYS + away + MORE_ABSENT
+    return min(longest, (free_days + away + MORE_ABSENT - inactive / PARTS_OF_HISTORY) / (1 - 1 / PARTS_OF_HISTORY))
 
 
 def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,10 +1,9 @@
 """Discounts are reported if they cost at least half a point or half a person."""
 
-import numpy as np
 import pytest
 
 from features.catalogue.credible_wording import WHY_SOME_FEWER
-from features.catalogue.wording import points_of
+from features.catalogue.wording import least_points_of
 from training.explanation.ledger import _discounts, alternatives
 from training.model.bundle import feature_row
 
@@ -38,22 +37,25 @@ def test_uncounted_people_by_reason(bundle, ordinary, kind, change):
     assert discount.value == change[f"uncounted_{kind}_365d"]
     assert discount.points >= 0.5
     assert f" because {WHY_SOME_FEWER[kind]}; " in discount.sentence
-    assert discount.sentence.endswith(f"; without this, the score would be about {points_of(discount.points)} higher.")
+    assert discount.sentence.endswith(
+        f"; without this, the score would be at least {least_points_of(discount.points)} higher."
+    )
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
 
-def test_the_points_are_the_gain_predicted_if_they_counted(bundle, ordinary):
-    grown = ordinary.assign(**MANY_NEW)
+def test_the_points_are_the_least_gain_predicted_if_they_counted(bundle, ordinary):
+    """Forty responded 28 days ago, where half of a response is counted, and end the silence."""
+    grown = ordinary.assign(**MANY_NEW, days_of_silence=100.0)
     year, age = grown["credible_engagers_365d"] + 50, grown["account_age_days"]
     few = year.clip(upper=5)
     counted = grown.assign(
-        credible_engagers_7d=grown["credible_engagers_7d"] + 10,
         credible_engagers_28d=grown["credible_engagers_28d"] + 40,
         credible_engagers_90d=grown["credible_engagers_90d"] + 40,
         credible_engagers_365d=year,
         responder_rate_365d=28 * (few / age.clip(90, 365) + (year - few) / age.clip(7, 365)),
-        credible_engagers_decayed_28d=grown["credible_engagers_decayed_28d"] + 40 * np.sqrt(0.5),
+        credible_engagers_decayed_28d=grown["credible_engagers_decayed_28d"] + 40 / 2,
         credible_pace_28d=grown["credible_pace_28d"] + 40 / sum(0.5**k for k in range(6)),
+        days_of_silence=0.0,
     )
     gain = bundle.predict(counted)["score"].iloc[0] - bundle.predict(grown)["score"].iloc[0]
     assert discounts(bundle, feature_row(grown))[0].points == pytest.approx(gain, abs=1e-9)
@@ -84,7 +86,7 @@ def test_two_reasons_state_the_people_once_and_add_up():
     result = _discounts(row, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
         "The 606 people who responded count as about 241 fewer because some of them are people to whom hardly any "
-        "established member responds; without this, the score would be about 4.5 points higher.",
+        "established member responds; without this, the score would be at least 4.5 points higher.",
         "They count as about 66 fewer because this user responds to some of them as well.",
     ]
 
@@ -95,7 +97,7 @@ def test_the_sentence_for_a_single_person(counted, how):
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (
         f"The person who responded {how} because hardly any established member responds to them; "
-        "without this, the score would be about 0.7 points higher."
+        "without this, the score would be at least 0.7 points higher."
     )
 
 
@@ -114,4 +116,4 @@ def test_the_sentence_for_those_who_returned(people, sentence):
     (discount,) = _discounts(row, {"returned": 0.7})
     text = discount.sentence.replace("about ", "", 1) if people > 1 else discount.sentence
     assert text.startswith(f"{sentence} without activity here, and had never responded to this user before; ")
-    assert text.endswith("without this, the score would be about 0.7 points higher.")
+    assert text.endswith("without this, the score would be at least 0.7 points higher.")
