@@ -22,10 +22,10 @@ from features.utc import parse_utc
 from training.model.bundle import Bundle
 from training.robustness.attack_suite import choose_members, group_events, in_whole_groups
 from training.robustness.attacks import (
-    RECENT_DAYS,
     Attack,
     AttackContext,
     describe_users,
+    is_active,
     make_attack_context,
     present_users,
 )
@@ -99,7 +99,7 @@ def attacked_community(
     with cached(encode_events(events, (ALL,)).with_seeds(bundle.seeds)) as encoded:
         rows = feature_rows(encoded, as_of, features=features).set_index("user")
         users = describe_users(events, as_of)
-        active = rows.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
+        active = rows.index.isin(users.index[is_active(users)])
         present = rows.index.isin(present_users(users))
         score = bundle.predict(rows)["score"].to_numpy()
         chosen = list(rows.index[choose_members(score, active, present, members, rng)])

@@ -25,7 +25,6 @@ from training.robustness.attack_report import AllianceResult, AttackReport, Omis
 from training.robustness.attacks import (
     FAKE,
     OLD_DAYS,
-    RECENT_DAYS,
     TOP_QUANTILE,
     WEEK,
     AttackContext,
@@ -33,7 +32,7 @@ from training.robustness.attacks import (
     describe_users,
     engage,
     history_days,
-    is_absent,
+    is_active,
     is_dormant,
     make_attack_context,
     make_posts,
@@ -151,9 +150,9 @@ class AllianceReport:
 def alliance_suite(events: ir.Table, bundle: Bundle, as_of: datetime | None = None, seed: int = 0) -> AllianceReport:
     """Try every alliance in a community just before an instant, all at once with different members, and score them.
 
-    Members are ordinary: they acted in the last 28 days, are in the middle half of those by score, and were first seen
-    more than 180 days ago, or half of a history shorter than 360 days. They are not absent, so that their own posts
-    alone add nothing. Up to 60 members try each alliance with a single helper, up to 20 each other one, or one group.
+    Members are ordinary: they acted in the last 28 days and are not absent, are in the middle half of those by score,
+    and were first seen more than 180 days ago, or half of a history shorter than 360 days. So their own posts alone add
+    nothing. Up to 60 members try each alliance with a single helper, up to 20 each other one, or one group.
     An alliance is left out if it takes longer than members are there, or if there are too few people: their median
     would say little. As many new accounts try those of new accounts; what they gain is beyond an account that posts the
     same at the same times and that nobody answers.
@@ -218,17 +217,17 @@ def _predict(encoded: EncodedEvents, bundle: Bundle, at: datetime) -> pd.DataFra
 
 
 def _ordinary_members(score: pd.Series, users: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """Return old users in the middle half of active ones by score who are not absent, in random order."""
-    active = score[score.index.isin(users.index[users["silent_days"] < RECENT_DAYS])]
+    """Return old users in the middle half of active ones by score, in random order."""
+    active = score[score.index.isin(users.index[is_active(users)])]
     low, high = active.quantile([0.25, 0.75]) if len(active) else (0.0, 0.0)
     middle = active[active.between(low, high)].index
-    chosen = (users["age_days"] > old_days(users)) & ~is_absent(users)
-    return rng.permutation(middle[chosen[middle]].to_numpy(object))
+    old = users.loc[middle, "age_days"] > old_days(users)
+    return rng.permutation(middle[old].to_numpy(object))
 
 
 def _helpers(users: pd.DataFrame, members: np.ndarray) -> Helpers:
     others = users.drop(index=pd.Index(members))
-    active = others[(others["silent_days"] < RECENT_DAYS) & (others["age_days"] > old_days(users))]
+    active = others[is_active(users)[others.index] & (others["age_days"] > old_days(users))]
     silent = others[is_dormant(users)[others.index]]
     prominent, stars = (
         active[active["engagers"] >= active["engagers"].quantile(share)] for share in (KNOWN_QUANTILE, TOP_QUANTILE)

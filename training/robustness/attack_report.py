@@ -177,7 +177,7 @@ class AttackReport(Report):
     ----------
     as_of : the instant
     best_baseline : the baseline that ranks honest users best
-    median_active : points of the median user that acted in the last 28 days
+    median_active : points of the median user that acted in the last 28 days and is not absent
     attacks : one result per attack and mode
     attackers, honest_auc : of mode TRAINING, else None
     alliances : one result per alliance; None where they were not tried

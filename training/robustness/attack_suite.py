@@ -28,6 +28,7 @@ from training.robustness.attacks import (
     Attack,
     AttackContext,
     describe_users,
+    is_active,
     make_attack_context,
     present_users,
 )
@@ -144,7 +145,7 @@ def run_suite(
     """
     before = score_users(setting)
     users = describe_users(setting.events, setting.as_of)
-    active = before.index.isin(users.index[users["silent_days"] < RECENT_DAYS])
+    active = before.index.isin(users.index[is_active(users)])
     rng = np.random.default_rng(seed)
     present = before.index.isin(present_users(users))
     chosen = list(before.index[choose_members(before[SCORE].to_numpy(), active, present, members, rng)])

@@ -32,7 +32,7 @@ class AttackContext:
     as_of : the instant; attacks happen just before it
     users : all ids of the last 365 days, without the attackers' own
     dormant : old users without an event of their own for 90 days
-    active : users that acted in the last 28 days
+    active : users that acted in the last 28 days and are not absent
     established : the half of `active` whose first event is oldest
     top_pieces : (actor, object), what the top 1 % of users by engagers created in the last 28 days
     grown_days : for how long accounts are grown, from `grown_days`
@@ -143,6 +143,11 @@ def is_absent(users: pd.DataFrame) -> pd.Series:
     return users["silent_days"] > free_days(history_days(users))
 
 
+def is_active(users: pd.DataFrame) -> pd.Series:
+    """Return whether users acted in the last 28 days and are not absent; `users` are from `describe_users`."""
+    return (users["silent_days"] < RECENT_DAYS) & ~is_absent(users)
+
+
 def make_attack_context(
     events: ir.Table, users: pd.DataFrame, as_of: datetime, attackers: Iterable[str], rng: np.random.Generator
 ) -> AttackContext:
@@ -151,7 +156,7 @@ def make_attack_context(
     Attackers are excluded: they are not their own victims, not for sale, and do not answer as established users.
     """
     others = users.drop(index=pd.Index(list(attackers), dtype=object), errors="ignore")
-    active = others[others["silent_days"] < RECENT_DAYS]
+    active = others[is_active(users)[others.index]]
     top = others[others["engagers"] >= others["engagers"].quantile(TOP_QUANTILE)]
     return AttackContext(
         as_of,

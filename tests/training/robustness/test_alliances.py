@@ -141,10 +141,11 @@ def divided(history):
 
 
 def test_members_are_old_present_and_ordinary():
-    users = users_of(70).assign(silent_days=np.tile([0.0, 7.0, 7.1, 27.0], 250))  # absent after 7 days
-    score = pd.Series(np.tile(np.arange(4.0), 250), users.index)
+    silent_days = np.tile([0.0, 1.0, 7.0, 2.0, 3.0, 7.1, 8.0, 27.0], 125)  # absent after 7 days
+    users = users_of(70).assign(silent_days=silent_days)
+    score = pd.Series(np.tile(np.arange(8.0), 125), users.index)  # of active users 0 to 4
     members = _ordinary_members(score, users, np.random.default_rng(0))
-    assert set(users.loc[members, "silent_days"]) == {7.0}
+    assert set(users.loc[members, "silent_days"]) == {1.0, 7.0, 2.0}
     assert users.loc[members, "age_days"].min() > 35
 
 
