@@ -10,6 +10,7 @@ from features.catalogue.wording import (
     WHOLE_FROM,
     Row,
     Sentence,
+    Uncounted,
     ago,
     amount,
     count_of,
@@ -33,12 +34,12 @@ RETURNED = (
     f"came back lately after more than {ABSENCE_DAYS} days without activity here, and had never responded to this user "
     "before"
 )
-WHY_FEWER = {
+WHY_FEWER: dict[Uncounted, str] = {
     "new": "hardly any established member responds to them",
     "exchange": "this user responds to them as well",
     "returned": f"they {RETURNED}",
 }
-WHY_SOME_FEWER = {
+WHY_SOME_FEWER: dict[Uncounted, str] = {
     "new": "some of them are people to whom hardly any established member responds",
     "exchange": "this user responds to some of them as well",
     "returned": f"some of them {RETURNED}",
@@ -77,7 +78,7 @@ def _describe_responders(value: float, count: float | None, since: str, why: str
     return f"{people(count)} responded {since} and together count as {members(value)}."
 
 
-def reasons_for_fewer(row: Row) -> dict[str, str]:
+def reasons_for_fewer(row: Row) -> dict[Uncounted, str]:
     """Return by how many fewer people those count who responded in the last year, for each reason, as text.
 
     With what they count as, the numbers add up to that of all who responded. A reason is absent where it is of none.
@@ -263,7 +264,7 @@ def describe_since(value: float | None, _: Row) -> str:
     return f"Somebody whose response counts responded within the last {within_days}."
 
 
-def uncounted_sentence(days: int, kind: str) -> Sentence:
+def uncounted_sentence(days: int, kind: Uncounted) -> Sentence:
     """Say by how many fewer those count who responded."""
 
     def sentence(value: float | None, _: Row) -> str:

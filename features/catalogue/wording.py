@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
 
 Row = Mapping[str, float]  # a user's features by name, NaN where unknown
 # Returns a sentence about a user, given the value of a feature (None: unknown) and the user's other features.
@@ -11,7 +12,8 @@ YEAR_DAYS, LEAP_YEAR_DAYS, YEARS_FROM = 365, 365.25, 1_097
 WHOLE_POINTS = 9.95  # from which on points are rounded to whole numbers
 WHOLE_FROM = 0.95  # from which on weighted counts are rounded to whole numbers
 LEAST_SHOWN = 0.05  # of weighted counts with a decimal
-UNCOUNTED = ("new", "exchange", "returned")  # the reasons why people who responded count for less
+Uncounted: TypeAlias = Literal["new", "exchange", "returned"]  # why people who responded count for less
+UNCOUNTED: tuple[Uncounted, ...] = get_args(Uncounted)
 
 
 def value_of(row: Row, name: str) -> float | None:

@@ -8,7 +8,6 @@ genuine.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from features.catalogue import CATALOGUE
 from features.catalogue.credible_wording import LATELY, WHY_FEWER, WHY_SOME_FEWER, YEAR, reasons_for_fewer
 from features.catalogue.feature import Feature
 from features.catalogue.tenure import ABSENT_DAYS
-from features.catalogue.wording import least_points_of, people, points_of, value_of, when
+from features.catalogue.wording import UNCOUNTED, Uncounted, least_points_of, people, points_of, value_of, when
 from training.explanation.feature_constraints import ABSENT, engager_effects
 from training.explanation.possible_changes import (
     COUNTS,
@@ -34,9 +33,8 @@ from training.explanation.reasons import LEAST_POINTS, SILENT, Line
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle, FeatureRow
 
-Kind = Literal["new", "exchange", "returned"]
 ANYBODY, PEOPLE = "responses_from_anybody", "responders_365d"
-DISCOUNT_FEATURES: dict[Kind, str] = {kind: f"uncounted_{kind}_365d" for kind in get_args(Kind)}
+DISCOUNT_FEATURES = {kind: f"uncounted_{kind}_365d" for kind in UNCOUNTED}
 LEAST_FEWER = 0.5
 
 
@@ -53,7 +51,7 @@ class Discount:
 
     """
 
-    kind: Kind
+    kind: Uncounted
     value: float
     points: float
     sentence: str
@@ -114,7 +112,7 @@ def alternatives(
     )
 
 
-def _counted_in_full(row: FeatureRow) -> dict[Kind, dict[str, float]]:
+def _counted_in_full(row: FeatureRow) -> dict[Uncounted, dict[str, float]]:
     """Return the features if what did not count had counted, by reason."""
     kinds = [kind for kind, name in DISCOUNT_FEATURES.items() if row.get(name, 0.0) > 0]
     return {kind: _with_more_people(row, row[f"uncounted_{kind}_28d"], row[f"uncounted_{kind}_365d"]) for kind in kinds}
@@ -131,7 +129,7 @@ def _with_more_people(row: FeatureRow, recent: float, year: float) -> dict[str, 
     return features | {name: value for name, value in (least | silence).items() if name in row}
 
 
-def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount, ...]:
+def _discounts(row: FeatureRow, points: Mapping[Uncounted, float]) -> tuple[Discount, ...]:
     fewer = reasons_for_fewer(row)
     kinds = [
         kind
@@ -145,7 +143,7 @@ def _discounts(row: FeatureRow, points: Mapping[Kind, float]) -> tuple[Discount,
     )
 
 
-def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
+def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Uncounted, str]]) -> list[str]:
     """Say by how many fewer people those count who responded, and why, for each reason."""
     count = value_of(row, PEOPLE)
     if count == 1:
@@ -158,7 +156,7 @@ def _why_fewer(row: FeatureRow, fewer: Sequence[tuple[Kind, str]]) -> list[str]:
     ]
 
 
-def _why(kind: Kind, count: float | None, fewer: float) -> str:
+def _why(kind: Uncounted, count: float | None, fewer: float) -> str:
     """Say why people count as so many fewer: some of them, unless it is by more than all but one of them can be."""
     return (WHY_FEWER if count is not None and count - 1 < fewer <= count else WHY_SOME_FEWER)[kind]
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from features.catalogue.credible_wording import WHY_SOME_FEWER
-from features.catalogue.wording import least_points_of
+from features.catalogue.credible_wording import WHY_FEWER, WHY_SOME_FEWER
+from features.catalogue.wording import UNCOUNTED, least_points_of
 from training.explanation.ledger import _discounts, alternatives
 from training.model.bundle import feature_row
 
 MANY_NEW = {"uncounted_new_28d": 40.0, "uncounted_new_365d": 50.0}
 EXCHANGED = {"uncounted_exchange_28d": 40.0, "uncounted_exchange_365d": 40.0}
 RETURNED = {"uncounted_returned_28d": 40.0, "uncounted_returned_365d": 40.0}
-NOTHING = {f"uncounted_{kind}_{days}d": 0.0 for kind in WHY_SOME_FEWER for days in (28, 365)}
+NOTHING = {f"uncounted_{kind}_{days}d": 0.0 for kind in UNCOUNTED for days in (28, 365)}
 BLAMING = ("fake", "bot", "cheat", "bought", "suspicious", "fraud", "spam")
 
 
@@ -24,6 +24,10 @@ def ordinary(rows, bundle):
     score = bundle.predict(rows)["score"]
     middle = rows[(score > 15) & (score < 50) & (rows["created_90d"] > 0)].iloc[[0]]
     return middle.assign(**NOTHING, repetitions_beyond_10_90d=0.0)
+
+
+def test_every_reason_has_words():
+    assert {*WHY_FEWER} == {*WHY_SOME_FEWER} == {*UNCOUNTED}
 
 
 def test_no_discounts_without_uncounted_engagement(bundle, ordinary):
