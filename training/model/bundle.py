@@ -1,5 +1,6 @@
 """The bundle: everything that a score needs, as one frozen object."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -101,8 +102,9 @@ class Bundle:
 
     @property
     def most_from_anybody(self) -> float:
-        """The points by which responses from anybody, established or not, can move a score, from end to end."""
-        return 2 * self.bounded.limit * self.scale.points_per_nat if self.bounded else 0.0
+        """The points by which responses from anybody, established or not, can move a score, rounded up to a tenth."""
+        points = 2 * self.bounded.limit * self.scale.points_per_nat if self.bounded else 0.0
+        return math.ceil(points * 10 - 1e-6) / 10
 
     @property
     def label(self) -> str:

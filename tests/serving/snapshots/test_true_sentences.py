@@ -178,6 +178,11 @@ class Person:
             "responder_rate_365d": first + 28 / max(age, 7) * max(responders - 5, 0),
         }
 
+    def most_from_anybody(self):
+        """Return the width in points of the band in which responses from anybody move a score."""
+        bundle = self.community.bundle
+        return 2 * bundle.bounded.limit * bundle.scale.points_per_nat
+
     def absence_after(self, days):
         """Return the absence when the user has been inactive for so many days."""
         history = self.community.events.loc[lambda rows: rows["actor"].notna(), "age"].max()
@@ -660,7 +665,7 @@ PATTERNS = {
         lambda p, total, period, most: (
             p.days_of(period) is not None
             and number(total or "0") == p.responders(365)
-            and points(most, p.community.bundle.most_from_anybody)
+            and p.most_from_anybody() <= float(most) < p.most_from_anybody() + 0.1 + 1e-9
         )
     ),
     rf"Nobody {HALF} responded {PERIOD}\.": lambda p, period: (

@@ -43,7 +43,8 @@ def test_responses_from_anybody_move_a_score_within_the_band(bundle, rows, row, 
 
 
 def test_width_of_the_band_in_points(bundle):
-    assert bundle.most_from_anybody == pytest.approx(2 * 0.1 * bundle.scale.points_per_nat)
+    assert bundle.most_from_anybody - 2 * 0.1 * bundle.scale.points_per_nat == pytest.approx(0.05, abs=0.05 + 1e-6)
+    assert round(bundle.most_from_anybody, 1) == bundle.most_from_anybody
     assert replace(bundle, bounded=None).most_from_anybody == 0
 
 
