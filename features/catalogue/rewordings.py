@@ -5,7 +5,6 @@ Only features that a model may use are listed.
 
 EARLIER_FINGERPRINTS = {
     "early_engagers": "3ee3ca0b2806",
-    "days_absent": "a7af3fa49a7c",
     "seniority_days": "f9e453b58308",
     "tenure_days": "3dcf66cfba02",
     "early_responders": "90c55a78e668",

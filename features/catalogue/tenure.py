@@ -15,6 +15,7 @@ from features.catalogue.feature import Feature
 from features.catalogue.wording import Row, ago, count_of, value_of
 
 ABSENT_DAYS, PARTS_OF_HISTORY = 56, 10  # a user is absent after a tenth of the community's history, 56 days at most
+LEAST_DAYS = 0.5  # that are named, rounded
 FREE_POSTS = 1_000  # in 90 days, and as many for each established responder
 CLOCKS = ("seniority_days", "tenure_days")  # they rise with time alone
 
@@ -67,8 +68,9 @@ def _described_absence(value: float | None, row: Row) -> str:
         return _never_active(row)
     if not value:
         return f"This user was last active {ago(since)}."
-    allowed = count_of(since - value, "day")
-    return f"This user was last active {ago(since)}; after {allowed} away the score begins to fall."
+    allowed = since - value
+    falls = f"; after {count_of(allowed, 'day')} away the score begins to fall" if allowed >= LEAST_DAYS else ""
+    return f"This user was last active {ago(since)}{falls}."
 
 
 def _described_presence(value: float | None, row: Row) -> str:

@@ -95,10 +95,10 @@ class Explanation:
         printed
     story : what to read, in this order: what the score is and means, what raises and lowers it most, what everything
         else adds, what does not count in full, how sure it is, what would change it, and what the words mean
-    reasons_for, reasons_against : the three strongest facts of half a point or more, and all of a point, strongest
-        first; none with too little evidence
+    reasons_for, reasons_against : the three strongest facts of half a point or more, all of a point, and others if less
+        than two points are left with them, strongest first; none with too little evidence
     reasons : the same with their points and the features behind them
-    held_back : responses that do not count in full, with what they would have added
+    held_back : responses that do not count in full, with what they would have added at least
     possible_changes : one or two changes that would raise the score, or the statement that none would
     interval : of the audience
     evidence : how much is known about the user
@@ -174,7 +174,8 @@ def explanation(
     unscored = score["status"] == INSUFFICIENT
     main = [] if unscored else [fact for fact in merged if fact.is_distinct]
     pro, contra = ([fact for fact in main if sign * fact.points > 0] for sign in (+1, -1))
-    held_back, changes = ((), ()) if unscored else (parts.held_back, parts.possible_changes)
+    free_days = baseline.free_days if baseline.scope == score["scope"] else None
+    held_back, changes = ((), ()) if unscored else (parts.held_back, _known_changes(parts, free_days))
     sentences: dict[Topic, Sequence[str]] = {
         "for": [fact.pointed for fact in pro],
         "against": [fact.pointed for fact in contra],
@@ -206,7 +207,7 @@ def explanation(
         story=story(
             sentences,
             lowered=bool(main) and main[0].points < 0,
-            free_days=baseline.free_days,
+            free_days=free_days,
         ),
         reasons_for=tuple(reason.sentence for reason in reasons if reason.points > 0),
         reasons_against=tuple(reason.sentence for reason in reasons if reason.points < 0),
@@ -242,6 +243,12 @@ def _not_counted(discount: Discount, main: Sequence[Fact]) -> list[str]:
     if not any(f", because {WHY_FEWER[discount.kind]}." in fact.sentence for fact in main):
         return [discount.sentence]
     return [f"If those who responded counted in full, {higher(discount.points)}."]
+
+
+def _known_changes(parts: Ledger, free_days: float | None) -> tuple[PossibleChange, ...]:
+    """Leave out an absence where it is not known after how many days it begins, in a scope with few active users."""
+    changes = parts.possible_changes
+    return changes if free_days is not None else tuple(change for change in changes if change.kind != "absence")
 
 
 def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) -> str:

@@ -29,6 +29,8 @@ from training.model.bundle import FeatureRow
 
 ALWAYS_SHOWN = 1.0  # points, from which on a fact is among the reasons however many there are
 NEVER_HIDDEN = 2.0  # points, from which on a fact is a reason even if nothing explains them
+MOST_LEFT = 1.85  # points beside the reasons, which are printed as less than two, however the sum is rounded
+LEAST_ADDED = 0.25  # points of a fact that is a reason so that no more are left
 OTHERS = "other_facts"  # the fact of all that make no reason
 REST = "Everything else"
 OF_RESPONSES = "Responses of others"
@@ -179,7 +181,7 @@ def _comparable(lines: Sequence[Line], row: FeatureRow) -> Sequence[Line]:
 def main_lines(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     """Return the facts that make the reasons: the three strongest of half a point or more, and all of a point.
 
-    Others are added, strongest first, until less than two points are left.
+    Others of a quarter of a point or more are added, strongest first, if less than two points are left with them.
     """
     main = [
         line
@@ -188,10 +190,10 @@ def main_lines(merged: Sequence[Line], comparisons: Comparisons) -> list[Line]:
     ]
     others = without(merged, main)
     rest = sum(line.points for line in others)
-    more = (line for line in others if line.points * rest > 0 and _is_reason(line, comparisons))
-    while abs(round(rest, 1)) >= NEVER_HIDDEN and (line := next(more, None)):
-        main.append(line)
-        rest -= line.points
+    more = [line for line in others if line.points * rest > LEAST_ADDED * abs(rest) and _is_reason(line, comparisons)]
+    for count in range(len(more) + 1):
+        if abs(rest - sum(line.points for line in more[:count])) < MOST_LEFT:
+            return [*main, *more[:count]]
     return main
 
 

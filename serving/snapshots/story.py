@@ -34,7 +34,7 @@ RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
 ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: also follow, or show dislike."
 ESTABLISHED = (
-    "An established member is a person to whom several users who have been here for {time} respond, directly or "
+    "An established member is a person to whom several users who have been here {time} respond, directly or "
     "through others. Anybody else counts as a part of one, or not at all."
 )
 SIMILAR = "users with similar figures"
@@ -64,7 +64,7 @@ class Section:
 def story(
     sentences: dict[Topic, Sequence[str]],
     lowered: bool = False,
-    free_days: float = ABSENT_DAYS,
+    free_days: float | None = ABSENT_DAYS,
 ) -> tuple[Section, ...]:
     """Return the sections with sentences, in the order of TITLES, with the words that they use explained.
 
@@ -79,24 +79,30 @@ def story(
     return tuple(Section(topic, TITLES[topic], tuple(texts[topic])) for topic in order if texts.get(topic))
 
 
-def words(text: str, free_days: float) -> list[str]:
+def words(text: str, free_days: float | None) -> list[str]:
     """Explain the words that a text uses.
 
     Parameters
     ----------
     text : all other sentences
     free_days : after so many days without activity absence begins, a tenth of a short history; the time after which
-        users count as long-standing is half of one
+        users count as long-standing is half of one; None where they are not known
 
     """
-    days = round(free_days * PARTS_OF_HISTORY * ESTABLISHED_DAYS / HISTORY_DAYS)
-    time = "half a year" if days >= ESTABLISHED_DAYS else count_of(days, "day")
     explained = {
         ENGAGING: "in the next" in text,
-        ESTABLISHED.format(time=time): "established" in text,
+        ESTABLISHED.format(time=_established_time(free_days)): "established" in text,
         ANONYMOUS: "nonymous" in text,
     }
     return [explanation for explanation, is_used in explained.items() if is_used]
+
+
+def _established_time(free_days: float | None) -> str:
+    """Say after which time users count as long-standing, half of a short history: in words, or about in days."""
+    if free_days is None:
+        return "long"
+    days = free_days * PARTS_OF_HISTORY * ESTABLISHED_DAYS / HISTORY_DAYS
+    return "for half a year" if days >= ESTABLISHED_DAYS else f"for about {count_of(days, 'day')}"
 
 
 def time_named_once() -> Callable[[str], str]:

@@ -1,8 +1,8 @@
 """Inactivity: the scenario of a user who does nothing for some days from now on.
 
 What other users will do in these days is unknown, so they are assumed to repeat the days before. The effect on the
-user's own features is then exact, from the feature row alone: the last event lies so many days further back, and the
-days beyond the allowance are absence. For the responses of others there are two estimates, each with its assumption:
+user's own features then follows from the feature row alone: the last event lies so many days further back, and the days
+beyond the allowance are absence, to within a day in a short history. For the responses of others there are two estimates, each with its assumption:
 
 - from a row alone, others respond at the same rate as before, though there is nothing new to respond to;
 - from the events, others do what they did in as many days before the instant, except for their responses to the pieces
@@ -50,7 +50,7 @@ def inactivity_scenario(row: Mapping[str, float], days: int, allowance: float) -
 
     """
     _check_days(days)
-    allowed = max(allowance, min(allowance + days // PARTS_OF_HISTORY, ABSENT_DAYS))
+    allowed = max(allowance, min(allowance + days / PARTS_OF_HISTORY, ABSENT_DAYS))
     since = row[AGE] if np.isnan(row[SINCE]) else row[SINCE]
     return Scenario({ABSENT: max(since + days - allowed, 0.0)}, {SINCE: row[SINCE] + days})
 

@@ -162,7 +162,7 @@ def _why(kind: Uncounted, count: float | None, fewer: float) -> str:
 
 
 def _would_add(points: float) -> str:
-    return f"; without this, {higher(points)}." if points >= LEAST_POINTS else "."
+    return f"; if they counted in full, {higher(points)}." if points >= LEAST_POINTS else "."
 
 
 def higher(points: float) -> str:

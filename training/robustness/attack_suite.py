@@ -116,7 +116,7 @@ def attack_suite(
     bundle : the model
     as_of : the instant; None is just after the last event
     members : how many ordinary members attack, at most: users in the middle half by score of those that acted in the
-        last 28 days, from `present_users`
+        last 28 days and are not absent, from `present_users`
     seed : of the choice of members and of times
     progress : called with an attack's name and the share of it that is done
     attacks : what is tried; None is ATTACKS

@@ -259,6 +259,9 @@ def test_printed_points_add_up_to_the_printed_score(base):
         ([5.0, -3.0, 0.9, 0.8, 0.7, 0.6], 4),
         ([5.0, -3.0, 0.9, 0.8, -0.7, 0.7, 0.6], 3),
         ([0.45] * 6, 2),
+        ([1.5, 1.2, 1.1, 0.97, 0.94], 4),
+        ([1.5, 1.2, 1.1, 0.9, 0.9, 0.2], 4),
+        ([0.24] * 9, 0),
     ],
 )
 def test_no_fact_of_a_point_and_no_sum_of_two_points_is_hidden(points, shown):

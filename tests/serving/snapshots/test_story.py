@@ -278,7 +278,7 @@ def test_sections_without_sentences_are_omitted():
     [
         ("This user was last active 3 days ago.", []),
         ("About 2 people responded.", []),
-        ("About 2 established members came.", [ESTABLISHED.format(time="half a year")]),
+        ("About 2 established members came.", [ESTABLISHED.format(time="for half a year")]),
         ("An anonymous response came.", [ANONYMOUS]),
         ("About 2 posts drew reactions that count.", []),
         ("Nobody engages in the next 28 days.", [ENGAGING]),
@@ -291,7 +291,9 @@ def test_terms_are_defined_where_they_are_used(sentence, words):
 
 def test_users_become_long_standing_earlier_in_a_young_community():
     (_, section) = story({"score": ["1 established member."]}, free_days=18.0)
-    assert section.sentences == (ESTABLISHED.format(time="90 days"),)
+    assert section.sentences == (ESTABLISHED.format(time="for about 90 days"),)
+    (_, section) = story({"score": ["1 established member."]}, free_days=None)
+    assert section.sentences == (ESTABLISHED.format(time="long"),)
 
 
 def test_a_text_names_the_time_of_a_newcomer_once():

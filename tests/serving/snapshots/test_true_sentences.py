@@ -282,7 +282,7 @@ MORE = (
     rf"within four weeks {N} established members? responded who ha(?:s|ve) not done so before, "
     "(?:each to a different|to a) new post"
 )
-IN_FULL = rf"without this, the score would be at least {P} higher"
+IN_FULL = rf"if they counted in full, the score would be at least {P} higher"
 RESPONSES_OF = {
     "people": ["responder_rate_365d"],
     "lately": ["credible_engagers_decayed_28d"],
@@ -762,7 +762,9 @@ PATTERNS = {
     re.escape(ANONYMOUS): lambda p: (
         "nonymous" in " ".join(s for part in p.explained.story[:-1] for s in part.sentences)
     ),
-    re.escape(ESTABLISHED).replace(r"\{time\}", "(half a year)"): lambda p, _: p.community.events["age"].max() >= 360,
+    re.escape(ESTABLISHED).replace(r"\{time\}", "(for half a year)"): lambda p, _: (
+        p.community.events["age"].max() >= 360
+    ),
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
     r"Too little is known for a score: in the last year this user (.+), and others (.+)\. "
     r"It takes 3 events, so (\d) more\.": is_too_little,

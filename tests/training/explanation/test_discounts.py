@@ -42,7 +42,7 @@ def test_uncounted_people_by_reason(bundle, ordinary, kind, change):
     assert discount.points >= 0.5
     assert f" because {WHY_SOME_FEWER[kind]}; " in discount.sentence
     assert discount.sentence.endswith(
-        f"; without this, the score would be at least {least_points_of(discount.points)} higher."
+        f"; if they counted in full, the score would be at least {least_points_of(discount.points)} higher."
     )
     assert not any(word in discount.sentence.lower() for word in BLAMING)
 
@@ -90,7 +90,7 @@ def test_two_reasons_state_the_people_once_and_add_up():
     result = _discounts(row, {"new": 4.5, "exchange": 0.2})
     assert [discount.sentence for discount in result] == [
         "The 606 people who responded count as about 241 fewer because some of them are people to whom hardly any "
-        "established member responds; without this, the score would be at least 4.5 points higher.",
+        "established member responds; if they counted in full, the score would be at least 4.5 points higher.",
         "They count as about 66 fewer because this user responds to some of them as well.",
     ]
 
@@ -101,7 +101,7 @@ def test_the_sentence_for_a_single_person(counted, how):
     (discount,) = _discounts(row | {"responders_365d": 1.0}, {"new": 0.7})
     assert discount.sentence == (
         f"The person who responded {how} because hardly any established member responds to them; "
-        "without this, the score would be at least 0.7 points higher."
+        "if they counted in full, the score would be at least 0.7 points higher."
     )
 
 
@@ -120,4 +120,4 @@ def test_the_sentence_for_those_who_returned(people, sentence):
     (discount,) = _discounts(row, {"returned": 0.7})
     text = discount.sentence.replace("about ", "", 1) if people > 1 else discount.sentence
     assert text.startswith(f"{sentence} without activity here, and had never responded to this user before; ")
-    assert text.endswith("without this, the score would be at least 0.7 points higher.")
+    assert text.endswith("if they counted in full, the score would be at least 0.7 points higher.")

@@ -92,6 +92,14 @@ def test_dormant_users_are_old_and_observed_to_be_silent_for_90_days(history, ag
     assert is_dormant(users).tolist() == [False, dormant]
 
 
+def test_active_users_of_a_young_community_are_not_absent(table):
+    """Absence begins after 7 of 70 days."""
+    events = open_events(table([(0, "old", "post", None), (62, "idle", "post", None), (64, "busy", "post", None)]))
+    at = START + timedelta(days=70)
+    context = make_attack_context(events, describe_users(events, at), at, [], np.random.default_rng(0))
+    assert set(context.active) == set(context.established) == {"busy"}
+
+
 def test_present_users_are_neither_new_nor_absent():
     tenures, silences = ([600, 90, 89, 200, 200], [61.5, 41, 40, 50, 50]), ([0, 10, 0, 56, 57], [0, 5, 0, 6, 7])
     for tenure, silent in zip(tenures, silences, strict=True):
