@@ -2,7 +2,8 @@
 
 What other users will do in these days is unknown, so they are assumed to repeat the days before. The effect on the
 user's own features then follows from the feature row alone: the last event lies so many days further back, and the days
-beyond the allowance are absence, to within a day in a short history. For the responses of others there are two estimates, each with its assumption:
+beyond the allowance are absence, to within a day in a short history. For the responses of others there are two
+estimates, each with its assumption:
 
 - from a row alone, others respond at the same rate as before, though there is nothing new to respond to;
 - from the events, others do what they did in as many days before the instant, except for their responses to the pieces

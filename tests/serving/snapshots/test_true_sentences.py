@@ -762,9 +762,7 @@ PATTERNS = {
     re.escape(ANONYMOUS): lambda p: (
         "nonymous" in " ".join(s for part in p.explained.story[:-1] for s in part.sentences)
     ),
-    re.escape(ESTABLISHED).replace(r"\{time\}", "(for half a year)"): lambda p, _: (
-        p.community.events["age"].max() >= 360
-    ),
+    re.escape(ESTABLISHED.format(time="for half a year")): lambda p: p.community.events["age"].max() >= 360,
     r"(.+) has no score as of .+\.": lambda p, user: user == p.user,
     r"Too little is known for a score: in the last year this user (.+), and others (.+)\. "
     r"It takes 3 events, so (\d) more\.": is_too_little,
