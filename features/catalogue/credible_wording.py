@@ -141,7 +141,7 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    return f"As older responses count less (half after four weeks), the responses are now worth {members(value)}."
+    return f"As older responses count less (halved every four weeks), the responses are now worth {members(value)}."
 
 
 def posts_sentence(days: int, later: str = "") -> Sentence:

@@ -38,7 +38,7 @@ def _periods(responders: ir.Table) -> ir.IntegerValue:
 def _describe_lately(value: float | None, row: Row) -> str:
     if not value:
         return nobody_responded(row, LOOKBACK_DAYS, IN_A_YEAR)
-    return f"Responses of the last year count as {people(value)} today (half after four weeks)."
+    return f"Responses of the last year count as {people(value)} today (halved every four weeks)."
 
 
 def _describe_attention(value: float | None, row: Row) -> str:

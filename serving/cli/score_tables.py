@@ -19,7 +19,7 @@ BAR, ROOM = 8, 3
 LONGEST_NAME = 24
 REASONS = ("for", "against", "rest")  # the sections that the facts stand for
 WHY, START = "Why, in points", "The average, where everybody starts."
-LOWEST, HIGHEST = "The lowest score is 0.", "The highest score is 100."
+LOWEST, HIGHEST = "Raised to 0, the lowest score.", "Lowered to 100, the highest score."
 
 
 def print_explanation(explanation: "Explanation", plain: bool = False) -> None:

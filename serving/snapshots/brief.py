@@ -12,10 +12,10 @@ from training.explanation.possible_changes import UNDONE
 
 MOST_LINES, WIDTH = 10, 80
 AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
-UNIT, WITH_AVERAGE = re.compile(r" (?:established )?members?(?=\))"), re.compile(r" \(average[^)]*\)")
+UNIT, WITH_AVERAGE = re.compile(r" (?:(?:established )?members?|posts?)(?=\))"), re.compile(r" \(average[^)]*\)")
 CHANGE = "What would change it"
 PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
-ACTIVE = re.compile(r"users( of \S+)? active in the last [\w ]+(?=[,.])")
+ACTIVE = re.compile(r"users( of \S+)? active in the last (?:eight weeks|[\d,]+ days?)")
 NOTHING = "In all facts this user is close to the average active user."
 ESTABLISHED = "Established members are people to whom long-standing users respond."
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
@@ -34,7 +34,7 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     changes = [(CHANGE, change.sentence) for change in explanation.possible_changes]
     selected = [*_opening(explanation), *(facts[:1] or [("", NOTHING)]), *changes[:1]]
     certainty, evidence = next(section for section in explanation.story if section.topic == "evidence").sentences
-    selected.append(("", shorten_certainty(certainty, selected[1][1])))
+    selected.append(("", shorten_certainty(certainty)))
     texts = _with_further(selected, facts[1:])
     own_acts = any(fact.features[:1] == (name,) for fact in explanation.main_facts[:1] for name in UNDONE.values())
     if not own_acts and not any(PEOPLE.search(sentence) for _, sentence in texts):

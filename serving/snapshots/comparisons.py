@@ -141,6 +141,8 @@ def _in_words(average: str, line: Line, row: FeatureRow) -> str:
         return f"average: somebody {average} days ago"
     if line.feature == LATELY:
         return f"average: {_members(average)}"
+    if line.feature == POSTS:
+        return f"average: {average} {'post' if average == '1' else 'posts'}"
     return f"average: {average}{' days ago' if line.feature in DAYS and average[-1].isdigit() else ''}"
 
 

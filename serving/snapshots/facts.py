@@ -233,7 +233,7 @@ def _fact(line: Line, points: float, comparisons: Comparisons) -> Fact:
     if line.feature in RESPONSES:
         stated += _strongest_unless_stated(rows, stated, points)
     return Fact(
-        sentence=_everything_else(rows) if line.feature == OTHERS else _sentence(stated, rows, points),
+        sentence=_everything_else(rows, groups) if line.feature == OTHERS else _sentence(stated, rows, points),
         points=points,
         features=tuple(feature for part in line.parts or (line,) for feature in _features(part)),
         rows=tuple(rows),
@@ -262,12 +262,17 @@ def _sentence(stated: Sequence[FactRow], rows: Sequence[FactRow], points: float)
     return f"{sentence} What matters most is {WHAT_MATTERS[first.label][points < 0]}." if by_far else sentence
 
 
-def _everything_else(rows: Sequence[FactRow]) -> str:
-    """Name all that makes no reason with its points; the sentence of one thing says it."""
-    some = [row for row in rows if row.points]
+def _everything_else(rows: Sequence[FactRow], groups: Sequence[Sequence[Line]]) -> str:
+    """Name all that makes no reason with its points.
+
+    Of one thing its sentence says it, unless that is how many people responded and this does not explain the points.
+    """
+    some = [(row, group[0]) for row, group in zip(rows, groups, strict=True) if row.points]
+    names = [f"{row.label[0].lower()}{row.label[1:]}" for row, _ in some]
     if len(some) == 1:
-        return some[0].sentence
-    parts = ", ".join(f"{row.label[0].lower()}{row.label[1:]} {row.points:+.1f}" for row in some)
+        (row, line), (name,) = some[0], names
+        return f"{REST} ({name})." if line.feature == ANYBODY and line.typical is None else row.sentence
+    parts = ", ".join(f"{name} {row.points:+.1f}" for name, (row, _) in zip(names, some, strict=True))
     return f"{REST} ({parts})." if parts else f"{REST}."
 
 

@@ -32,7 +32,7 @@ CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very
 PERSON = 0.9  # people, about one
 RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
-ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: also follow, or show dislike."
+ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: any of these, or follow, or show dislike."
 ESTABLISHED = (
     "An established member is a person to whom several users who have been here {time} respond, directly or "
     "through others. Anybody else counts as a part of one, or not at all."
@@ -196,13 +196,17 @@ def describe_expectation(expected: float, chance: float | None, days: int, credi
         who = count_of(expected, "person is", "people are")
         return f"It means that about {who} expected to engage with this user in the next {days} days{counted}."
     share = at_most(expected) if chance is None else about(chance)
-    engage = "anybody credible respond" if credible else "anybody engage"
-    return f"It means that {share} users with similar figures see {engage} in the next {days} days."
+    engages = "somebody credible responds to" if credible else "somebody engages with"
+    return f"It means that {engages} {share} {SIMILAR} in the next {days} days."
 
 
 def describe_factor(expected: float, scale: Scale) -> list[str]:
     """Say how many times the people ten points more stand for, after a number of people."""
-    return [f"10 points more mean {scale.factor_per_10_points:.1f} times the people."] if expected >= PERSON else []
+    return (
+        [f"10 points more stand for {scale.factor_per_10_points:.1f} times as many people."]
+        if expected >= PERSON
+        else []
+    )
 
 
 def describe_spread(interval: Interval, days: int) -> str:
@@ -224,10 +228,9 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
     return f"The score is {judgement}: for {_most_users(interval, days)}{points}."
 
 
-def shorten_certainty(certainty: str, expectation: str) -> str:
-    """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days and maybe users."""
-    users = "such users" if SIMILAR in expectation else "such cases"
-    return POINTS.sub("", WITHIN.sub("", certainty.replace(SIMILAR, users)))
+def shorten_certainty(certainty: str) -> str:
+    """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days."""
+    return POINTS.sub("", WITHIN.sub("", certainty.replace(SIMILAR, "similar users")))
 
 
 def _most_users(interval: Interval, days: int) -> str:

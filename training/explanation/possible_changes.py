@@ -196,7 +196,5 @@ def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None) -> Po
 def _more_members(people: float) -> str:
     """Say that so many members responded who had not."""
     posts = "to a new post" if people == 1 else "each to a different new post"
-    who = (
-        f"{count_of(people, 'established member')} responded who {'has' if people == 1 else 'have'} not done so before"
-    )
+    who = f"{count_of(people, 'established member')} responded to this user for the first time"
     return f"within four weeks {who}, {posts}"

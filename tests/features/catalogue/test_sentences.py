@@ -115,14 +115,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "As older responses count less (half after four weeks), the responses are now worth about 100 established "
-            "members.",
+            "As older responses count less (halved every four weeks), the responses are now worth about 100 "
+            "established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "As older responses count less (half after four weeks), the responses are now worth about 1 established "
+            "As older responses count less (halved every four weeks), the responses are now worth about 1 established "
             "member.",
         ),
         (
@@ -299,8 +299,8 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "As older responses count less (half after four weeks), the responses are now worth 0.4 of an established "
-            "member.",
+            "As older responses count less (halved every four weeks), the responses are now worth 0.4 of an "
+            "established member.",
         ),
         (
             "responder_rate_365d",

@@ -47,7 +47,7 @@ def test_the_text_states_the_time_of_a_newcomer_once(home, capsys):
     print_explanation(replace(explanation, story=sections, facts=facts, base=28.0, score=0.0))
     assert capsys.readouterr().out.startswith(
         f"A score.\n{WHY}:\n   28.0  {START}\n   +1.0  2 came {time}.\n  -30.0  None came since this user appeared.\n"
-        "   +1.0  The lowest score is 0.\n    0.0  The score.\nIt rests on 2 since this user appeared.\n"
+        "   +1.0  Raised to 0, the lowest score.\n    0.0  The score.\nIt rests on 2 since this user appeared.\n"
     )
 
 

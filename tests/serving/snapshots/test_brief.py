@@ -93,7 +93,7 @@ def test_what_the_user_can_undo_comes_first_unless_it_is_weak(explanation, point
 def test_the_time_of_active_users_is_omitted(explanation, users, shorter):
     score, *others = explanation.story
     sentences = list(score.sentences)
-    for end in (".", ", but below their average of 9.3."):
+    for end in (".", ", but below their average of 9.3.", " has a lower score."):
         sentences[2] = f"The score is higher than 60% of {users}{end}"
         texts = brief(replace(explanation, story=(replace(score, sentences=tuple(sentences)), *others)))
         assert f"The score is higher than 60% of {shorter}{end}" in texts[0]

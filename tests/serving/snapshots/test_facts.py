@@ -27,11 +27,11 @@ def facts(*lines, base=28.42, row=ROW):
         (RATE, 4.0, 2.24, 1.0, " (average in 100 days: 3.6 established members)"),
         (LATELY, 4.0, 2.24, 0.52, " (average: 0.5 members)"),
         (LATELY, 0.0, -2.24, None, ""),
-        ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9)"),
-        ("credible_posts_90d", 2.0, -1.0, 2.3, " (average: 2.3)"),
-        ("credible_posts_90d", 2.0, -1.0, 2.4, " (average: 2.4)"),
+        ("credible_posts_90d", 2.0, -1.0, 11.93, " (average: 11.9 posts)"),
+        ("credible_posts_90d", 2.0, -1.0, 2.3, " (average: 2.3 posts)"),
+        ("credible_posts_90d", 2.0, -1.0, 2.4, " (average: 2.4 posts)"),
         ("credible_posts_90d", 1.4, 1.0, 1.1, ""),
-        ("credible_posts_90d", 0.4, -1.0, 0.8, " (average: 0.8)"),
+        ("credible_posts_90d", 0.4, -1.0, 0.8, " (average: 0.8 posts)"),
         (PERIODS, 2.0, 1.0, 1.96, ""),
         ("days_without_established", 38.0, -0.8, 5.2, " (average: 33 days ago)"),
         ("days_of_silence", 0.0, 5.6, 1.3, " (average: 29 days ago)"),
@@ -102,7 +102,7 @@ def test_everything_else_is_named():
         ("credible_posts_90d", 3.0, 0.3, "3 posts.", 1.4),
         ("tenure_days", 30.0, -0.2, "30 days.", 300.0),
     )
-    rows = (FactRow(LABELS["credible_posts_90d"], "3", "1.4", 0.3, "3 posts (average: 1.4)."),)
+    rows = (FactRow(LABELS["credible_posts_90d"], "3", "1.4", 0.3, "3 posts (average: 1.4 posts)."),)
     rows += (FactRow(LABELS["tenure_days"], "30", "300", -0.2, "30 days (average: 300 days ago)."),)
     assert merged[-1] == Fact(
         sentence="Everything else (posts that drew reactions that count +0.3, days since the first activity -0.2).",
@@ -119,6 +119,11 @@ def test_responses_from_anybody_are_added_to_responses_if_the_sign_stays():
         assert merged[0].features == features
         assert merged[0].sentence == "They weigh 4 (average: 1.2 members)."
     assert merged[-1].sentence == "40 people."
+
+
+def test_how_many_people_responded_is_not_said_where_it_does_not_explain_the_points():
+    merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, -1.2, "40 people.", None))
+    assert merged[-1].pointed == "Everything else (people who responded, whoever they are): -1.2 points."
 
 
 def test_an_unexplained_tenure_is_added_to_the_absence():
@@ -225,9 +230,9 @@ def test_features_with_the_same_sentence_are_one_row():
 @pytest.mark.parametrize(
     ("sentence", "shown"),
     [
-        ("1 person counts in part, because of that.", "1 person counts in part (average: 0.8), because of that."),
-        ("About 2; one each.", "About 2 (average: 0.8); one each."),
-        ("About 2.", "About 2 (average: 0.8)."),
+        ("1 person counts in part, because of that.", "1 person counts in part (average: 0.8 posts), because of that."),
+        ("About 2; one each.", "About 2 (average: 0.8 posts); one each."),
+        ("About 2.", "About 2 (average: 0.8 posts)."),
     ],
 )
 def test_the_average_precedes_the_reason(sentence, shown):

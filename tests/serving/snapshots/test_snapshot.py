@@ -278,8 +278,8 @@ def test_the_chance_is_measured_below_one_person(bundle, scores):
         replace(bundle, chance=None),
     )
     assert chance(0.5, earlier) is None
-    assert expectation(score, bundle).startswith("It means that about ")
-    assert expectation(score, earlier).startswith("It means that at most 5 in 10 users")
+    assert expectation(score, bundle).startswith("It means that somebody engages with about ")
+    assert expectation(score, earlier).startswith("It means that somebody engages with at most 5 in 10 users")
 
 
 def test_an_explanation_is_json_with_the_documented_fields(home):

@@ -91,18 +91,18 @@ def test_nobody_is_below_zero():
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (2, 2, "is fairly certain: for 9 in 10 such users, 2 people engage"),
-        (2, 6, "is fairly certain: for 9 in 10 such users, 2 to 6 people engage (12 to 26 points)"),
-        (2, 8, "is only roughly known: for 9 in 10 such users, 2 to 8 people engage (12 to 29 points)"),
-        (0, 10, "is only roughly known: for 9 in 10 such users, 0 to 10 people engage (0 to 32 points)"),
-        (0, 20, "is very uncertain: for 9 in 10 such users, 0 to 20 people engage (0 to 40 points)"),
+        (2, 2, "is fairly certain: for 9 in 10 similar users, 2 people engage"),
+        (2, 6, "is fairly certain: for 9 in 10 similar users, 2 to 6 people engage (12 to 26 points)"),
+        (2, 8, "is only roughly known: for 9 in 10 similar users, 2 to 8 people engage (12 to 29 points)"),
+        (0, 10, "is only roughly known: for 9 in 10 similar users, 0 to 10 people engage (0 to 32 points)"),
+        (0, 20, "is very uncertain: for 9 in 10 similar users, 0 to 20 people engage (0 to 40 points)"),
     ],
 )
 def test_certainty_depends_on_the_points_between_the_ends(low, high, words):
     certainty = describe_certainty(Interval(low, high, 0.9), 28, SCALE)
     shortened = f"The score {words.partition(' (')[0]}."
-    assert shorten_certainty(certainty, f"Of {SIMILAR}") == shortened
-    assert certainty.replace(" in the next 28 days", "") == f"The score {words}.".replace("such users", SIMILAR)
+    assert shorten_certainty(certainty) == shortened
+    assert certainty.replace(" in the next 28 days", "") == f"The score {words}.".replace("similar users", SIMILAR)
 
 
 @pytest.mark.parametrize(("high", "who"), [(0, "nobody"), (1, "nobody or 1 person")])
@@ -111,10 +111,7 @@ def test_a_chance_has_no_range_of_points(high, who):
     assert certainty == (
         f"Very probably, {who} engages in the next 28 days, as with at least 9 in 10 users with similar figures."
     )
-    assert shorten_certainty(certainty, SIMILAR) == (
-        f"Very probably, {who} engages, as with at least 9 in 10 such users."
-    )
-    assert shorten_certainty(certainty, "About 2 people.").endswith(" 9 in 10 such cases.")
+    assert shorten_certainty(certainty) == (f"Very probably, {who} engages, as with at least 9 in 10 similar users.")
 
 
 @pytest.mark.parametrize(
@@ -164,25 +161,25 @@ SCALE = Scale(4.0, 12.0)
             0.78,
             None,
             False,
-            "It means that at most 8 in 10 users with similar figures see anybody engage in the next 28 days.",
+            "It means that somebody engages with at most 8 in 10 users with similar figures in the next 28 days.",
         ),
         (
             0.78,
             0.31,
             False,
-            "It means that about 3 in 10 users with similar figures see anybody engage in the next 28 days.",
+            "It means that somebody engages with about 3 in 10 users with similar figures in the next 28 days.",
         ),
         (
             0.78,
             0.31,
             True,
-            "It means that about 3 in 10 users with similar figures see anybody credible respond in the next 28 days.",
+            "It means that somebody credible responds to about 3 in 10 users with similar figures in the next 28 days.",
         ),
         (
             2e-4,
             1e-4,
             False,
-            "It means that fewer than 1 in 1,000 users with similar figures see anybody engage in the next 28 days.",
+            "It means that somebody engages with fewer than 1 in 1,000 users with similar figures in the next 28 days.",
         ),
     ],
 )
@@ -191,7 +188,7 @@ def test_expectation(expected, chance, credible, words):
 
 
 def test_the_meaning_of_ten_points_is_stated_of_people_not_of_a_chance():
-    assert describe_factor(0.9, SCALE) == ["10 points more mean 2.3 times the people."]
+    assert describe_factor(0.9, SCALE) == ["10 points more stand for 2.3 times as many people."]
     assert describe_factor(0.89, SCALE) == []
 
 

@@ -279,7 +279,7 @@ APART = "Apart from people with whom this user exchanges responses,"
 RETURNED = "came back lately after more than 60 days without activity here, and had never responded to this user before"
 WHY_RETURNED = f"they {RETURNED}"
 MORE = (
-    rf"within four weeks {N} established members? responded who ha(?:s|ve) not done so before, "
+    rf"within four weeks {N} established members? responded to this user for the first time, "
     "(?:each to a different|to a) new post"
 )
 IN_FULL = rf"if they counted in full, the score would be at least {P} higher"
@@ -312,7 +312,7 @@ WHO = (
     rf"{N} (?:people|person) who engaged with this user \((\d+) of them responded\))"
 )
 OTHERS_CHANGE = r"( \(other facts change with it\))?"
-CERTAINTY = r"for 9 in 10 such (users|cases), [^.]+ engages?[ .]|Very probably, [^.]+ engages, as"
+CERTAINTY = r"for 9 in 10 similar users, [^.]+ engages?[ .]|Very probably, [^.]+ engages, as"
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
 SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun {SINCE})"
 
@@ -613,9 +613,9 @@ PATTERNS = {
     r"It means that about (.+) (?:person is|people are) expected to engage with this user in the next 28 days\.": (
         is_expected
     ),
-    rf"It means that (?:about|fewer than) {N} in {N} users with similar figures see anybody engage in the next 28 "
+    rf"It means that somebody engages with (?:about|fewer than) {N} in {N} users with similar figures in the next 28 "
     r"days\.": is_chance,
-    r"10 points more mean ([\d.]+) times the people\.": lambda p, times: p.is_scale(times),
+    r"10 points more stand for ([\d.]+) times as many people\.": lambda p, times: p.is_scale(times),
     rf"{N} people responded {PERIOD} and together count as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD}, who counts as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD}, who counts as an established member\.": lambda p, total, period: (
@@ -629,7 +629,7 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"As older responses count less \(half after four weeks\), the responses are now worth {MEMBERS}\.": (
+    rf"As older responses count less \(halved every four weeks\), the responses are now worth {MEMBERS}\.": (
         lambda p, counted: is_amount(counted, p.row["credible_engagers_decayed_28d"])
     ),
     rf"In (?:only )?((?:each|(?:about )?\d|hardly any) of )?{SPAN} (responses came that count|anonymous responses came)"
@@ -754,6 +754,7 @@ PATTERNS = {
         )
     ),
     rf"{REST} \(({PART}(?:, {PART})+)\): ([+-][\d.]+) points\.": lambda p, parts, sum_: is_remainder(p, sum_, parts),
+    rf"{REST} \(people who responded, whoever they are\): ([+-][\d.]+) points\.": is_remainder,
     r"What matters most is (?:in )?how (many|few|much|little|recent|old) (.+)\.": is_mostly,
     r"This makes (-?[\d.]+), but scores end at (0|100)\.": lambda p, sum_, end: (
         abs(p.unclipped - float(sum_)) <= 0.05 + 1e-6 and p.scored["score"] == float(end)
@@ -823,6 +824,7 @@ def test_a_plain_story_has_ten_lines_for_every_kind_of_user(community):
         text = " ".join(paragraphs)
         assert explained.possible_changes[0].sentence in text
         assert re.search(CERTAINTY, text)
+        assert re.search(r" active users (has|have) a lower score\.|The score is higher than", text), text
         assert bool(explained.main_facts) == bool(re.search("What (raises|lowers) it: ", text))
 
 
@@ -842,7 +844,7 @@ def test_stories_repeat_nothing_and_mention_people(community):
         standing, expectation, rank, *_ = story["score"]
         assert "out of 100" in standing
         assert "active" in rank
-        assert ("users with similar figures see anybody" in expectation) == (explained.expected_audience < 0.9)
+        assert ("somebody engages with" in expectation) == (explained.expected_audience < 0.9)
         assert explained.percentile == community.scores.loc[user, "percentile"]
         assert len(story["change"]) >= 1
         assert "What would change it, by the model's estimate" in [section.title for section in explained.story]

@@ -66,7 +66,7 @@ def test_selected_changes(score, own, responses, expected):
                 "As soon as this user does anything again, such as posting or voting, the score would be about 23 "
                 "instead of 20.",
                 "Even without such activity, the score would rise by about 6 points if within four weeks 1 "
-                "established member responded who has not done so before, to a new post.",
+                "established member responded to this user for the first time, to a new post.",
             ],
         ),
         (
@@ -81,7 +81,7 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_50=5.6),
             [
                 "The score would rise by about 5.6 points if within four weeks 50 "
-                "established members responded who have not done so before, each to a different new post."
+                "established members responded to this user for the first time, each to a different new post."
             ],
         ),
         (
@@ -90,7 +90,7 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_50=1.0),
             [
                 "The score would rise by only about 1 point even if within four weeks 50 "
-                "established members responded who have not done so before, each to a different new post.",
+                "established members responded to this user for the first time, each to a different new post.",
                 AWAY,
             ],
         ),
@@ -101,7 +101,7 @@ def test_selected_changes(score, own, responses, expected):
             [
                 "If the repeats stop, the score would be about 22 instead of 20 once they are 90 days old.",
                 "Even if the repeats go on, the score would rise by only about 1 point even if within four weeks 1 "
-                "established member responded who has not done so before, to a new post.",
+                "established member responded to this user for the first time, to a new post.",
             ],
         ),
         (
@@ -118,7 +118,7 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_200=5.0),
             [
                 "The score would rise by only about 5 points even if within four weeks 200 "
-                "established members responded who have not done so before, each to a different new post.",
+                "established members responded to this user for the first time, each to a different new post.",
                 AWAY,
             ],
         ),
