@@ -116,13 +116,15 @@ class Gate(Forecast):
 
     The expected over the real audience lies between `total_low` and `total_high`; at least a share `coverage` of users
     has an audience inside the interval. With `attacks`, every attack of `clout attack` stays within its limit. At most
-    a share `moved_share` of the active users (who acted in the last 365 days) moves by more than `moved_points` from
+    a share `moved_share` of the users who acted in the last 365 days moves by more than `moved_points` from
     the champion; from month to month, honest models move 0 to 24 % of them that far.
     """
 
     attacks: bool = Field(default=True, description="apply the limits of clout attack, which takes a while")
     moved_points: float = Field(default=5.0, ge=0, le=100, description="a score that moves further has moved")
-    moved_share: float = Field(default=0.25, ge=0, le=1, description="of active users that may move, at most")
+    moved_share: float = Field(
+        default=0.25, ge=0, le=1, description="of the users who acted in the last 365 days that may move, at most"
+    )
 
 
 class Monitor(Forecast):

@@ -64,6 +64,8 @@ def _described_absence(value: float | None, row: Row) -> str:
     since = value_of(row, "days_since_last_act")
     if value is None:
         return "It is not known when the user was last active."
+    if "days_since_last_act" not in row:
+        return f"This user has been absent for {count_of(value, 'day')}." if value else "This user is not absent."
     if since is None:
         return _never_active(row)
     if not value:

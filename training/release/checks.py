@@ -1,6 +1,8 @@
 """Release checks: churn against the champion and attacks, measured on the very model that is to be released."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 
 import ibis.expr.types as ir
@@ -19,9 +21,10 @@ from training.dataset.sampling import representative, sample_of
 from training.evaluation.evaluate import incomparable_reason
 from training.evaluation.report_types import NotMeasured
 from training.explanation.ledger import base_points, side_by_side
+from training.explanation.reasons import INSUFFICIENT, evidence
 from training.explanation.score_change import top_movers
 from training.model.bundle import Bundle, Champion, FeatureRow, feature_row
-from training.model.feature_sets import panel_features
+from training.model.feature_sets import snapshot_features
 from training.release.gate import Churn, Move, MoveReason
 from training.robustness.alliances import with_alliances
 from training.robustness.attack_report import AttackReport
@@ -86,25 +89,25 @@ def measure_churn(
     reason = incomparable_reason(champion, config.outcome.horizon_days)
     if champion is None or reason is not None:
         return NotMeasured(str(reason))
-    features = panel_features([champion.bundle.features])
+    features = snapshot_features([*champion.bundle.features, *bundle.features])
     at = datetime.fromisoformat(bundle.facts["as_of"])
     sample = sample_of(bundle.facts)
     with sample.users(events, [at]) if sample else nullcontext() as users:
         rows = in_scope(representative(feature_rows(events, at, features=features, users=users)), ALL)
-    return churn(*champion, bundle, rows, config.gate.moved_points)
+    return churn(*champion, bundle, rows[evidence(rows) != INSUFFICIENT], config.gate.moved_points)
 
 
 def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame, points: float) -> Churn:
     """Score the same rows under both models.
 
-    The users are those who acted in the last 365 days: the scale's active users, whose scores people look at. Scores
-    are clipped to 0..100, as they are displayed.
+    The users are those who acted in the last 365 days, as for the scale. Scores are clipped to 0..100, as they are
+    displayed.
 
     Parameters
     ----------
     champion, version : the current model and its version
     challenger : the model to be released, on the same scale
-    rows : feature rows of one instant and one scope
+    rows : feature rows of one instant and one scope, with the features that sentences read
     points : the threshold: users have moved if their scores differ by more than this
 
     """
@@ -128,15 +131,25 @@ def churn(champion: Bundle, version: str, challenger: Bundle, rows: pd.DataFrame
 
 
 def _reasons(champion: Bundle, challenger: Bundle, rows: pd.DataFrame) -> list[tuple[MoveReason, ...]]:
-    """Return for each row the features whose points differ most between the models, largest difference first."""
+    """Return for each row the facts whose points differ most between the models, largest difference first."""
     before, after = side_by_side((champion, challenger), (champion.baseline, challenger.baseline), rows)
-    names, reasons = list(before), []
-    users = [feature_row(rows.iloc[[k]]) for k in range(len(rows))]
-    for row, old, new in zip(users, before.to_numpy(), after.to_numpy(), strict=True):
-        order = np.argsort(-np.abs(new - old), kind="stable")[:REASONS]
-        reasons.append(tuple(_reason(names[k], row, old[k], new[k]) for k in order if new[k] != old[k]))
-    return reasons
+    users, names = [feature_row(rows.iloc[[k]]) for k in range(len(rows))], [str(name) for name in before]
+    return [
+        _largest(_facts(names, row, old, new))
+        for row, old, new in zip(users, before.to_numpy().tolist(), after.to_numpy().tolist(), strict=True)
+    ]
 
 
-def _reason(name: str, row: FeatureRow, before: float, after: float) -> MoveReason:
-    return MoveReason(name, CATALOGUE[name].describe(row[name], row), float(before), float(after))
+def _facts(names: Sequence[str], row: FeatureRow, before: Sequence[float], after: Sequence[float]) -> list[MoveReason]:
+    """Return a reason for each sentence: that of the first feature that says it, with the points of all that do."""
+    reasons: dict[str, MoveReason] = {}
+    for name, old, new in zip(names, before, after, strict=True):
+        sentence = CATALOGUE[name].describe(row[name], row)
+        first = reasons.get(sentence, MoveReason(name, sentence, 0.0, 0.0))
+        reasons[sentence] = replace(first, before=first.before + old, after=first.after + new)
+    return list(reasons.values())
+
+
+def _largest(reasons: Sequence[MoveReason]) -> tuple[MoveReason, ...]:
+    moved = [reason for reason in reasons if reason.after != reason.before]
+    return tuple(sorted(moved, key=lambda reason: -abs(reason.after - reason.before))[:REASONS])

@@ -78,7 +78,7 @@ class Verdict(Report):
 
 @dataclass(frozen=True)
 class MoveReason(Report):
-    """A feature whose points differ between two models: its sentence, and its points under each."""
+    """A fact whose points differ between two models: its first feature, its sentence, and its points under each."""
 
     feature: str
     sentence: str
@@ -104,7 +104,7 @@ class Churn(Report):
     ----------
     version : of the champion
     points : the threshold: users have moved if their scores differ by more than this
-    users : how many were scored, those who acted in the last 365 days
+    users : how many have a score and acted in the last 365 days
     share : of them who moved
     median : of the moves, points, signed
     base : the change of the base points, from which every score starts
@@ -277,8 +277,8 @@ def _churn(churn: Churn | NotMeasured, limits: Gate) -> Finding:
     if isinstance(churn, NotMeasured):
         return Finding("churn", f"how far users move was not measured: {churn.reason}", None)
     message = (
-        f"{churn.share:.1%} of {churn.users:,} active users move by more than {churn.points:g} points "
-        f"from version {churn.version} (limit {100 * limits.moved_share:g}%)"
+        f"{churn.share:.1%} of {churn.users:,} users who acted in the last year move by more than {churn.points:g} "
+        f"points from version {churn.version} (limit {100 * limits.moved_share:g}%)"
     )
     return Finding("churn", message, churn.share <= limits.moved_share)
 

@@ -46,7 +46,8 @@ def _outcome(verdict: Verdict) -> str:
 def _moves(churn: Churn) -> list[str]:
     heading = (
         f"From version {churn.version} to this one, at the end of the training: the median of {churn.users:,} "
-        f"active users moves by {churn.median:+.1f} points, the base of all scores by {churn.base:+.1f}."
+        f"users who acted in the last year moves by {churn.median:+.1f} points, the base of all scores by "
+        f"{churn.base:+.1f}."
     )
     rows = [
         [f"{move.before:.1f}", f"{move.after:.1f}", move.user, " ".join(map(_reason, move.reasons))]
@@ -54,7 +55,7 @@ def _moves(churn: Churn) -> list[str]:
     ]
     if not rows:
         return [f"{heading} No score moves."]
-    return [heading, "", *table(["before", "after", "user", "features whose points differ most"], rows, 4)]
+    return [heading, "", *table(["before", "after", "user", "facts whose points differ most"], rows, 4)]
 
 
 def _reason(reason: MoveReason) -> str:

@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from features.catalogue.wording import ago
 from features.events.event_table import open_events
 from features.events.loading import load_encoded_events
 from training.config import Config, Gate
 from training.evaluation.report_types import NotMeasured
+from training.explanation.reasons import INSUFFICIENT, evidence
 from training.model.bundle import Champion
 from training.release.checks import measure_attacks, measure_churn
 from training.robustness.attacks import ATTACKS
@@ -46,7 +48,20 @@ class TestChurn:
     def test_checks_are_at_the_end_of_the_training(self, simulated, bundle, rows):
         result = self.measured(simulated, bundle, Champion(bundle, "3"))
         assert (result.version, result.share, result.points) == ("3", 0.0, 5.0)
-        assert result.users == (rows["acts_365d"] > 0).sum()
+        assert result.users == ((rows["acts_365d"] > 0) & (evidence(rows) != INSUFFICIENT)).sum()
+
+    def test_reasons_are_true_and_say_nothing_twice(self, simulated, bundle, rows):
+        text = bundle.booster.model_to_string(num_iteration=20)
+        result = self.measured(simulated, dataclasses.replace(bundle, booster_text=text), Champion(bundle, "3"))
+        active = rows.set_index("user")["days_since_last_act"].dropna()
+        assert len(result.largest) == 10
+        for move in result.largest:
+            sentences = [reason.sentence for reason in move.reasons]
+            assert len(sentences) == len(set(sentences))
+            assert not any("never been active" in text or "been absent for" in text for text in sentences)
+            for text in sentences:
+                if "was last active" in text:
+                    assert f"last active {ago(active[move.user])}" in text
 
     def test_without_a_champion_churn_is_not_measured(self, simulated, bundle):
         assert self.measured(simulated, bundle, None) == NotMeasured("there is no champion yet")

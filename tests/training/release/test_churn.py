@@ -65,13 +65,14 @@ def test_the_largest_changes_have_reasons(bundle, other, rows):
         assert abs(move.after - move.before) == pytest.approx(size)
         assert (move.before, move.after) == (before[move.user], after[move.user])
         old, new = (contributions(model, active.loc[[move.user]]).iloc[0] for model in (bundle, other))
+        features = feature_row(active.loc[[move.user]])
+        sentences = {name: CATALOGUE[name].describe(features[name], features) for name in old.index}
+        old, new = (points.groupby(sentences).sum() for points in (old, new))
         furthest = (new - old).abs().sort_values(ascending=False)
-        assert [reason.feature for reason in move.reasons] == list(furthest.index[:3])
+        assert [reason.sentence for reason in move.reasons] == list(furthest.index[:3])
         for reason in move.reasons:
-            name = reason.feature
-            features = feature_row(active.loc[[move.user]])
-            assert reason.sentence == CATALOGUE[name].describe(features[name], features)
-            assert (reason.before, reason.after) == pytest.approx((old[name], new[name]))
+            assert reason.sentence == sentences[reason.feature]
+            assert (reason.before, reason.after) == pytest.approx((old[reason.sentence], new[reason.sentence]))
     assert json.loads(json.dumps(result.as_json(), allow_nan=False)) == result.as_json()
 
 

@@ -245,8 +245,8 @@ class TestChurn:
     def test_the_limit_of_churn(self, share, passed):
         verdict = verdict_of({"churn": make_churn(share)})
         assert verdict.passed == passed
-        message = f"{share:.1%} of 1,200 active users move by more than 5 points from version 3 (limit 20%)"
-        assert finding(verdict, "churn") == (passed, message)
+        moved = f"{share:.1%} of 1,200 users who acted in the last year move by more than 5 points"
+        assert finding(verdict, "churn") == (passed, f"{moved} from version 3 (limit 20%)")
 
     def test_unmeasured_checks_pass(self):
         assert finding(verdict_of(), "churn") == (None, "how far users move was not measured: no need")
