@@ -254,14 +254,15 @@ def attack(
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
-    """Measure what each of eleven attacks gains, in points, under the champion and under every baseline.
+    """Measure what eleven attacks by fake accounts and thirty alliances of real users gain, under the champion.
 
     The events of an attack are added for ordinary members, and all users are scored again. With --mode training, 1 % of
     the accounts attack before every cutoff of the training; the command measures what others gain under that model, and
     how much worse it ranks honest users. Nothing is stored.
 
     An attack is within its limit if the median gain is at most the limit (twice that with --mode training) and at most
-    a third of the gain under the baseline that ranks honest users best.
+    a third of the gain under the baseline that ranks honest users best. An alliance is within its limit if the median
+    gain in expected people is. A gate fails only where the whole 95 % interval of a median lies beyond its limit.
 
     Without EVENTS, a year of a community is simulated and the champion attacked in it. If the home has no champion, a
     model is trained on the simulated events and not stored, so 'clout attack' works without any data.

@@ -182,10 +182,9 @@ def attacks_table(report: "AttackReport") -> None:
         rows = [_attack_row(result, best) for result in report.attacks if result.mode == mode]
         print_table(f"Points an ordinary member gains, as of {report.as_of:%Y-%m-%d}; mode {mode}", columns, rows)
     print_points("For each member", (f"{_words(name)}: {text}" for name, text in descriptions.items()))
-    count = sum(result.within_limit for result in report.attacks)
     print_message(
-        f"{count} of {len(report.attacks)} attacks are within their limit; {_words(best)} is the best "
-        f"baseline. The median active user has {report.median_active:.1f} points."
+        f"{_count_within('attacks', report.attacks)} {_words(best).capitalize()} is the best baseline. The median "
+        f"active user has {report.median_active:.1f} points."
     )
     if report.alliances:
         _print_alliances(report.alliances)
@@ -209,19 +208,32 @@ def _print_alliances(alliances: "Sequence[AllianceResult]") -> None:
             result.points,
             f"{result.people_gain_median:+.2f}",
             f"{result.people_limit:.2f}",
-            "within" if result.within_limit else "EXCEEDED",
+            _verdict(result),
         ]
         for result in alliances
     ]
     print_table("What established people gain a member by responding on demand, in the median", columns, rows)
+    print_message(_count_within("alliances", alliances))
+
+
+def _verdict(result: "AttackResult | AllianceResult") -> str:
+    """Say whether a gain is within its limit; unclear where only the median exceeds it, not the whole interval."""
+    return "EXCEEDED" if result.exceeds else "within" if result.within_limit else "unclear"
+
+
+def _count_within(kind: str, results: "Sequence[AttackResult | AllianceResult]") -> str:
+    """Say how many stay within their limits, and that of the others not all exceed it with their whole interval."""
+    unclear = sum(_verdict(result) == "unclear" for result in results)
+    within = f"{sum(result.within_limit for result in results)} of {len(results)} {kind} are within their limit"
+    beyond = f"; {unclear} exceed it in the median, but not with the whole 95 % interval, so the gate lets them pass"
+    return f"{within}{beyond if unclear else ''}."
 
 
 def _attack_row(result: "AttackResult", best: str) -> list[str]:
     gains = [f"{result.gain_median:+.1f}", f"{result.gain_p95:+.1f}", f"{result.allowed:.1f}"]
-    verdict = "within" if result.within_limit else "EXCEEDED"
     of = f" of {result.accounts_intended:,}" if result.accounts_intended else ""
     costs = [f"{result.accounts:,}{of}", f"{result.acts:,}"]
-    return [_words(result.attack), *costs, *gains, verdict, f"{result.baselines[best]:+.1f}"]
+    return [_words(result.attack), *costs, *gains, _verdict(result), f"{result.baselines[best]:+.1f}"]
 
 
 def _words(name: str) -> str:

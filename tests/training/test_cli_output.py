@@ -118,13 +118,18 @@ def test_an_attack_is_one_row_at_80_columns(capsys, monkeypatch):
     text = "10,000 bought accounts follow in one day"
     results = (
         attack_result("bought_followers", text),
-        attack_result("bought_followers", text, mode="training", gain_median=3.0, within_limit=False),
+        attack_result("bought_followers", text, mode="training", gain_median=3.0, gain_low=2.0, within_limit=False),
+        attack_result("bought_followers", text, gain_median=1.2, within_limit=False),
     )
     attacks_table(AttackReport(datetime(2026, 1, 28, tzinfo=UTC), "decayed_engagers", 22.5, results))
-    lines = capsys.readouterr().out.splitlines()
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
     rows = [" ".join(line.split()) for line in lines if line.startswith("bought followers")]
+    counted = "1 of 3 attacks are within their limit; 1 exceed it in the median, but not with the whole 95 % interval"
+    assert counted in output.err
     assert rows == [
         "bought followers 10,000 10,000 +0.2 +1.0 1.0 within +34.5",
+        "bought followers 10,000 10,000 +1.2 +1.0 1.0 unclear +34.5",
         "bought followers 10,000 10,000 +3.0 +1.0 1.0 EXCEEDED +34.5",
     ]
     assert [line for line in lines if text in line] == [f"  - bought followers: {text}"]
@@ -137,7 +142,7 @@ def test_what_a_community_does_not_allow_to_try_is_named_with_the_reason(capsys)
     assert "Not tried" not in capsys.readouterr().out
     attacks_table(dataclasses.replace(report, omissions=omissions))
     output = capsys.readouterr().out
-    assert "Not tried here:\n  - friends_1_for_120d, pod_5_for_120d: the history has 70 days" in output
+    assert "Not tried here:\n  - friends 1 for 120d and 1 other: the history has 70 days" in output
 
 
 def test_fewer_accounts_than_intended_are_stated(capsys):

@@ -17,7 +17,7 @@ from training.evaluation.report_types import (
     Report,
     named,
 )
-from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult
+from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, in_words
 
 Result = TypeVar("Result", AttackResult, AllianceResult)
 
@@ -218,7 +218,7 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
         return finding
     nearest = max(results, key=lambda result: result.gain_median / result.limit)
     message = (
-        f"all {len(results)} attacks stay within their limits; {nearest.attack} comes nearest, "
+        f"all {len(results)} attacks stay within their limits; {in_words(nearest.attack)} comes nearest, "
         f"{nearest.gain_median:+.1f} points (limit {nearest.limit:g})"
     )
     not_tried = f"; not tried: {'; '.join(report.omission_reasons)}" if report.omissions else ""
@@ -240,7 +240,7 @@ def _alliances(report: AttackReport | NotMeasured) -> list[Finding]:
             return [replace(finding, message=message, passed=None)]
         return [finding]
     nearest = max(results, key=lambda result: result.people_gain_median / result.people_limit)
-    message = f"all {len(results)} alliances stay within their limits; {_people_gain(nearest)} comes nearest"
+    message = f"all {len(results)} alliances stay within their limits; nearest: {_people_gain(nearest)}"
     return [Finding("alliances", message, True)]
 
 
@@ -259,17 +259,17 @@ def _over_limits(kind: str, results: Sequence[Result], describe: Callable[[Resul
 
 def _people_gain(result: AllianceResult) -> str:
     people = f"{result.people_gain_median:+.2f} people expected, limit {result.people_limit:g}"
-    return f"{result.alliance} ({people}{'' if result.points_limit is None else f'; {result.points} points'})"
+    return f"{result.description} ({people}{'' if result.points_limit is None else f'; {result.points} points'})"
 
 
 def _past_limit(result: AttackResult, median_active: float) -> str:
     if result.gain_median > result.limit:
-        return f"{result.attack} gains {result.gain_median:+.1f} points (limit {result.limit:g})"
+        return f"{in_words(result.attack)} gains {result.gain_median:+.1f} points (limit {result.limit:g})"
     if result.gain_median > result.allowed:
         most = f"limit {result.allowed:.1f}, a third of what the best baseline gives"
-        return f"{result.attack} gains {result.gain_median:+.1f} points ({most})"
+        return f"{in_words(result.attack)} gains {result.gain_median:+.1f} points ({most})"
     end = f"{result.end_score_median:.1f}, limit {median_active:.1f}, the median active user"
-    return f"{result.attack} ends at {end}"
+    return f"{in_words(result.attack)} ends at {end}"
 
 
 def _churn(churn: Churn | NotMeasured, limits: Gate) -> Finding:

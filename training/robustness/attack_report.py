@@ -1,5 +1,6 @@
 """Attack reports: what each attack gains, whether it stays within its limit, and their JSON form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -217,11 +218,11 @@ class AttackReport(Report):
 
     @property
     def omission_reasons(self) -> list[str]:
-        """Each reason for which attacks and alliances were left out, after their names."""
+        """Each reason for which attacks and alliances were left out, after the first of them."""
         by_reason: dict[str, list[str]] = {}
         for omission in self.omissions:
             by_reason.setdefault(omission.reason, []).append(omission.name)
-        return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+        return [f"{_first_of(names)}: {reason}" for reason, names in by_reason.items()]
 
     def followed_by(self, other: "AttackReport") -> "AttackReport":
         """Return one report of both; `median_active` is this one's."""
@@ -233,3 +234,14 @@ class AttackReport(Report):
     def as_json(self) -> dict[str, Any]:
         """Return the fields and `limits_held`; `attackers` and `honest_auc` only where they were measured."""
         return {**super().as_json(), "limits_held": self.within_limits}
+
+
+def in_words(name: str) -> str:
+    """Return the name of an attack or an alliance in words."""
+    return name.replace("_", " ")
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """Name the first, and how many others there are."""
+    others = f" and {len(names) - 1} other{'' if len(names) == 2 else 's'}" if len(names) > 1 else ""
+    return f"{in_words(names[0])}{others}"

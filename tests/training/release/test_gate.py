@@ -179,19 +179,19 @@ class TestAttacks:
 
     def test_alliances_within_their_limits_pass(self):
         report = make_report(make_attack(), alliances=(make_alliance("friends", 1.8), make_alliance("stars", 0.4)))
-        message = "all 2 alliances stay within their limits; friends (+1.80 people expected, limit 2.5) comes nearest"
+        message = "all 2 alliances stay within their limits; nearest: they answer (+1.80 people expected, limit 2.5)"
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
     def test_what_was_not_tried_is_named_with_the_reason(self):
         omissions = tuple(Omission(name, "nobody is dormant") for name in ("old_accounts", "dormant_5_28d"))
         report = replace(make_report(make_attack()), omissions=omissions)
         _, message = finding(verdict_of({"attacks": report}), "attacks")
-        assert message.endswith("; not tried: old_accounts, dormant_5_28d: nobody is dormant")
+        assert message.endswith("; not tried: old accounts and 1 other: nobody is dormant")
 
     def test_alliances_over_their_limit_are_named(self):
         report = make_report(make_attack(), alliances=(make_alliance("friends", 2.7, 2.6), make_alliance("stars", 2.6)))
         verdict = verdict_of({"attacks": report})
-        message = "1 of 2 alliances exceed their limit: friends (+2.70 people expected, limit 2.5)"
+        message = "1 of 2 alliances exceed their limit: they answer (+2.70 people expected, limit 2.5)"
         assert finding(verdict, "alliances") == (False, message)
         assert finding(verdict, "attacks")[0]
         assert not verdict.passed
@@ -203,13 +203,13 @@ class TestAttacks:
         )
         verdict = finding(verdict_of({"attacks": make_report(make_attack(), alliances=(result,))}), "alliances")
         assert verdict[0] is passed
-        assert verdict[1].endswith(": answered (+2.00 people expected, limit 2.5; +36.4 of 35 points)")
+        assert verdict[1].endswith(": they answer (+2.00 people expected, limit 2.5; +36.4 of 35 points)")
 
     def test_a_median_not_significantly_over_the_limit_passes(self):
         report = make_report(make_attack(), alliances=(make_alliance("friends", 2.6, 2.5), make_alliance("stars", 0.4)))
         message = (
-            "no alliance exceeds its limit beyond chance; these exceed it in the median: friends (+2.60 people "
-            "expected, limit 2.5)"
+            "no alliance exceeds its limit beyond chance; these exceed it in the median: they answer (+2.60 "
+            "people expected, limit 2.5)"
         )
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
@@ -225,7 +225,7 @@ class TestAttacks:
         assert passed is None
         assert message == (
             "the history is 61 days long, and alliances gain more in the first 360: 1 of 2 alliances exceed their "
-            "limit: friends (+2.70 people expected, limit 2.5)"
+            "limit: they answer (+2.70 people expected, limit 2.5)"
         )
         within = make_report(make_attack(), alliances=(make_alliance("friends", 1.8),))
         assert finding(verdict_of({"attacks": replace(within, young_history_days=61.4)}), "alliances")[0] is True

@@ -121,7 +121,7 @@ def test_limits_name_what_was_not_tried(trained):
     result = AllianceResult("friend", "answers", 20, 1, False, 4.0, 1.0, 0.5, 1.25, True)
     report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "", 20.0, (), alliances=(result,), omissions=omissions)
     limits = section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
-    assert "- Not tried here: friends, pods: the history has 70 days." in limits
+    assert "- Not tried here: friends and 1 other: the history has 70 days." in limits
 
 
 def test_allowed_and_prohibited_uses(text):
