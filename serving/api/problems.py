@@ -70,7 +70,7 @@ NO_MODEL = "no champion: make one with 'clout train EVENTS'."
 DETAILS = {
     "unknown-scope": "nobody has a score of the scope 'topic:birds'; scopes there: all.",
     "unknown-user": "'ann' is not among the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z.",
-    "hidden-user": "the score of 'ann' is not shown: the user opted out or was deleted.",
+    "hidden-user": "no score of 'ann' is shown: the user asked not to be scored, or to be forgotten.",
     "absent-receipt": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",
     "no-records": "the records in sqlite:///clout-home/records.db cannot be read: file is not a database.",
     "absent-snapshot": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z.",

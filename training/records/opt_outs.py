@@ -165,7 +165,7 @@ def check_visible(user: str, hidden: OptedOutUsers) -> None:
 
     """
     if user in hidden:
-        raise HiddenUserError(f"no score of {user!r} is shown: the person asked not to be scored, or to be forgotten.")
+        raise HiddenUserError(f"no score of {user!r} is shown: the user asked not to be scored, or to be forgotten.")
 
 
 def opt_out(home: Home, user: str) -> OptOut:

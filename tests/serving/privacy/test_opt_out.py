@@ -135,7 +135,7 @@ def test_opted_out_user_is_hidden_in_every_route(client, documented_paths, path,
     assert answer.status_code == 410
     problem = Problem.model_validate(answer.json(), strict=True)
     assert problem.type == "urn:clout:problem:hidden-user"
-    assert problem.detail == "no score of 'user0001' is shown: the person asked not to be scored, or to be forgotten."
+    assert problem.detail == "no score of 'user0001' is shown: the user asked not to be scored, or to be forgotten."
     assert client.delete("/v1/users/user0001/opt-out").status_code == 200
     assert client.get(url).json() == before.json() | ({} if before.status_code == 200 else client.get(url).json())
 
