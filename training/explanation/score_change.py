@@ -44,6 +44,7 @@ BASE = "base"
 Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and after
 
 
+HARDLY_MOVED = "Before, it was slightly different."
 NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
 SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b")
 COUNTED = re.compile(
@@ -228,7 +229,9 @@ def change_reasons(lines: list[ChangeLine]) -> tuple[list[Reason], list[Reason]]
 
 
 def _explains(line: ChangeLine) -> bool:
-    """Whether a feature rose or fell as its points did; of a feature without a direction, days count down."""
+    """Whether a feature visibly rose or fell as its points did; of a feature without a direction, days count down."""
+    if line.sentence.endswith(HARDLY_MOVED):
+        return False
     if line.feature is None or line.before is None or line.after is None:
         return True
     feature = CATALOGUE[line.feature]
@@ -248,7 +251,7 @@ def _feature_line(name: str, old: pd.DataFrame, new: pd.DataFrame, points: float
 def compared_with(now: str, before: str) -> str:
     """Return a sentence with what it was before, as a number alone where nothing else differs."""
     if now == before:
-        return f"{now} Before, it was slightly different."
+        return f"{now} {HARDLY_MOVED}"
     words, earlier = ([word for word in NUMBER.split(SINGULAR.sub("", text)) if word] for text in (now, before))
     numbers = [(new, old) for new, old in zip(words, earlier, strict=False) if new != old]
     if len(words) == len(earlier) and len(numbers) == 1 and NUMBER.fullmatch(numbers[0][1]):

@@ -281,6 +281,11 @@ def test_a_feature_that_moved_against_its_points_is_no_reason(feature, before, a
         assert len(up) + len(down) == (points * sign > 0)
 
 
+def test_a_feature_that_did_not_visibly_move_is_no_reason():
+    sentence = "Somebody responded today. Before, it was slightly different."
+    assert change_reasons([ChangeLine("others", "days_of_silence", "reach", 1.0, 0.0, 1.4, sentence)]) == ([], [])
+
+
 def test_sentences(plain):
     old, new = pd.DataFrame([[np.nan, 0.0]], columns=TWO), pd.DataFrame([[1.0, 2.5]], columns=TWO)
     before = tiny(plain, CORNERS, [0, 1, 1, 3], TWO)
@@ -294,7 +299,7 @@ def test_sentences(plain):
     )
     assert sentences["model", None].startswith("The starting point of all scores moved from 35.0 to 50.0 points.")
     assert sentences["model", "days_of_absence"].startswith(
-        "The new model counts this for more: This user has never been active."
+        "The new model counts this for more: This user has been absent for 1 day."
     )
     assert sentences["scale", None] == "The new scale gives the same expected audience 125.0 points; it was 90.0."
 
