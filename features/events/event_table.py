@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from glob import escape
-from os import environ, getpid
+from os import SEEK_END, environ, getpid
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -33,6 +33,8 @@ log = logging.getLogger("clout")
 
 MEMORY = "4GB"
 SECOND = 1_000_000
+PARQUET_MAGIC = b"PAR1"  # the first and the last bytes of a file
+MIN_PARQUET_BYTES = 12
 EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 SCHEMA = ibis.schema(
@@ -256,8 +258,37 @@ def _read(path: Path, files: Sequence[Path], engine: ibis.BaseBackend) -> ir.Tab
     except Exception as error:
         if is_lost_connection(error):
             raise
-        raise EventsError(f"{path} cannot be read as Parquet: {java_cause(str(error))}.{_hint(path)}") from error
+        raise unfinished_file_error(files, "Import") or EventsError(
+            f"{path} cannot be read as Parquet: {java_cause(str(error))}.{_hint(path)}"
+        ) from error
     return _create_table(table, engine)
+
+
+def unfinished_file_error(files: Iterable[Path], remedy: str) -> EventsError | None:
+    """Return the error to show where a Parquet file is empty or ends too early; None if no file is.
+
+    `remedy` is what makes the file again, such as `Import`. Files whose names do not end in `.parquet`, or that begin
+    in another way, are not meant.
+    """
+    for file in files:
+        if file.suffix.lower() == ".parquet" and (state := _unfinished_state(file)):
+            return EventsError(
+                f"{file} is {state}, so it cannot be read as Parquet. {remedy} it again, or remove it from its folder."
+            )
+    return None
+
+
+def _unfinished_state(file: Path) -> str:
+    """Return `empty` or `incomplete`, or an empty text for other files."""
+    try:
+        with file.open("rb") as content:
+            start, size = content.read(len(PARQUET_MAGIC)), content.seek(0, SEEK_END)
+            content.seek(-len(start), SEEK_END)
+            end = content.read()
+    except OSError:
+        return ""
+    cut = start == PARQUET_MAGIC and (end != PARQUET_MAGIC or size < MIN_PARQUET_BYTES)
+    return "incomplete" if cut else "" if size else "empty"
 
 
 def _hint(path: Path) -> str:

@@ -25,7 +25,7 @@ from features.importers.event_fields import (
 from features.importers.ingestion import ImportReport, ingest
 from features.importers.readers.files import refuse_archive, require_utf8_name, visible_files
 from features.importers.readers.json_lines import open_jsonlines
-from features.importers.readers.tabular import TableReader, match_column, open_delimited, open_parquet
+from features.importers.readers.tabular import MALFORMED_LINE, TableReader, match_column, open_delimited, open_parquet
 
 OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
     ".csv": open_delimited,
@@ -44,6 +44,12 @@ FORMS = (
     "'%a %b %d %H:%M:%S %z %Y', and --time-unit other counts. "
 )
 EXAMPLE = "'%a %b %d %H:%M:%S %z %Y'"
+MALFORMED_ADVICE = {
+    "fields": "Write as many fields as the first line has names, with quotes around those that hold the delimiter.",
+    "quotes": 'Close every quote, and write those inside a field twice: "say ""hi""".',
+    "too long": "Close every quote, for an open one joins all lines after it.",
+    "object": "Write one whole JSON object per line.",
+}
 TARGET = " The target is the user who was answered or liked, not the post."
 ID_FIELDS = ("actor", "target", "object", "result")
 USER_FIELDS = ("actor", "target")
@@ -98,13 +104,20 @@ def import_table(
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
+        _require_rows(Path(path), rows)
         notes = (*_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
         return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes, _advice)
 
 
 def _advice(reasons: Mapping[str, int], record: str) -> str:
-    """Say which options may turn rows into events."""
+    """Say which changes to lines, and which options, may turn rows into events."""
+    malformed = [reason for reason in reasons if reason.startswith(MALFORMED_LINE)]
+    advice = [text for fault, text in MALFORMED_ADVICE.items() if any(fault in reason for reason in malformed)]
+    return " ".join(advice if len(malformed) == len(reasons) else [*advice, _advice_on_options(reasons, record)])
+
+
+def _advice_on_options(reasons: Mapping[str, int], record: str) -> str:
     unreadable = any(reason.startswith("time ") for reason in reasons)
     forms = " or ".join(f"--time-format '{form}'" for form in time_forms(record))
     times = f"Try {forms}. " if forms else FORMS
@@ -112,6 +125,13 @@ def _advice(reasons: Mapping[str, int], record: str) -> str:
         f"{times if unreadable else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
         f"where MEANT is one of {', '.join(VERBS)}."
     )
+
+
+def _require_rows(path: Path, rows: ir.Table) -> None:
+    if not rows.count().to_pyarrow().as_py():
+        raise EventsError(
+            f"{path} has no rows; expected at least one event. Export it again, or import the file that has them."
+        )
 
 
 def _union(tables: Sequence[ir.Table]) -> ir.Table:

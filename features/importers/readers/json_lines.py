@@ -17,7 +17,15 @@ from ibis.backends.duckdb import Backend
 from features.errors import EventsError
 from features.events.engines import create_view, json_object_sql, read_parquet_sql, sql_identifier, sql_literal
 from features.importers.readers.files import open_decompressed
-from features.importers.readers.tabular import LENGTH, TableReader, digest_sql, rows_of, scan, with_malformed
+from features.importers.readers.tabular import (
+    LENGTH,
+    MALFORMED_LINE,
+    TableReader,
+    digest_sql,
+    rows_of,
+    scan,
+    with_malformed,
+)
 
 Pointers = str | tuple[str, ...]
 
@@ -203,7 +211,7 @@ def _records(members: str, fields: Collection[str], record: str, others: Sequenc
     columns = ", ".join((*named, *others))
     return f"""
         SELECT row, {columns}, CASE WHEN object IS NULL THEN {LENGTH.format("line")} ELSE {record} END AS record,
-            CASE WHEN object IS NULL THEN 'malformed line: not a JSON object' END AS reason
+            CASE WHEN object IS NULL THEN '{MALFORMED_LINE}not a JSON object' END AS reason
         FROM ({members}) WHERE object IS NOT NULL OR trim(line, {SPACE}) <> ''"""
 
 

@@ -24,6 +24,7 @@ from features.events.engines import (
     sql_identifier,
     sql_literal,
 )
+from features.events.event_table import unfinished_file_error
 from features.importers.readers.files import (
     CHUNK_BYTES,
     compression,
@@ -36,6 +37,7 @@ DELIMITERS = (",", ";", "\t", "|")
 MAX_HEADER_BYTES = 1_000_000
 LINE_END = re.compile(rb"\r+\n?")
 SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+MALFORMED_LINE = "malformed line: "  # how the reasons of lines that do not parse begin
 MALFORMED = {
     "MISSING COLUMNS": "too few fields",
     "TOO MANY COLUMNS": "too many fields",
@@ -70,14 +72,16 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
 
     Raises
     ------
-    EventsError : it is not a Parquet file
+    EventsError : it is not a Parquet file, or not a complete one
 
     """
     source = f"read_parquet({sql_file_literal(file)}, file_row_number = true)"
     try:
         columns = backend.con.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()
     except DuckDBError as error:
-        raise EventsError(f"{file} cannot be read as Parquet: {first_line(error)}") from error
+        raise unfinished_file_error([file], "Export") or EventsError(
+            f"{file} cannot be read as Parquet: {first_line(error)}"
+        ) from error
     names = [name for name, *_ in columns]
     binary = {name for name, kind, *_ in columns if kind == "BLOB"}
     digest = digest_sql(list(map(sql_identifier, sorted(names))))
@@ -174,12 +178,18 @@ def read_header(file: Path) -> Header:
     """
     try:
         with gzip.open(file, "rb") if file.suffix.lower() == ".gz" else file.open("rb") as lines:
-            line = re.split("[\r\n]", lines.readline(MAX_HEADER_BYTES).decode("utf-8-sig"), maxsplit=1)[0]
+            text = lines.readline(MAX_HEADER_BYTES).decode("utf-8-sig")
+            line = re.split("[\r\n]", text, maxsplit=1)[0]
             separator = SEPARATOR.fullmatch(line)
             if separator:
                 line = lines.readline(MAX_HEADER_BYTES).decode().rstrip("\r\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise EventsError(f"{file} cannot be read as text in UTF-8: {error}. {hint_about_content(file, '')}") from error
+    if not text:
+        raise EventsError(
+            f"{file} is empty; expected the names of its columns, such as time,actor,verb,target, and rows below them. "
+            "Export it again."
+        )
     if not line.strip() or "\0" in line:
         expected = "does not begin with the names of its columns, such as time,actor,verb,target."
         raise EventsError(f"{file} {expected} {hint_about_content(file, '')}".strip())
@@ -334,6 +344,6 @@ def with_malformed(good: str, rejects: str, header: int) -> str:
         FROM good ASOF LEFT JOIN skipped ON good.row > skipped.after
         UNION ALL BY NAME
         SELECT row, {LENGTH.format("csv_line")} AS record,
-            'malformed line: ' || CASE kind {reasons} ELSE lower(kind) END
+            {sql_literal(MALFORMED_LINE)} || CASE kind {reasons} ELSE lower(kind) END
             || CASE WHEN kind = 'UNQUOTED VALUE' AND {QUOTED_LINES} > 1
                THEN ', which take ' || {QUOTED_LINES} || ' lines or more into one row' ELSE '' END AS reason FROM bad"""

@@ -88,8 +88,17 @@ class TestAbsent:
     @pytest.mark.parametrize("content", [b"", b"time,actor\n" * 9])
     def test_other_file_formats_are_rejected(self, content, tmp_path):
         (tmp_path / "acts.parquet").write_bytes(content)
-        with pytest.raises(EventsError, match=r"acts\.parquet cannot be read as Parquet: .+"):
+        with pytest.raises(EventsError, match=r"acts\.parquet .*cannot be read as Parquet[.:] .+"):
             open_events(tmp_path / "acts.parquet")
+
+    @pytest.mark.parametrize(("content", "state"), [(b"", "empty"), (b"PAR1" + b"x" * 99, "incomplete")])
+    @pytest.mark.parametrize("folder", [False, True])
+    def test_unfinished_files_are_named_with_a_remedy(self, content, state, folder, tmp_path):
+        pq.write_table(REQUIRED_ONLY, tmp_path / "good.parquet")
+        (tmp_path / "new.parquet").write_bytes(content)
+        message = rf"/new\.parquet is {state}, so .*Parquet\. Import it again, or remove it from its folder\.$"
+        with pytest.raises(EventsError, match=message):
+            open_events(tmp_path if folder else tmp_path / "new.parquet")
 
     @pytest.mark.parametrize("name", ["posts.csv", "posts.csv.gz", "posts.jsonl"])
     @pytest.mark.parametrize("folder", [False, True])

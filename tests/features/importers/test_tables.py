@@ -270,9 +270,10 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
         (HEADER, {}, {"like": "xyzzy"}, r"--verb: 'xyzzy' is not a verb; expected one of"),
         (HEADER + GOOD, {}, {"like": "like", "x": "Like"}, "'Like' is not a verb"),
         ("time,actor,verb,target,actor\n", {}, {}, "more than one column actor"),
-        (HEADER, {}, {}, "the source has no rows"),
-        (HEADER + "\n\n", {}, {}, "the source has no rows"),
-        ("", {}, {}, "does not begin with the names"),
+        (HEADER, {}, {}, r"x\.csv has no rows; expected at least one event\. Export it again"),
+        (HEADER + "\n\n", {}, {}, r"x\.csv has no rows"),
+        ("", {}, {}, r"x\.csv is empty; expected the names of its columns, .* Export it again"),
+        ("\ufeff", {}, {}, r"x\.csv is empty"),
         ("\n" + HEADER + GOOD, {}, {}, "does not begin with the names"),
         (HEADER + "x\n", {}, {}, r"none of the 1 rows is an event: 1 x malformed line: too few fields"),
         (HEADER + "2020-05-01,a,thumb,b\n", {}, {}, r"1 x unknown verb 'thumb'.*--verb FOUND=MEANT"),
@@ -316,7 +317,13 @@ def test_invalid_files_are_explained(import_file, tmp_path, content, mapping, ve
         ("x.jsonl", b"{}\n", "lacks time, actor, verb, target"),
         ("x.json", b'[\n{"time": 1},\n{"time": 2}\n]\n', "is a JSON array; expected one object per line"),
         ("x.parquet", b"PAR1 not really PAR1", "cannot be read as Parquet"),
-        ("x.parquet", b"", "cannot be read as Parquet"),
+        (
+            "x.parquet",
+            b"",
+            r"x\.parquet is empty, so .*read as Parquet\. Export it again, or remove it from its folder",
+        ),
+        ("x.parquet", b"PAR1 half a file", r"x\.parquet is incomplete, so it cannot be read as Parquet"),
+        ("x.csv.gz", gzip.compress(b""), r"x\.csv\.gz is empty; expected the names"),
         ("x.xlsx", b"PK", r"unknown kind; expected a name that ends in \.csv, \.tsv"),
         ("events", b"", "unknown kind"),
         ("x.gz", b"", "unknown kind"),
@@ -325,6 +332,28 @@ def test_invalid_files_are_explained(import_file, tmp_path, content, mapping, ve
 def test_unreadable_files_are_explained(import_file, name, content, message):
     with pytest.raises(EventsError, match=message):
         import_file(name, content)
+
+
+@pytest.mark.parametrize(
+    ("row", "fault", "advice"),
+    [
+        ("2020-05-01,a,like,b,c", "too many fields", r"as many fields as the first line has names.*quotes around"),
+        ("2020-05-01,a", "too few fields", r"as many fields as the first line has names"),
+        ('2020-05-01,"a,like,b', "unbalanced quotes", r"Close every quote, and write those inside a field twice"),
+    ],
+)
+def test_malformed_lines_get_advice_on_lines(import_file, row, fault, advice):
+    with pytest.raises(EventsError, match=f"1 x malformed line: {fault}.*{advice}") as error:
+        import_file("x.csv", f"{HEADER}{row}\n")
+    assert "--map" not in str(error.value)
+    with pytest.raises(EventsError, match=f"{advice}.* Name columns with --map"):
+        import_file("x.csv", f"{HEADER}2020-05-01,a,thumb,b\n{row}\n")
+
+
+def test_lines_of_json_that_are_not_objects_get_advice_on_objects(import_file):
+    row = {"time": 1588334400, "actor": "a", "verb": "thumb", "target": "b"}
+    with pytest.raises(EventsError, match=r"not a JSON object.*Write one whole JSON object per line\. Name columns"):
+        import_file("x.jsonl", lines(row, "{"))
 
 
 def test_a_missing_path_is_explained(tmp_path):
