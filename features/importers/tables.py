@@ -50,6 +50,8 @@ MALFORMED_ADVICE = {
     "too long": "Close every quote, for an open one joins all lines after it.",
     "object": "Write one whole JSON object per line.",
 }
+MIN_TARGETS = 100
+MIN_ACTING = 0.05  # share of targets; below it they are rather posts than users
 TARGET = " The target is the user who was answered or liked, not the post."
 ID_FIELDS = ("actor", "target", "object", "result")
 USER_FIELDS = ("actor", "target")
@@ -107,6 +109,7 @@ def import_table(
         _require_rows(Path(path), rows)
         notes = (*_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
+        notes = (*notes, *_count_acting_targets(rows))
         return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes, _advice)
 
 
@@ -165,6 +168,22 @@ def _count_without_target(rows: ir.Table) -> tuple[str, ...]:
         f"{group['without']:,} of {group['rows']:,} rows with the verb {group['verb']} have no target, "
         "so nobody gets credit for them: target is the user it was done to, not the post."
         for group in groups
+    )
+
+
+def _count_acting_targets(rows: ir.Table) -> tuple[str, ...]:
+    """Return a note if nearly none of the targets of responses by others is an actor in any row."""
+    read = rows.filter(rows.reason.isnull())
+    responses = read.filter(read.verb.isin(ENGAGEMENTS) & ~read.target.identical_to(read.actor))
+    targets = responses.select(user="target").filter(lambda t: t.user.notnull()).distinct()
+    acting = targets.semi_join(read.select(user="actor").distinct(), "user")
+    distinct, active = (table.count().to_pyarrow().as_py() for table in (targets, acting))
+    if distinct < MIN_TARGETS or active >= MIN_ACTING * distinct:
+        return ()
+    return (
+        f"{f'only {active:,}' if active else 'none'} of {distinct:,} targets of responses by others act themselves: "
+        "target has to be the id of the user whose post it is, not of the post. This can be right where only received "
+        "responses were exported.",
     )
 
 

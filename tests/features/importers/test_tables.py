@@ -10,6 +10,7 @@ import pytest
 from features.errors import EventsError
 from features.events.event_table import SCHEMA
 from features.importers.tables import import_table
+from features.simulation import Community, simulate
 
 HEADER = "time,actor,verb,target\n"
 GOOD = "2020-05-01T12:00:00Z,a,like,b\n"
@@ -440,6 +441,53 @@ def test_engagements_without_a_target_cause_a_note(import_file):
         "2 of 3 rows with the verb reply have no target, so nobody gets credit for them: "
         "target is the user it was done to, not the post.",
     )
+
+
+def replies_to(targets, actors=("ann",)):
+    """Return rows in which each actor in turn answers the next target."""
+    return HEADER + "".join(
+        f"2020-05-01T12:{number // 60:02}:{number % 60:02}Z,{actors[number % len(actors)]},reply,{target}\n"
+        for number, target in enumerate(targets)
+    )
+
+
+def test_targets_that_never_act_cause_a_note(import_file):
+    targets = [f"p{number}" for number in range(1196)] + ["bob", "ann", "bob", "cid", "dan", "eve"]
+    report, _ = import_file("x.csv", replies_to(targets, ["ann", "bob", "cid", "dan"]))
+    assert report.notes == (
+        "only 4 of 1,201 targets of responses by others act themselves: target has to be the id of the user whose post "
+        "it is, not of the post. This can be right where only received responses were exported.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "actors"),
+    [
+        ([f"p{number}" for number in range(99)], ["ann"]),
+        ([f"u{number}" for number in [*range(1, 100), 0]], [f"u{number}" for number in range(5)]),
+        (["ann"] * 200, ["ann"]),
+        ([""] * 60 + ["[deleted]"] * 60, ["ann"]),
+    ],
+    ids=["few targets", "1 in 20 acts", "responses to oneself", "no targets"],
+)
+def test_usual_targets_cause_no_note(import_file, targets, actors):
+    report, _ = import_file("x.csv", replies_to(targets, actors))
+    assert not any("act themselves" in note for note in report.notes)
+
+
+def test_a_simulated_community_causes_no_note_unless_posts_are_its_targets(tmp_path):
+    simulate(Community(users=300, days=60, seed=7), tmp_path / "community.parquet")
+    for target, notes in (("target", 0), ("object", 1)):
+        report = import_table(tmp_path / "community.parquet", tmp_path / "events.parquet", {"target": target}, {})
+        assert sum("act themselves" in note for note in report.notes) == notes
+
+
+def test_targets_of_unknown_actors_may_act_in_other_rows(import_file):
+    users = [f"u{number}" for number in range(100)]
+    liked = "".join(f"2020-05-01,,like,{user}\n" for user in users)
+    posts = "".join(f"2020-05-01,{user},post,\n" for user in users)
+    assert import_file("x.csv", HEADER + liked + posts)[0].notes == ()
+    assert len(import_file("x.csv", HEADER + liked)[0].notes) == 1
 
 
 @pytest.mark.parametrize(
