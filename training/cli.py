@@ -20,7 +20,7 @@ from features.cli_options import (
 )
 from features.console import print_commands, print_json, print_markdown, print_message, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, print_monitoring, print_training, versions_table
-from training.home import home_from_environment
+from training.home import existing_home, home_from_environment
 
 if TYPE_CHECKING:
     from training.config import Config
@@ -149,7 +149,7 @@ def card(
     """
     from training.registry.run_documents import card, card_json
 
-    folder = home_from_environment(home)
+    folder = existing_home(home, "tracking_uri")
     print_json(card_json(folder, version)) if json else print_markdown(card(folder, version))
 
 
@@ -164,7 +164,7 @@ def gate(
     """
     from training.registry.run_documents import gate, gate_json
 
-    folder = home_from_environment(home)
+    folder = existing_home(home, "tracking_uri")
     print_json(gate_json(folder, version)) if json else print_markdown(gate(folder, version))
 
 
@@ -177,7 +177,7 @@ def versions(home: HomeFolder = None, json: Json = False) -> None:
     """
     from training.registry.version_list import list_versions
 
-    folder = home_from_environment(home)
+    folder = existing_home(home, "tracking_uri")
     registered = list_versions(folder)
     if json:
         print_json([asdict(version) for version in registered])

@@ -4,6 +4,9 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from features.errors import CloutError
 
 FROM_ENVIRONMENT = {"tracking_uri": "MLFLOW_TRACKING_URI", "database": "CLOUT_DATABASE"}
 
@@ -74,3 +77,24 @@ def home_from_environment(folder: Path | None = None, database: str | None = Non
     options = {key: os.environ.get(name) or None for key, name in FROM_ENVIRONMENT.items()}
     options["database"] = database or options["database"]
     return Home(folder or Path(os.environ.get("CLOUT_HOME") or "clout-home"), **options)
+
+
+def existing_home(
+    folder: Path | None = None, server: Literal["database", "tracking_uri"] = "database", database: str | None = None
+) -> Home:
+    """Return the home as `home_from_environment` does, for commands that use what is stored in it already.
+
+    The folder may be absent if a server, the field `server` of the home, stores what the command uses in its place.
+
+    Raises
+    ------
+    CloutError : there is no such folder, as when its name is misspelled
+
+    """
+    home = home_from_environment(folder, database)
+    if home.folder.is_dir() or getattr(home, server) is not None:
+        return home
+    raise CloutError(
+        f"there is no home at {home.folder}: '{home.command('train EVENTS')}' makes one; --home or CLOUT_HOME names "
+        "another."
+    )

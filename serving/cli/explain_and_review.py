@@ -20,7 +20,7 @@ from features.cli_options import (
     read_command_identities,
 )
 from features.console import print_json
-from training.home import home_from_environment
+from training.home import existing_home
 
 if TYPE_CHECKING:
     from serving.snapshots.snapshot import Snapshot
@@ -57,7 +57,7 @@ def explain(
     from serving.cli.score_tables import earned_table, print_explanation
     from serving.cli.served_snapshot import open_served
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     snapshot, _ = open_served(folder, parse_instant(as_of), version)
     explanation = snapshot.explain(user, scope)
     row = snapshot.feature_row(user, scope)
@@ -94,7 +94,7 @@ def history(
     from serving.cli.served_snapshot import find_champion_version
     from serving.review.history import history
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     bounds, champion = (parse_instant(start), parse_instant(end)), find_champion_version(folder)
     scores = history(folder, user, scope, *bounds, champion)
     print_json(asdict(scores)) if json else history_table(scores)
@@ -133,7 +133,7 @@ def change(
     from serving.review.score_change import change
     from serving.snapshots.repository import open_earlier
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     after, champion = open_served(folder, parse_instant(end))
     before = open_earlier(folder, after, parse_instant(start), champion)
     if user is not None:
@@ -175,7 +175,7 @@ def what_if(
     from serving.cli.served_snapshot import open_served
     from serving.review.what_if import parse_changes, simulate_change, suggest_changes
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     snapshot, _ = open_served(folder, parse_instant(as_of))
     if not change and away_days is None:
         result = suggest_changes(snapshot, user, scope)

@@ -12,7 +12,7 @@ import typer
 from features.cli_options import HomeFolder, Identities, Json, SnapshotTime, load_command_events, parse_instant
 from features.console import print_json
 from serving.cli.explain_and_review import import_model_libraries
-from training.home import home_from_environment
+from training.home import existing_home
 
 if TYPE_CHECKING:
     from ibis.expr.types import Table
@@ -103,7 +103,7 @@ def find(
     from serving.selections.find import find_users, start_search
     from serving.snapshots.repository import open_earlier
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     source = _ScopeSource(folder, topic, network, events, identities)
     parameters["scope"] = source.scope if topic or network else None
     present = {name: value for name, value in parameters.items() if value is not None}
@@ -169,7 +169,7 @@ def pick(
         budget=budget,
         max_per_network=max_per_network,
     )
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     source = _ScopeSource(folder, topic, network, events, identities)
     snapshot, _ = open_served(folder, parse_instant(as_of))
     with _add_what_to_do(source.scope, events):

@@ -15,7 +15,7 @@ from features.cli_options import HomeFolder, Identities, Json, parse_instant
 from features.console import print_json, print_message, print_points, print_table, print_text, progress_bar, warn
 from features.errors import CloutError, SnapshotError, UnknownUserError
 from serving.cli.explain_and_review import import_model_libraries
-from training.home import Home, home_from_environment
+from training.home import Home, existing_home
 
 if TYPE_CHECKING:
     from serving.privacy.cases import Case, Cases
@@ -39,7 +39,7 @@ def cases(
     import_model_libraries()
     from serving.cli.privacy_tables import print_cases
 
-    page = _cases(home_from_environment(home)).page(None if state == "any" else state, user, 0, top)
+    page = _cases(existing_home(home)).page(None if state == "any" else state, user, 0, top)
     print_json([_summary(case) for case in page]) if json else print_cases(page, state)
 
 
@@ -53,7 +53,7 @@ def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
     from serving.cli.served_snapshot import open_served
     from serving.privacy.case_comparison import compare_case
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     contested = _cases(folder).find(case)
     today = compare_case(contested, lambda: open_served(folder)[0])
     if json:
@@ -79,7 +79,7 @@ def resolve(
 
     Example: clout resolve 5f3a9c0b71d2e846 --decision stands --reason "The replies of July are all in it."
     """
-    folder, name = home_from_environment(home), by or user_name()
+    folder, name = existing_home(home), by or user_name()
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise CloutError(f"{name[:100]!r} is not a valid name of a reviewer; expected up to 100 printable characters.")
     records = _cases(folder)
@@ -109,7 +109,7 @@ def audit(
     from serving.cli.privacy_tables import print_audit_check, print_reads
     from serving.privacy.audit_check_and_reads import check_audit_log, reads_about
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     if check:
         if user is not None or start is not None or end is not None:
             raise typer.BadParameter("--check verifies every line: omit --user, --from and --to.")
@@ -136,7 +136,7 @@ def opt_out(
     """
     from training.records.opt_outs import list_opt_outs, opt_in, opt_out, read_user_id
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     if user is None:
         if undo:
             raise typer.BadParameter("--undo revokes the opt-out of a user: give USER.")
@@ -195,7 +195,7 @@ def forget(
     from training.records.deletion_receipts import read_receipt
     from training.records.opt_outs import read_user_id
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     if user is None and (events or identities):
         raise typer.BadParameter("--events and --identities need a user: give USER.")
     accounts = read_identities(identities) if identities else None
@@ -224,7 +224,7 @@ def receipt(
     """
     from training.records.deletion_receipts import read_receipt
 
-    result = read_receipt(home_from_environment(home), receipt)
+    result = read_receipt(existing_home(home), receipt)
     print_json(asdict(result)) if json else _print_receipt(result)
 
 

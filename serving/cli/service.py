@@ -9,7 +9,7 @@ import typer
 
 from features.cli_options import Database, HomeFolder, Json
 from features.console import print_json, print_message, print_table
-from training.home import Home, home_from_environment
+from training.home import Home, existing_home, home_from_environment
 
 
 def serve(
@@ -149,7 +149,7 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
     """
     from serving.middleware.api_keys import read_keys
 
-    stored = sorted(read_keys(home_from_environment(home)).values(), key=lambda key: key.name)
+    stored = sorted(read_keys(existing_home(home)).values(), key=lambda key: key.name)
     rows = [[key.name, str(key.scope), key.id, key.made] for key in stored]
     columns = ["name", "scope", "id", "made"]
     if json:
@@ -168,5 +168,5 @@ def remove(name: Name, home: HomeFolder = None) -> None:
     """
     from serving.middleware.api_keys import remove_key
 
-    remove_key(home_from_environment(home), name)
+    remove_key(existing_home(home), name)
     print_message(f"The key {name!r} is removed.")

@@ -10,7 +10,7 @@ from features.cli_options import Database, HomeFolder, Json
 from features.console import print_json, print_message, print_table
 from features.errors import SnapshotError
 from features.utc import to_iso_utc
-from training.home import home_from_environment
+from training.home import existing_home
 
 snapshots = typer.Typer(no_args_is_help=True, help="List the snapshots of scores, or remove one.")
 
@@ -24,7 +24,7 @@ def list_(home: HomeFolder = None, json: Json = False) -> None:
     from serving.cli.served_snapshot import find_champion_version
     from serving.snapshots.repository import require_snapshots, served_folder
 
-    folder = home_from_environment(home)
+    folder = existing_home(home)
     folders = require_snapshots(folder)
     served = served_folder(folders, find_champion_version(folder))
     rows = [_facts(snapshot) | {"served": snapshot == served} for snapshot in folders]
@@ -80,7 +80,7 @@ def remove(
     from serving.cli.served_snapshot import find_champion_version
     from serving.snapshots.repository import remove_snapshot
 
-    folder = home_from_environment(home, database)
+    folder = existing_home(home, database=database)
     remove_snapshot(folder, name)
     print_message(f"The snapshot {name} is removed.")
     if champion := find_champion_version(folder):

@@ -198,7 +198,7 @@ def require_snapshots(home: Home) -> list[Path]:
     """
     folders = list_snapshots(home)
     if not folders:
-        raise SnapshotError(f"no snapshots in {home.snapshots}: make one with 'clout score EVENTS'.")
+        raise SnapshotError(f"no snapshots in {home.snapshots}: make one with '{home.command('score EVENTS')}'.")
     return folders
 
 

@@ -45,6 +45,7 @@ def test_commands_after_a_promotion_and_without_scores(clout, spaced, tmp_path):
     shutil.rmtree(spaced.snapshots)
     (words,) = printed_commands(clout(elsewhere, "promote", "2", *option).stderr)
     assert words == ["clout", "score", "EVENTS", *option]
+    (tmp_path / "it's new").mkdir()
     (words,) = printed_commands(clout(elsewhere, "versions", "--home", str(tmp_path / "it's new")).stderr)
     assert words == ["clout", "train", "EVENTS", "--home", str(tmp_path / "it's new")]
 

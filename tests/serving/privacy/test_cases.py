@@ -426,11 +426,11 @@ def test_commands_show_and_resolve_cases(clout, client, home):
 
 
 def test_commands_report_absent_cases(clout, tmp_path):
-    home = Home(tmp_path / "home")
+    home = Home(tmp_path)
     assert "There are no open cases" in clout(home, "cases").stdout
     failed = clout(home, "case", "x")
     assert (failed.returncode, failed.stdout) == (2, "")
     assert "case 'x' does not exist" in failed.stderr
     assert clout(home, "resolve", "x", "--decision", "stands", "--reason", "y").returncode == 2
     assert clout(home, "resolve", "x", "--decision", "upheld", "--reason", "y").returncode == 2
-    assert not home.folder.exists()
+    assert not list(home.folder.iterdir())

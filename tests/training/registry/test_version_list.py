@@ -76,7 +76,7 @@ class TestCommands:
         )
 
     def test_without_versions_the_next_command_is_printed(self, clout, tmp_path):
-        run = clout("versions", home=tmp_path / "none")
+        run = clout("versions", home=tmp_path)
         assert (run.returncode, run.stdout) == (0, "")
         assert "No version is registered yet. Next:\n  clout train EVENTS --home " in run.stderr
 
