@@ -41,13 +41,13 @@ from training.registry.run_documents import report
 # Other records of a user: by name, a function that deletes them and returns how many rows there were.
 RECORD_DELETERS: dict[str, Callable[[Home, str], int]] = {"cases": delete_cases}
 LOCK = ".forgetting.lock"
-# What remains after every deletion.
+# What remains after a deletion.
 AGGREGATES = (
     "Typical values of active users, and the scores and percentiles of others, stay as published: the user counted "
     "among those they were computed from. The next 'clout score' computes them without the user."
 )
 NO_EVENTS = (
-    "No events were given: their files still hold what the user did and what others did to the user. Every run "
+    "No events were given: their files may still hold what the user did and what others did to the user. Every run "
     "excludes it; 'clout forget USER --events EVENTS' removes it."
 )
 OBJECT_IDS = (
@@ -58,6 +58,11 @@ MODELS = (
     "The registered model versions ({}) may have learnt from the user's rows among all rows: their trees, scale, "
     "intervals and reference are aggregates that contain no ids and cannot give a row back; they are not changed. "
     "Train again on events without the user, promote that version, and delete these with MLflow."
+)
+NOTHING_FOUND = (
+    "A keyed hash of the id, so that it is hidden and excluded from every run. Nothing of the user was found, so the "
+    "id may be misspelled: 'clout opt-out USER --undo' shows it again. If the id is right, the receipt of an earlier "
+    "deletion says what remains, and models may have learnt from events that were not searched now."
 )
 COPIES = "Files written with --out and --points, backups, and copies that callers made are not known here."
 SEED_MENTION = (
@@ -131,7 +136,9 @@ def _delete(home: Home, request: DeletionRequest) -> Receipt:
     discard(home)
     for name, delete in RECORD_DELETERS.items():
         request = _record(home, request, name, sum(delete(home, user) for user in request.ids))
-    return finish_deletion(home, request, failed, residual_data(home, request.ids, bool(request.events)))
+    may_hold_data = bool(request.receipt.removed or failed)
+    remains = residual_data(home, request.ids, bool(request.events), may_hold_data)
+    return finish_deletion(home, request, failed, remains)
 
 
 def _clear_snapshot(home: Home, request: DeletionRequest, folder: Path, location: str) -> DeletionRequest:
@@ -186,7 +193,7 @@ def _deletion_lock(home: Home) -> Iterator[None]:
         lock.release()
 
 
-def residual_data(home: Home, ids: Collection[str], events: bool) -> list[str]:
+def residual_data(home: Home, ids: Collection[str], events: bool, may_hold_data: bool) -> list[str]:
     """Describe what remains of a user after a deletion, in one or a few sentences per item.
 
     Parameters
@@ -194,16 +201,18 @@ def residual_data(home: Home, ids: Collection[str], events: bool) -> list[str]:
     home : the home with the models
     ids : the user's ids, searched for in what is logged with each version
     events : whether events were cleared
+    may_hold_data : whether a place had data of the user, or could not be searched
 
     """
-    always = [AGGREGATES, OBJECT_IDS if events else NO_EVENTS, COPIES]
+    of_data = [AGGREGATES, OBJECT_IDS if events else NO_EVENTS, COPIES]
+    of_nobody = [NOTHING_FOUND, *([] if events else [NO_EVENTS]), COPIES]
     try:
         registered = list(versions(home))
     except CloutError as error:
-        return [f"The registry could not be searched: {error}", *always]
+        return [f"The registry could not be searched: {error}", *(of_data if may_hold_data else of_nobody)]
     models = MODELS.format(", ".join(registered)) if registered else "No model is registered."
     mentions = [sentence for version in registered for sentence in _mentions(home, version, ids)]
-    return [models, *mentions, *always]
+    return [models, *mentions, *of_data] if may_hold_data or mentions else of_nobody
 
 
 def _mentions(home: Home, version: str, ids: Collection[str]) -> Iterator[str]:

@@ -160,7 +160,6 @@ def test_receipt_has_no_id(client, snapshot_home):
     assert (receipt["removed"], receipt["failed"]) == ([], [])
     assert files_containing(snapshot_home.folder, "never-seen-anywhere") == []
     assert "never-seen-anywhere" in load_opted_out_users(snapshot_home)
-    assert any("No model is registered" in sentence for sentence in receipt["remains"])
     assert any("No events were given" in sentence for sentence in receipt["remains"])
     with pytest.raises(AbsentReceiptError, match="there is no receipt 'x'"):
         read_receipt(snapshot_home, "x")
@@ -308,6 +307,40 @@ def test_receipt_lists_models_that_name_the_user(snapshot_home, bundle):
         for file in files_containing(snapshot_home.folder, WHO)
         if "mlartifacts" not in file and "mlflow" not in file
     } == set()
+
+
+@pytest.mark.parametrize("with_events", [True, False])
+def test_receipt_of_nobody_says_that_the_id_may_be_misspelled(snapshot_home, bundle, tmp_path, with_events):
+    register(snapshot_home, bundle, {}, {}, {"metrics": {}}, {})
+    request_deletion(snapshot_home, "nobody", [event_file(tmp_path / "one.parquet")] if with_events else [])
+    (receipt,) = delete_pending(snapshot_home)
+    assert (receipt.removed, receipt.failed) == ((), ())
+    text = " ".join(receipt.remains)
+    assert "the id may be misspelled: 'clout opt-out USER --undo' shows it again" in text
+    assert "the user's rows" not in text
+    assert "counted among" not in text
+    assert ("No events were given" in text) == (not with_events)
+
+
+def test_receipt_of_a_user_that_only_a_report_names_is_not_of_nobody(snapshot_home, bundle):
+    moved = {"gate": {"churn": {"moved": [{"user": "nobody"}]}}, "metrics": {}}
+    register(snapshot_home, bundle, {}, {}, moved, {})
+    request_deletion(snapshot_home, "nobody")
+    (receipt,) = delete_pending(snapshot_home)
+    text = " ".join(receipt.remains)
+    assert "The gate of version 1 names the user" in text
+    assert "(1) may have learnt" in text
+    assert "misspelled" not in text
+
+
+def test_receipt_of_a_user_in_a_damaged_snapshot_is_not_of_nobody(snapshot_home):
+    (folder, *_) = list_snapshots(snapshot_home)
+    (folder / "scores.parquet").write_bytes(b"nonsense")
+    request_deletion(snapshot_home, "nobody")
+    (receipt,) = delete_pending(snapshot_home)
+    assert receipt.failed
+    assert receipt.remains[0] == "No model is registered."
+    assert "misspelled" not in " ".join(receipt.remains)
 
 
 def test_receipt_reports_unreachable_registry(snapshot_home):
