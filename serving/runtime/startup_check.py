@@ -22,21 +22,23 @@ from training.home import Home
 from training.registry.model_registry import champion_version
 
 GiB = 1 << 30
-# What is expected, and what to do where it is not met.
+# What is expected, what to do where it is not met, and the command that the advice names, without `clout`.
 REQUIREMENTS = {
-    "home": ("a folder that can be written to", "run: clout demo, or set CLOUT_HOME to where the models are"),
-    "champion": ("a champion that loads against this catalogue", "run: clout train EVENTS"),
-    "snapshot": (
-        "a snapshot whose files are there and agree",
-        "run: clout score EVENTS",
+    "home": (
+        "a folder that can be written to",
+        "run: {command}, or name another home with --home or CLOUT_HOME",
+        "train EVENTS",
     ),
-    "registry": ("an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: clout train EVENTS"),
+    "champion": ("a champion that loads against this catalogue", "run: {command}", "train EVENTS"),
+    "snapshot": ("a snapshot whose files are there and agree", "run: {command}", "score EVENTS"),
+    "registry": ("an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: {command}", "train EVENTS"),
     "database": (
         "a PostgreSQL that answers",
         "set CLOUT_DATABASE to postgresql://USER@HOST/NAME, or start the server",
+        "",
     ),
-    "keys": ("API keys wherever others can reach the service", "run: clout keys add NAME --scope read"),
-    "port": ("an address that is free", "choose another port"),
+    "keys": ("API keys wherever others can reach the service", "run: {command}", "keys add NAME --scope read"),
+    "port": ("an address that is free", "run: {command}", "serve --port {port}"),
 }
 log = logging.getLogger("clout")
 
@@ -75,12 +77,12 @@ def check_start(home: Home, host: str, port: int) -> list[Finding]:
     service = watcher.service()
     return [
         *check_home(home),
-        _check("champion", lambda: _champion(home, service)),
-        _check("snapshot", lambda: _snapshot(home, service)),
-        _check("registry", lambda: _registry(home)),
-        _check("database", lambda: _database(home)),
-        _check("keys", lambda: _keys(home, host)),
-        _check("port", lambda: _port(host, port), f"run: clout serve --port {port + 1 if port < 65_535 else 0}"),
+        _check(home, "champion", lambda: _champion(home, service)),
+        _check(home, "snapshot", lambda: _snapshot(home, service)),
+        _check(home, "registry", lambda: _registry(home)),
+        _check(home, "database", lambda: _database(home)),
+        _check(home, "keys", lambda: _keys(home, host)),
+        _check(home, "port", lambda: _port(host, port), port + 1 if port < 65_535 else 0),
     ]
 
 
@@ -98,7 +100,7 @@ def log_missing(findings: list[Finding]) -> None:
 
 def _home(home: Home) -> Finding:
     folder = home.folder
-    expected, run = REQUIREMENTS["home"]
+    expected, run = _requirement(home, "home")
     if not folder.is_dir():
         # A replica creates its home with its first snapshot.
         fits = home.database is not None and not folder.exists()
@@ -128,13 +130,19 @@ def _largest(home: Home) -> int:
     return max(sizes.values(), default=0)
 
 
-def _check(name: str, describe: Callable[[], str], advice: str | None = None) -> Finding:
+def _requirement(home: Home, name: str, free_port: int = 0) -> tuple[str, str]:
+    """Return what is expected, and what to do on this home where it is not met."""
+    expected, advice, words = REQUIREMENTS[name]
+    return expected, advice.format(command=home.command(words.format(port=free_port)))
+
+
+def _check(home: Home, name: str, describe: Callable[[], str], free_port: int = 0) -> Finding:
     """Return as a finding what `describe` returns; its error means that the requirement is not met."""
-    expected, run = REQUIREMENTS[name]
+    expected, run = _requirement(home, name, free_port)
     try:
-        return Finding(name, True, describe(), expected, advice or run)
+        return Finding(name, True, describe(), expected, run)
     except CloutError as error:
-        return Finding(name, False, str(error), expected, advice or run)
+        return Finding(name, False, str(error), expected, run)
 
 
 def _champion(home: Home, service: ServiceState) -> str:

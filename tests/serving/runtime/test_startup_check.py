@@ -63,8 +63,9 @@ def test_complete_home_reports_every_finding(home, registered_champion, score_as
 def test_empty_home_says_what_to_run(tmp_path):
     findings = run_checks(Home(tmp_path / "absent"))
     assert missing(findings) == {"home", "champion", "snapshot"}
-    for name, command in (("home", "clout demo"), ("champion", "clout train"), ("snapshot", "clout score")):
-        assert command in findings[name].run
+    option = f"--home {tmp_path / 'absent'}"
+    for name, command in (("home", "train EVENTS"), ("champion", "train EVENTS"), ("snapshot", "score EVENTS")):
+        assert f"run: clout {command} {option}" in findings[name].run
         assert findings[name].run in findings[name].message
         assert findings[name].expected in findings[name].message
     assert not (tmp_path / "absent").exists()
@@ -78,7 +79,9 @@ def test_damaged_snapshot_names_its_file(home, registered_champion):
 
 
 def test_a_public_address_requires_keys(home, registered_champion):
-    assert missing(run_checks(home, "0.0.0.0")) == {"keys"}
+    findings = run_checks(home, "0.0.0.0")
+    assert missing(findings) == {"keys"}
+    assert findings["keys"].run == f"run: clout keys add NAME --scope read --home {home.folder}"
     add_key(home, "dashboard", "read")
     findings = run_checks(home, "0.0.0.0")
     assert missing(findings) == set()
@@ -90,7 +93,7 @@ def test_used_port_suggests_another(home, registered_champion):
         port = listening.getsockname()[1]
         findings = run_checks(home, port=port)
         assert missing(findings) == {"port"}
-        assert findings["port"].run == f"run: clout serve --port {port + 1}"
+        assert findings["port"].run == f"run: clout serve --port {port + 1} --home {home.folder}"
     assert missing(run_checks(home, port=port)) == set()
 
 
