@@ -134,6 +134,8 @@ def test_blank_reason_is_refused(run_command, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-def test_empty_home_is_reported(run_command):
+def test_empty_home_is_reported(run_command, tmp_path):
+    assert "there is no home at" in str(run_command("gate").exception)
+    (tmp_path / "home").mkdir()
     assert "holds no challenger of the model 'clout'" in str(run_command("gate").exception)
     assert "has no version 1 of the model; there are none yet" in str(run_command("promote", 1).exception)

@@ -13,6 +13,7 @@ from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.config import Config, Credibility, Evaluation, Model, Outcome, Panel
 from training.evaluation.metrics import RANKING
+from training.explanation.reasons import INSUFFICIENT, evidence
 from training.fit import fit
 from training.home import Home
 from training.model.bundle_files import BOOSTER_FILE, BOUNDED_FILE, FACTS_FILE, save_bundle
@@ -172,7 +173,7 @@ class TestRetrain:
         first, retrained, *_ = second
         churn = retrained.measured.churn
         rows = feature_rows(load_encoded_events(simulated.events), simulated.as_of - timedelta(days=9))
-        active = rows[rows["acts_365d"] > 0]
+        active = rows[(rows["acts_365d"] > 0) & (evidence(rows) != INSUFFICIENT)]
         moved = retrained.bundle.predict(active)["score"] - first.bundle.predict(active)["score"]
         assert (churn.version, churn.users) == ("1", len(active))
         assert churn.share == pytest.approx((moved.abs() > 5).mean())

@@ -22,7 +22,7 @@ SCORES = {"anna": 8.843690809520695, "ben": 20.0, "cleo/1": 9.849742072915262, "
 def earlier_home(tmp_path):
     home = Home(tmp_path)
     with tarfile.open(Path(__file__).with_name("earlier_snapshot.tar.gz")) as archive:
-        archive.extractall(home.snapshots, filter="data")
+        archive.extractall(home.snapshots, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     return home
 
 

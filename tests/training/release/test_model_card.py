@@ -225,6 +225,7 @@ class TestCommand:
 
     def test_command_without_a_champion(self, tmp_path, monkeypatch):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        (tmp_path / "none yet").mkdir()
         run = self.run("--home", tmp_path / "none yet")
         assert run.exit_code != 0
         assert "holds no champion of the model 'clout'" in str(run.exception)
