@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from ibis.util import gen_name
 
 from features.atomic_files import publish, scratch_dir
-from features.errors import EventsError, OutputError, first_line
+from features.errors import OutputError, first_line
 from features.events import store
-from features.events.event_table import connect, event_files, time_range, unfinished_file_error
+from features.events.event_table import connect, event_files, parquet_error, time_range
 from features.events.exclusions import NAMES, anti_join
 from features.events.store import KINDS, Manifest, Part, part_file
 
@@ -108,9 +108,7 @@ def _file_errors(file: Path) -> Iterator[None]:
     try:
         yield
     except pa.ArrowException as error:
-        raise unfinished_file_error([file], "Import") or EventsError(
-            f"{file} cannot be read as Parquet: {first_line(error)}"
-        ) from error
+        raise parquet_error(file, [file], first_line(error), "Import") from error
     except OSError as error:
         raise OutputError(f"{file} cannot be rewritten: {error}.") from error
 

@@ -258,24 +258,27 @@ def _read(path: Path, files: Sequence[Path], engine: ibis.BaseBackend) -> ir.Tab
     except Exception as error:
         if is_lost_connection(error):
             raise
-        raise unfinished_file_error(files, "Import") or EventsError(
-            f"{path} cannot be read as Parquet: {java_cause(str(error))}.{_hint(path)}"
-        ) from error
+        raise parquet_error(path, files, f"{java_cause(str(error))}.{_hint(path)}", "Import") from error
     return _create_table(table, engine)
 
 
-def unfinished_file_error(files: Iterable[Path], remedy: str) -> EventsError | None:
-    """Return the error to show where a Parquet file is empty or ends too early; None if no file is.
+def parquet_error(path: Path, files: Iterable[Path], cause: str, remedy: str) -> EventsError:
+    """Return the error of Parquet files that cannot be read: the first that is empty or ends too early, or the cause.
 
-    `remedy` is what makes the file again, such as `Import`. Files whose names do not end in `.parquet`, or that begin
-    in another way, are not meant.
+    Parameters
+    ----------
+    path : what was to be read, one file or a folder
+    files : its files; those whose names do not end in `.parquet`, or that begin in another way, are not unfinished
+    cause : what the engine says, and what to do
+    remedy : what makes a file again, such as `Import`
+
     """
     for file in files:
         if file.suffix.lower() == ".parquet" and (state := _unfinished_state(file)):
             return EventsError(
                 f"{file} is {state}, so it cannot be read as Parquet. {remedy} it again, or remove it from its folder."
             )
-    return None
+    return EventsError(f"{path} cannot be read as Parquet: {cause}")
 
 
 def _unfinished_state(file: Path) -> str:

@@ -80,7 +80,11 @@ class ImportReport:
 
 
 def ingest(
-    raw: ir.Table, out: Path, notes: tuple[str, ...] = (), advice: Advice = lambda _reasons, _record: ""
+    raw: ir.Table,
+    out: Path,
+    notes: tuple[str, ...] = (),
+    advice: Advice = lambda _reasons, _record: "",
+    source: str = "the source",
 ) -> ImportReport:
     """Validate rows, write the events to `out` and the rejected rows beside it, and publish both atomically.
 
@@ -91,6 +95,7 @@ def ingest(
     notes : remarks of the importer for the report
     advice : returns what to do if no row is an event, for the error; gets the number of rows for each reason, and the
         first row as text
+    source : what the rows are of, for the error if there are none
 
     Returns
     -------
@@ -104,7 +109,7 @@ def ingest(
     check_events_path(out)
     with scratch_dir(out) as scratch:
         rows = _materialize(raw, scratch / "rows.parquet")
-        report = _report(rows, out, notes, advice)
+        report = _report(rows, out, notes, advice, source)
         events = _write_events(rows, scratch, out)
         _write_rejects(rows, scratch / "rejects.csv")
         publish(events, out, scratch)
@@ -133,14 +138,14 @@ def _backend(table: ir.Table) -> Backend:
     return backend
 
 
-def _report(rows: ir.Table, out: Path, notes: tuple[str, ...], advice: Advice) -> ImportReport:
+def _report(rows: ir.Table, out: Path, notes: tuple[str, ...], advice: Advice, source: str) -> ImportReport:
     counts = rows.group_by("reason").aggregate(rows=rows.count())
     groups = counts.order_by(counts.rows.desc(), "reason").to_pyarrow().to_pylist()
     reasons = {group["reason"]: group["rows"] for group in groups}
     accepted = reasons.pop(None, 0)
     rejected = sum(reasons.values())
     if not accepted:
-        raise _no_events_error(rows, reasons, advice)
+        raise _no_events_error(rows, reasons, advice, source)
     first, last = time_range(rows.filter(rows.reason.isnull()))
     return ImportReport(
         read=accepted + rejected,
@@ -163,9 +168,11 @@ def _top_reasons(reasons: dict[str, int]) -> dict[str, int]:
     return top | {OTHER: sum(reasons.values()) - sum(top.values())}
 
 
-def _no_events_error(rows: ir.Table, reasons: dict[str, int], advice: Advice) -> EventsError:
+def _no_events_error(rows: ir.Table, reasons: dict[str, int], advice: Advice, source: str) -> EventsError:
     if not reasons:
-        return EventsError("the source has no rows; expected at least one event.")
+        return EventsError(
+            f"{source} has no rows; expected at least one event. Export it again, or import the file that has them."
+        )
     common = "; ".join(f"{count} x {reason}" for reason, count in list(reasons.items())[:3])
     example = rows.order_by("row").limit(1).record.to_pyarrow()[0].as_py()
     first = f" The first row is {example}." if example else ""

@@ -106,11 +106,11 @@ def import_table(
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
-        _require_rows(Path(path), rows)
         notes = (*_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
         notes = (*notes, *_count_acting_targets(rows))
-        return ingest(rows if keep_duplicates else _reject_duplicates(rows), Path(out), notes, _advice)
+        rows = rows if keep_duplicates else _reject_duplicates(rows)
+        return ingest(rows, Path(out), notes, _advice, str(path))
 
 
 def _advice(reasons: Mapping[str, int], record: str) -> str:
@@ -128,13 +128,6 @@ def _advice_on_options(reasons: Mapping[str, int], record: str) -> str:
         f"{times if unreadable else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
         f"where MEANT is one of {', '.join(VERBS)}."
     )
-
-
-def _require_rows(path: Path, rows: ir.Table) -> None:
-    if not rows.count().to_pyarrow().as_py():
-        raise EventsError(
-            f"{path} has no rows; expected at least one event. Export it again, or import the file that has them."
-        )
 
 
 def _union(tables: Sequence[ir.Table]) -> ir.Table:
@@ -176,8 +169,9 @@ def _count_acting_targets(rows: ir.Table) -> tuple[str, ...]:
     read = rows.filter(rows.reason.isnull())
     responses = read.filter(read.verb.isin(ENGAGEMENTS) & ~read.target.identical_to(read.actor))
     targets = responses.select(user="target").filter(lambda t: t.user.notnull()).distinct()
-    acting = targets.semi_join(read.select(user="actor").distinct(), "user")
-    distinct, active = (table.count().to_pyarrow().as_py() for table in (targets, acting))
+    actors = read.filter(read.actor.notnull()).actor
+    counts = targets.aggregate(distinct=targets.count(), active=targets.user.isin(actors).sum())
+    distinct, active = counts.to_pyarrow().to_pylist()[0].values()
     if distinct < MIN_TARGETS or active >= MIN_ACTING * distinct:
         return ()
     return (

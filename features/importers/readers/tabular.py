@@ -24,7 +24,7 @@ from features.events.engines import (
     sql_identifier,
     sql_literal,
 )
-from features.events.event_table import unfinished_file_error
+from features.events.event_table import parquet_error
 from features.importers.readers.files import (
     CHUNK_BYTES,
     compression,
@@ -79,9 +79,7 @@ def open_parquet(backend: Backend, file: Path, scratch: Path) -> TableReader:
     try:
         columns = backend.con.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()
     except DuckDBError as error:
-        raise unfinished_file_error([file], "Export") or EventsError(
-            f"{file} cannot be read as Parquet: {first_line(error)}"
-        ) from error
+        raise parquet_error(file, [file], first_line(error), "Export") from error
     names = [name for name, *_ in columns]
     binary = {name for name, kind, *_ in columns if kind == "BLOB"}
     digest = digest_sql(list(map(sql_identifier, sorted(names))))
