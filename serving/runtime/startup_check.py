@@ -22,23 +22,21 @@ from training.home import Home
 from training.registry.model_registry import champion_version
 
 GiB = 1 << 30
-# What is expected, what to do where it is not met, and the command that the advice names, without `clout`.
+# What is expected, and what to do where it is not met; in braces the commands of `_requirement`.
 REQUIREMENTS = {
     "home": (
         "a folder that can be written to",
-        "run: {command}, or name another home with --home or CLOUT_HOME",
-        "train EVENTS",
+        "run: {train}, or name another home with --home or CLOUT_HOME",
     ),
-    "champion": ("a champion that loads against this catalogue", "run: {command}", "train EVENTS"),
-    "snapshot": ("a snapshot whose files are there and agree", "run: {command}", "score EVENTS"),
-    "registry": ("an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: {command}", "train EVENTS"),
+    "champion": ("a champion that loads against this catalogue", "run: {train}"),
+    "snapshot": ("a snapshot whose files are there and agree", "run: {score}"),
+    "registry": ("an MLflow registry that answers", "set MLFLOW_TRACKING_URI, or run: {train}"),
     "database": (
         "a PostgreSQL that answers",
         "set CLOUT_DATABASE to postgresql://USER@HOST/NAME, or start the server",
-        "",
     ),
-    "keys": ("API keys wherever others can reach the service", "run: {command}", "keys add NAME --scope read"),
-    "port": ("an address that is free", "run: {command}", "serve --port {port}"),
+    "keys": ("API keys wherever others can reach the service", "run: {add_key}"),
+    "port": ("an address that is free", "run: {serve}"),
 }
 log = logging.getLogger("clout")
 
@@ -132,8 +130,13 @@ def _largest(home: Home) -> int:
 
 def _requirement(home: Home, name: str, free_port: int = 0) -> tuple[str, str]:
     """Return what is expected, and what to do on this home where it is not met."""
-    expected, advice, words = REQUIREMENTS[name]
-    return expected, advice.format(command=home.command(words.format(port=free_port)))
+    expected, advice = REQUIREMENTS[name]
+    return expected, advice.format(
+        train=home.command("train EVENTS"),
+        score=home.command("score EVENTS"),
+        add_key=home.command("keys add NAME --scope read"),
+        serve=home.command(f"serve --port {free_port}"),
+    )
 
 
 def _check(home: Home, name: str, describe: Callable[[], str], free_port: int = 0) -> Finding:
