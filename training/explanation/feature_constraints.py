@@ -1,5 +1,6 @@
 """Feature constraints: which values peers have, and which features move together because they count the same events."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -100,6 +101,12 @@ def propagate_constraints(row: Mapping[str, float], changes: Mapping[str, float]
     if ABSENT in changes and changes[ABSENT] != row[ABSENT]:
         moved[SINCE] = allowance + changes[ABSENT] if changes[ABSENT] else 0.0
     return {name: value for name, value in moved.items() if name not in changes}
+
+
+def inactive_days(row: Mapping[str, float]) -> float:
+    """Return the days since the last event of a user, or since a user without events was first seen."""
+    since = row.get(SINCE, math.nan)
+    return row.get(AGE, 0.0) if math.isnan(since) else since
 
 
 def rates(row: Mapping[str, float], year: Number) -> dict[str, Number]:

@@ -25,7 +25,7 @@ from features.events.encoding import before, encode_events, instant_literal
 from features.events.event_table import CREATIONS
 from features.feature_table import feature_rows
 from training.explanation.counterfactuals import Scenario
-from training.explanation.feature_constraints import ABSENT, AGE, SINCE, WhatIfError
+from training.explanation.feature_constraints import ABSENT, SINCE, WhatIfError, inactive_days
 from training.model.bundle import FeatureRow, feature_row
 
 AT_THE_SAME_RATE = (
@@ -52,8 +52,7 @@ def inactivity_scenario(row: Mapping[str, float], days: int, allowance: float) -
     """
     _check_days(days)
     allowed = max(allowance, min(allowance + days / PARTS_OF_HISTORY, ABSENT_DAYS))
-    since = row[AGE] if np.isnan(row[SINCE]) else row[SINCE]
-    return Scenario({ABSENT: max(since + days - allowed, 0.0)}, {SINCE: row[SINCE] + days})
+    return Scenario({ABSENT: max(inactive_days(row) + days - allowed, 0.0)}, {SINCE: row[SINCE] + days})
 
 
 def lost_responses(

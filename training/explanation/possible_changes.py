@@ -15,7 +15,7 @@ from features.catalogue.originality import EXCESS_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS
 from features.catalogue.tenure import ABSENT_DAYS, FREE_POSTS, PARTS_OF_HISTORY, unanswered_posts
 from features.catalogue.wording import WHOLE_POINTS, count_of, points_of
-from training.explanation.feature_constraints import ABSENT, AGE, SINCE, engager_effects
+from training.explanation.feature_constraints import ABSENT, engager_effects, inactive_days
 from training.explanation.reasons import LEAST_POINTS
 from training.model.bundle import Bundle, FeatureRow
 
@@ -82,10 +82,9 @@ def days_to_longer_absence(row: FeatureRow, free_days: float) -> float:
 
     `free_days` are those before absence begins, now: a tenth of a short history, which will be longer then.
     """
-    away, since = days_away(row), row.get(SINCE, np.nan)
-    inactive = row.get(AGE, 0.0) if since != since else since
-    longest = ABSENT_DAYS + away + MORE_ABSENT
-    return min(longest, (free_days + away + MORE_ABSENT - inactive / PARTS_OF_HISTORY) / (1 - 1 / PARTS_OF_HISTORY))
+    away = days_away(row)
+    growing = free_days + away + MORE_ABSENT - inactive_days(row) / PARTS_OF_HISTORY
+    return min(ABSENT_DAYS + away + MORE_ABSENT, growing / (1 - 1 / PARTS_OF_HISTORY))
 
 
 def effects_of_members(row: FeatureRow, counts: np.ndarray) -> dict[str, np.ndarray]:

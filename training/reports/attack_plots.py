@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from features.atomic_files import publish, scratch_dir
 from features.errors import OutputError
 from training.reports.plots import ACCENT, INK, PALE
-from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, HonestAuc
+from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, HonestAuc, in_words
 
 EXCEEDED = "#c92a2a"
 TITLES = {SCORING: "attacks at scoring time", TRAINING: "model trained among attackers"}
@@ -56,7 +56,7 @@ def _plot_mode(axes: Axes, title: str, results: Sequence[AttackResult], best: st
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_title(title, loc="left", color=INK, fontsize=10)
     axes.set_xlabel("median gain (points)")
-    axes.set_yticks(rows, [result.attack.replace("_", " ") for result in results])
+    axes.set_yticks(rows, [in_words(result.attack) for result in results])
     axes.set_ylim(len(results) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.tick_params("y", length=0)
