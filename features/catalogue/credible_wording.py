@@ -29,6 +29,7 @@ YEAR, LATELY = "credible_engagers_365d", "credible_engagers_decayed_28d"
 SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 COUNTS_MUCH, HALF = "who counts much", 0.5  # half of an established person or more
+PRECISION = 1e-6  # of sums of weights
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 RETURNED = (
     f"came back lately after more than {ABSENCE_DAYS} days without activity here, and had never responded to this user "
@@ -141,25 +142,27 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    return f"As older responses count less (halved every four weeks), the responses are now worth {members(value)}."
+    return (
+        f"A response loses half of its weight every four weeks, so all of them together now count as {members(value)}."
+    )
 
 
 def posts_sentence(days: int, later: str = "") -> Sentence:
-    """Say how many posts drew reactions that count, or that nothing others did about a post does.
+    """Say how many posts got engagement that counts, or that nothing others did about a post does.
 
-    `later` says which reactions.
+    `later` says which engagement.
     """
 
     def sentence(value: float | None, row: Row) -> str:
         since = when(days, row)
         if not value:
-            return _none_counts(row) or f"No post drew reactions that count {since}."
+            return _none_counts(row) or f"No post got engagement that counts {since}."
         if value < LEAST_SHOWN:
-            return f"Posts drew almost no reactions that count {since}."
+            return f"Posts got almost no engagement that counts {since}."
         if value < WHOLE_FROM:
-            return f"Posts drew hardly any reactions that count {since}, together {amount(value, 'post')}."
+            return f"Posts got hardly any engagement that counts {since}, together {amount(value, 'post')}."
         about = "About " if abs(value - math.floor(value + 0.5)) >= LEAST_SHOWN else ""
-        return f"{about}{count_of(value, 'post')} drew reactions that count {since}{later}."
+        return f"{about}{count_of(value, 'post')} got engagement that counts {since}{later}."
 
     return sentence
 
@@ -187,15 +190,20 @@ def describe_periods(value: float | None, row: Row) -> str:
     if not value:
         since = f"in {PERIODS_IN_WORDS}" if periods is None else when(LOOKBACK_DAYS, row)
         return _none_counts(row) or _apart_from_exchanges(row, f"No response that counts came {since}.")
-    what = "anonymous responses came" if _only_anonymous(row) else "responses came that count"
+    came = "An anonymous response came" if _only_anonymous(row) else "A response that counts came"
     if value < WHOLE_FROM:
-        return _apart_from_exchanges(row, f"In hardly any of {_periods_in_words(periods, row)} {what}.")
+        return _apart_from_exchanges(row, f"{came} in hardly any of {_periods_in_words(periods, row)}.")
     if periods == 1:
-        return f"In {_periods_in_words(periods, row)} {what}."
+        return f"{came} in {_periods_in_words(periods, row)}."
+    return f"{came} in {_some_of(value, periods or PERIODS)} {_periods_in_words(periods, row)}."
+
+
+def _some_of(value: float, periods: int) -> str:
+    """Return a number of periods, counted in part: `each of`, `nearly all of`, `about 3 of`."""
     count = math.floor(value + 0.5)
-    about = "about " if abs(value - count) >= LEAST_SHOWN else ""
-    some = "each" if value > (periods or PERIODS) - LEAST_SHOWN else f"{about}{count}"
-    return f"In {some} of {_periods_in_words(periods, row)} {what}."
+    if abs(value - count) < LEAST_SHOWN:
+        return "each of" if count == periods else f"{count} of"
+    return "nearly all of" if count == periods else f"about {count} of"
 
 
 def _apart_from_exchanges(row: Row, sentence: str) -> str:
@@ -228,26 +236,27 @@ def describe_established(value: float | None, row: Row) -> str:
     """Say when the last response came that counts at least half, as anonymous ones do."""
     if value is None:
         return _none_counts(row) or f"Nobody {COUNTS_MUCH} responded {when(LOOKBACK_DAYS, row)}."
-    who = _who_alone_counts_half(row)
-    return f"{who or f'Somebody {COUNTS_MUCH}'} last responded {ago(value)}."
+    return f"{_who_responded(row, value)} last responded {ago(value)}."
 
 
 def describe_silence(value: float | None, row: Row) -> str:
     """Say the same of days beyond the first 28, where `NEVER` or None stands for nobody."""
     if value == 0:
-        return f"{_who_alone_counts_half(row) or f'Somebody {COUNTS_MUCH}'} responded {when(MONTH_DAYS, row)}."
+        return f"{_who_responded(row, MONTH_DAYS)} responded {when(MONTH_DAYS, row)}."
     return describe_established(None if value is None or value >= NEVER else value + MONTH_DAYS, row)
 
 
-def _who_alone_counts_half(row: Row) -> str:
-    """Return who responded in full weight where all people together count less than half; empty where a person may.
+def _who_responded(row: Row, days: float) -> str:
+    """Return who the last person is who counts half or more for when a response came, `days` ago or later.
 
-    Somebody with whom the user has exchanged responses for long counts in full for when a response came, but in part as
-    a person.
+    Somebody with whom the user has exchanged responses for long counts in full for that, but in part as a person, and
+    somebody anonymous as nobody. So it was one of these where the people who responded count less than half together,
+    or their responses now count less than half of a person's of these days.
     """
-    counted = value_of(row, YEAR)
-    if counted is None or counted >= HALF:
-        return ""
+    counted, lately = value_of(row, YEAR), value_of(row, LATELY)
+    least = HALF * 0.5 ** (days / MONTH_DAYS)
+    if counted is None or (counted >= HALF and (lately is None or lately >= least - PRECISION)):
+        return f"Somebody {COUNTS_MUCH}"
     exchanges = value_of(row, f"uncounted_exchange_{LOOKBACK_DAYS}d")
     if not counted or exchanges == 0:
         return "Somebody anonymous"

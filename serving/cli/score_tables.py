@@ -18,7 +18,7 @@ MOST_NAMED = 5
 BAR, ROOM = 8, 3
 LONGEST_NAME = 24
 REASONS = ("for", "against", "rest")  # the sections that the facts stand for
-WHY, START = "Why, in points", "The average, where everybody starts."
+WHY, START = "Why, in points", "The average score of these users."
 LOWEST, HIGHEST = "Raised to 0, the lowest score.", "Lowered to 100, the highest score."
 
 

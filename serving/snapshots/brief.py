@@ -7,17 +7,17 @@ from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
-from serving.snapshots.story import ENGAGING, TITLES, shorten_certainty, time_named_once
+from serving.snapshots.story import ENGAGING, SHORT_SIMILAR, SIMILAR, TITLES, shorten_certainty, time_named_once
 from training.explanation.possible_changes import UNDONE
 
 MOST_LINES, WIDTH = 10, 80
 AVERAGE, ACTIVE_AVERAGE = "(average", "(active users' average"
 UNIT, WITH_AVERAGE = re.compile(r" (?:(?:established )?members?|posts?)(?=\))"), re.compile(r" \(average[^)]*\)")
-CHANGE = "What would change it"
+CHANGE, WORDS = "What would change it", TITLES["words"]
 PEOPLE = re.compile(r"(person|people) responded|(Nobody|No known person|No person who counts) responded")
 ACTIVE = re.compile(r"users( of \S+)? active in the last (?:eight weeks|[\d,]+ days?)")
 NOTHING = "In all facts this user is close to the average active user."
-ESTABLISHED = "Established members are people to whom long-standing users respond."
+ESTABLISHED = "Established members are people who get responses from several long-time users."
 Sentence = tuple[str, str]  # the title of its paragraph and the sentence; the title is empty for the first paragraph
 
 
@@ -40,7 +40,7 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     if not own_acts and not any(PEOPLE.search(sentence) for _, sentence in texts):
         texts = _with_further(_with_further(selected, [("", evidence)]), facts[1:])
     texts = _with_further(texts, changes[1:])
-    return tuple(_explained(_with_further(_with_further(texts, [(CHANGE, ENGAGING)]), _factor(explanation))))
+    return tuple(_explained(_with_further(_with_further(texts, [(WORDS, ENGAGING)]), _factor(explanation))))
 
 
 def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> list[Sentence]:
@@ -56,16 +56,17 @@ def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> 
 def _explained(sentences: Sequence[Sentence]) -> list[str]:
     """Return the paragraphs, with what "established" means and whose averages these are if there is room for it."""
     bare = _paragraphs(sentences)
+    longer = (_explained_paragraphs(sentences, title) for title in (WORDS, None))
     shorter = ([words.sub("", text) for text in bare] for words in (UNIT, WITH_AVERAGE))
-    return next((text for text in (_explained_paragraphs(sentences), bare, *shorter) if _fits(text)), bare)
+    return next((text for text in (*longer, bare, *shorter) if _fits(text)), bare)
 
 
-def _explained_paragraphs(sentences: Sequence[Sentence]) -> list[str]:
-    """Return the paragraphs, and last what "established" means, if they use the word."""
+def _explained_paragraphs(sentences: Sequence[Sentence], title: str | None = None) -> list[str]:
+    """Return the paragraphs, and last what "established" means, if they use the word: with a title or in the last."""
     titles = _titles(sentences)
     ordered = sorted(sentences, key=lambda sentence: titles.index(sentence[0]))
     if any("established" in sentence for _, sentence in ordered):
-        ordered.append((ordered[-1][0], ESTABLISHED))
+        ordered.append((title or ordered[-1][0], ESTABLISHED))
     return _name_average(_paragraphs(ordered))
 
 
@@ -75,7 +76,7 @@ def _factor(explanation: Explanation) -> list[Sentence]:
 
 def _opening(explanation: Explanation) -> list[Sentence]:
     score, expectation, rank, *_ = explanation.story[0].sentences
-    return [("", score), ("", expectation), ("", ACTIVE.sub(r"active users\1", rank))]
+    return [("", score), ("", expectation.replace(SIMILAR, SHORT_SIMILAR)), ("", ACTIVE.sub(r"active users\1", rank))]
 
 
 def _facts(explanation: Explanation) -> list[Sentence]:
@@ -90,7 +91,7 @@ def _facts(explanation: Explanation) -> list[Sentence]:
         return not undone.isdisjoint(fact.features) and abs(fact.points) >= abs(facts[0].points) / 2
 
     return [
-        (TITLES["for" if fact.points > 0 else "against"], sentence)
+        (f"{TITLES['for' if fact.points > 0 else 'against']} most", sentence)
         for fact in sorted(facts, key=comes_first, reverse=True)
         for sentence in _leading_sentences(fact)
     ]
@@ -113,8 +114,9 @@ def _leading_sentences(fact: Fact) -> list[str]:
 
 
 def _titles(sentences: Sequence[Sentence]) -> list[str]:
-    """Return the titles in the order of their first sentences, what would change the score last."""
-    return sorted(dict.fromkeys(title for title, _ in sentences), key=lambda title: title == CHANGE)
+    """Return the titles in the order of their first sentences, last what would change the score and what words mean."""
+    titles = list(dict.fromkeys(title for title, _ in sentences))
+    return sorted(titles, key=lambda title: (CHANGE, WORDS).index(title) + 1 if title in (CHANGE, WORDS) else 0)
 
 
 def _paragraphs(sentences: Sequence[Sentence]) -> list[str]:

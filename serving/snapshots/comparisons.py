@@ -21,13 +21,14 @@ from training.model.bundle import FeatureRow
 PERIODS_DAYS = windows.PERIODS * MONTH_DAYS
 TENURE, POSTS_DAYS = "tenure_days", 90
 PRECISE_BELOW = 99.95  # averages have a decimal
-COUNTED_PERIODS = re.compile(r"^In (?=\d|about)")
+COUNTED_PERIODS = re.compile(r" came in (?=\d|about)")
 SOME_POSTS, NEWCOMER = re.compile(r"(About )?\d"), "since this user appeared"
 
 BECAUSE = ", because "
 END_OF_CLAUSE = re.compile(rf"; |{BECAUSE}|\.$")
 ACTIVE = "active"
 RECENT = f"under {MONTH_DAYS}"
+UNDER = "under 0.1"
 HALF = 50  # percent of the active users
 Amount: TypeAlias = Callable[[float, FeatureRow], float]
 
@@ -99,7 +100,7 @@ def compared(sentence: str, line: Line, comparison: Comparison) -> str:
         few = line.feature == POSTS and line.points < 0 and NEWCOMER in sentence
         return f"Only {sentence[0].lower()}{sentence[1:]}" if few and SOME_POSTS.match(sentence) else sentence
     if line.feature in PERIODS:
-        some = COUNTED_PERIODS.sub("In only ", sentence) if line.points < 0 else sentence
+        some = COUNTED_PERIODS.sub(" came in only ", sentence) if line.points < 0 else sentence
         return f"{some.removesuffix('.')} ({comparison.text})."
     return END_OF_CLAUSE.sub(lambda end: f" ({comparison.text}){end[0]}", sentence, count=1)
 
@@ -111,13 +112,14 @@ def _average(line: Line, row: FeatureRow) -> str:
     if line.typical is None or line.feature not in AMOUNTS or line.feature in WITHOUT_AVERAGE:
         return ""
     amount = AMOUNTS[line.feature]
-    typical = round(amount(line.typical, row), 0 if line.feature in DAYS else 1)
+    exact = amount(line.typical, row)
+    typical = round(exact, 0 if line.feature in DAYS else 1)
     if line.value is not None:
         value = rounded(amount(line.value, row))
         more = line.typical > line.value
         if value == typical or (typical > value) != more:
             return ""
-    return _shown(line.feature, typical)
+    return UNDER if 0 < exact < LEAST_SHOWN else _shown(line.feature, typical)
 
 
 def _is_of_newcomer(line: Line, row: FeatureRow) -> bool:
@@ -180,7 +182,7 @@ def _as_printed(feature: str, value: float, row: FeatureRow) -> float:
 
 
 def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
-    """Say what others have; those who responded to them count much, whoever responded to the user."""
+    """Say what others have: somebody who counts much, even where nobody who responded to the user does."""
     if line.feature not in SILENT:
         return words[line.feature]
     value, which = line.value or 0.0, "" if COUNTS_MUCH in line.sentence else f" {COUNTS_MUCH}"
@@ -199,7 +201,7 @@ def value_shown(line: Line, row: FeatureRow) -> str:
     amount = AMOUNTS[line.feature](line.value, row)
     if math.isinf(amount) and row[AGE] < LOOKBACK_DAYS:
         return "none"
-    return "under 0.1" if 0 < amount < LEAST_SHOWN else _shown(line.feature, rounded(amount))
+    return UNDER if 0 < amount < LEAST_SHOWN else _shown(line.feature, rounded(amount))
 
 
 def rounded(amount: float) -> float:

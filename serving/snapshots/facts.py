@@ -205,9 +205,9 @@ def _is_reason(line: Line, comparisons: Comparisons) -> bool:
     """Return whether a fact can be a reason.
 
     That a user is active and repeats few posts is none: nearly all whom the points are relative to do so. Nor is how
-    many people responded, whoever they are: the facts of those who count say so. Nor is it one against a newcomer that
-    there were not more periods. Nor is a number whose points neither the average nor a share of users explains, if they
-    are few: they come from what facts do together.
+    many people responded, established or not: the facts of those who count say so. Nor is it one against a newcomer
+    that there were not more periods. Nor is a number whose points neither the average nor a share of users explains, if
+    they are few: they come from what facts do together.
     """
     if line.feature in SHARED:
         return bool(line.value)
@@ -259,7 +259,7 @@ def _sentence(stated: Sequence[FactRow], rows: Sequence[FactRow], points: float)
         return sentence
     second, first = sorted(rows, key=lambda row: row.points / points)[-2:]
     by_far = first in stated and first.points / points >= max(MOST_OF_IT, BY_FAR * second.points / points)
-    return f"{sentence} What matters most is {WHAT_MATTERS[first.label][points < 0]}." if by_far else sentence
+    return f"{sentence} Most of the points come from {WHAT_MATTERS[first.label][points < 0]}." if by_far else sentence
 
 
 def _everything_else(rows: Sequence[FactRow], groups: Sequence[Sequence[Line]]) -> str:
@@ -340,13 +340,13 @@ def label(feature: str) -> str:
 LABELS = {
     **dict.fromkeys(RATES, "People who responded, as they count"),
     LATELY: "Responses, older ones counting less",
-    POSTS: "Posts that drew reactions that count",
+    POSTS: "Posts with engagement that counts",
     **dict.fromkeys(PERIODS, "Four-week periods with a response"),
     **dict.fromkeys(SILENT, "Days since a response that counts"),
     TENURE: "Days since the first activity",
     ABSENT: "Days since the last activity",
     EXCESS_REPETITIONS: "Repeated posts",
-    ANYBODY: "People who responded, whoever they are",
+    ANYBODY: "People who responded, established or not",
 }
 # What matters of responses, where it raises a score and where it lowers it.
 WHAT_MATTERS = {
@@ -354,5 +354,5 @@ WHAT_MATTERS = {
     LABELS[ANYBODY]: ("how many people responded", "how few people responded"),
     LABELS[LATELY]: ("how much of this is recent", "how little of this is recent"),
     **{LABELS[name]: ("how recent the last response is", "how old the last response is") for name in SILENT},
-    **{LABELS[name]: ("in how many periods responses came", "in how few periods responses came") for name in PERIODS},
+    **{LABELS[name]: ("how many periods had a response", "how few periods had a response") for name in PERIODS},
 }

@@ -28,18 +28,18 @@ TITLES: dict[Topic, str] = {
 }
 APPEARED = re.compile(r"since this user appeared (?:less than a day|[\d,]+ days?) ago")
 SINCE_THEN = "since this user appeared"
-CERTAINTY = {15.0: "fairly certain", 35.0: "only roughly known", math.inf: "very uncertain"}  # up to so many points
+CERTAINTY = {15.0: "fairly certain", 35.0: "rough", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
 RAREST = 1_000  # of so many users, one
 Expected = tuple[float, float | None]  # people, and the chance of any
 ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: any of these, or follow, or show dislike."
 ESTABLISHED = (
-    "An established member is a person to whom several users who have been here {time} respond, directly or "
-    "through others. Anybody else counts as a part of one, or not at all."
+    "An established member is a person who gets responses from several users who have been here {time}, or from people "
+    "who get such responses. Anybody else counts as a part of one, or not at all."
 )
-SIMILAR = "users with similar figures"
-POINTS = re.compile(r" \(-?\d+ to \d+ points\)")
-WITHIN = re.compile(r" in the next [\d,]+ days")
+SIMILAR, SHORT_SIMILAR = "users with similar figures", "similar users"
+POINTS = re.compile(r", which is -?\d+ to \d+ points")
+WITHIN, SHARE = re.compile(r" in the next [\d,]+ days"), re.compile(r"; this is true of at least [^.]+")
 ANONYMOUS = "Anonymous responses, such as votes, count in full, but not as people."
 
 
@@ -121,7 +121,7 @@ def time_named_once() -> Callable[[str], str]:
 
 def standing(user: str, score: float, as_of: str) -> str:
     """Say which score a user has."""
-    return f"{user} has an influence score of {score:.1f} out of 100, as of {as_of[:10]}."
+    return f"The influence score of {user} is {score:.1f} out of 100, as of {as_of[:10]}."
 
 
 def rank(below: float, baseline: Baseline, scope: str, score: float, base: float) -> str:
@@ -157,9 +157,11 @@ def start(base: float, baseline: Baseline, scope: str, ranked: str) -> str:
     """
     if "average" in ranked:
         raised = ", which a few high scores raise" if "below their average" in ranked else ""
-        return f"The points below start from this average{raised}; all averages below are theirs."
+        return f"The points below start from this average{raised}; all averages below are of these users."
     if _is_of(baseline, scope):
-        return f"The points below start from their average, {base:.1f}; all averages below are theirs."
+        return (
+            f"The points below start from the average score of these users, {base:.1f}; all averages below are theirs."
+        )
     return f"The points below start from {baseline.description}: {base:.1f}."
 
 
@@ -196,8 +198,8 @@ def describe_expectation(expected: float, chance: float | None, days: int, credi
         who = count_of(expected, "person is", "people are")
         return f"It means that about {who} expected to engage with this user in the next {days} days{counted}."
     share = at_most(expected) if chance is None else about(chance)
-    engages = "somebody credible responds to" if credible else "somebody engages with"
-    return f"It means that {engages} {share} {SIMILAR} in the next {days} days."
+    engage = "somebody credible respond to" if credible else "somebody engage with"
+    return f"It means that, in the next {days} days, {share} {SIMILAR} will have {engage} them."
 
 
 def describe_factor(expected: float, scale: Scale) -> list[str]:
@@ -220,17 +222,19 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
     Where one person engages at most, points of the ends say nothing: such a score stands for a chance.
     """
     if interval.high <= 1:
-        return f"Very probably, {_engage(interval, days)}, as with at least {_most(interval.level)} {SIMILAR}."
+        return f"Very probably, {_engage(interval, days)}; this is true of at least {_most(interval.level)} {SIMILAR}."
     low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
     judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
     ends = f"{low:.0f}", f"{high:.0f}"
-    points = f" ({' to '.join(ends)} points)" if ends[0] != ends[1] else ""
-    return f"The score is {judgement}: for {_most_users(interval, days)}{points}."
+    points = f", which is {' to '.join(ends)} points" if ends[0] != ends[1] else ""
+    return f"The prediction is {judgement}: for {_most_users(interval, days)}{points}."
 
 
 def shorten_certainty(certainty: str) -> str:
-    """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days."""
-    return POINTS.sub("", WITHIN.sub("", certainty.replace(SIMILAR, "similar users")))
+    """Shorten `describe_certainty` for a place after `describe_expectation`, which names the days and the users."""
+    for words in (POINTS, WITHIN, SHARE):
+        certainty = words.sub("", certainty)
+    return certainty.replace(SIMILAR, SHORT_SIMILAR)
 
 
 def _most_users(interval: Interval, days: int) -> str:

@@ -278,7 +278,7 @@ def _bounded_line(bundle: Bundle, parts: Sequence[Line], row: FeatureRow, typica
     """Return the line of responses from anybody, established or not; its value is how many people responded."""
     points, count = sum(line.points for line in parts), value_of(row, PEOPLE)
     most = f"moves a score by {points_of(bundle.most_from_anybody)} at most"
-    who = f"Whoever they are, {people(count)}" if count else "No person"
+    who = f"Established or not, {people(count)}" if count else "No person"
     sentence = f"{who} responded {when(LOOKBACK_DAYS, row)}; that alone {most}."
     if count is None:
         sentence = f"The sheer number of responses {most}."

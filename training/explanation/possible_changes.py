@@ -194,6 +194,8 @@ def _responses(score: float, gains: np.ndarray, after_own: OwnKind | None) -> Po
 
 def _more_members(people: float) -> str:
     """Say that so many members responded who had not."""
-    posts = "to a new post" if people == 1 else "each to a different new post"
-    who = f"{count_of(people, 'established member')} responded to this user for the first time"
-    return f"within four weeks {who}, {posts}"
+    who = f"{count_of(people, 'established member')} responded to this user"
+    how = (
+        " for the first time, to a new post" if people == 1 else ", each for the first time and to a different new post"
+    )
+    return f"within four weeks {who}{how}"

@@ -1,6 +1,6 @@
 """Alliances: established users who respond to a member on demand, and members who answer each other.
 
-They are not fake accounts, and so they count: the limits are in people. Whoever brings `k` people to respond has an
+They are not fake accounts, and so they count: the limits are in people. A user who brings `k` people to respond has an
 audience of `k`, and the expected audience may rise by 1.25 of them each; people who answer each other may raise it by
 half of one each, however long they do. New accounts that established users answered are limited in points too. A new
 account with established responders is compared with one that posts the same and that nobody answers.

@@ -115,15 +115,15 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "As older responses count less (halved every four weeks), the responses are now worth about 100 "
+            "A response loses half of its weight every four weeks, so all of them together now count as about 100 "
             "established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "As older responses count less (halved every four weeks), the responses are now worth about 1 established "
-            "member.",
+            "A response loses half of its weight every four weeks, so all of them together now count as about 1 "
+            "established member.",
         ),
         (
             "credible_pace_28d",
@@ -135,36 +135,43 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "established_periods_168d",
             0.2,
             {},
-            "In hardly any of the last six four-week periods responses came that count.",
+            "A response that counts came in hardly any of the last six four-week periods.",
         ),
         (
             "established_periods_168d",
             3.6,
             {},
-            "In about 4 of the last six four-week periods responses came that count.",
+            "A response that counts came in about 4 of the last six four-week periods.",
         ),
-        ("established_periods_168d", 4.0, {}, "In 4 of the last six four-week periods responses came that count."),
-        ("established_periods_168d", 6.0, {}, "In each of the last six four-week periods responses came that count."),
+        ("established_periods_168d", 4.0, {}, "A response that counts came in 4 of the last six four-week periods."),
+        (
+            "established_periods_168d",
+            5.7,
+            {},
+            "A response that counts came in nearly all of the last six four-week periods.",
+        ),
+        ("established_periods_168d", 6.0, {}, "A response that counts came in each of the last six four-week periods."),
         ("established_periods_168d", 0.0, {}, "No response that counts came in the last six four-week periods."),
         ("established_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         (
             "established_periods_168d",
             1.0,
             {"account_age_days": 14.0},
-            "In the one four-week period begun since this user appeared 14 days ago responses came that count.",
+            "A response that counts came in the one four-week period begun since this user appeared 14 days ago.",
         ),
         (
             "established_periods_168d",
             3.0,
             {"account_age_days": 80.0},
-            "In each of the 3 four-week periods begun since this user appeared 80 days ago responses came that count.",
+            "A response that counts came in each of the 3 four-week periods begun since this user appeared 80 "
+            "days ago.",
         ),
         (
             "responder_periods_168d",
             0.4,
             {"account_age_days": 80.0},
-            "In hardly any of the 3 four-week periods begun since this user appeared 80 days ago responses came that "
-            "count.",
+            "A response that counts came in hardly any of the 3 four-week periods begun since this user appeared 80 "
+            "days ago.",
         ),
         (
             "responder_periods_168d",
@@ -176,7 +183,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "responder_periods_168d",
             2.0,
             ONLY_UNKNOWN,
-            "In 2 of the last six four-week periods anonymous responses came.",
+            "An anonymous response came in 2 of the last six four-week periods.",
         ),
         (
             "days_of_silence",
@@ -195,6 +202,24 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             0.0,
             {"credible_engagers_365d": 0.5, "uncounted_exchange_365d": 0.6},
             "Somebody who counts much responded in the last 28 days.",
+        ),
+        (  # what one person who counts half responded 32 days ago still counts is 0.5 * 2 ** (-32 / 28) = 0.226
+            "days_of_silence",
+            4.0,
+            {"credible_engagers_365d": 3.0, "credible_engagers_decayed_28d": 0.22, "uncounted_exchange_365d": 0.0},
+            "Somebody anonymous last responded 32 days ago.",
+        ),
+        (
+            "days_of_silence",
+            4.0,
+            {"credible_engagers_365d": 3.0, "credible_engagers_decayed_28d": 0.23, "uncounted_exchange_365d": 0.0},
+            "Somebody who counts much last responded 32 days ago.",
+        ),
+        (
+            "days_of_silence",
+            0.0,
+            {"credible_engagers_365d": 3.0, "credible_engagers_decayed_28d": 0.24, "uncounted_exchange_365d": 0.6},
+            "Somebody anonymous, or with whom this user exchanges responses, responded in the last 28 days.",
         ),
         ("responder_periods_168d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
         ("credible_posts_90d", 0.0, NOBODY_AT_ALL, "Nobody responded in the last year."),
@@ -276,22 +301,22 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {},
             "Somebody who counts much last responded 3 days ago.",
         ),
-        ("credible_posts_90d", 0.0, {}, "No post drew reactions that count in the last 90 days."),
+        ("credible_posts_90d", 0.0, {}, "No post got engagement that counts in the last 90 days."),
         (
             "credible_posts_90d",
             5.31,
             {},
-            "About 5 posts drew reactions that count in the last 90 days.",
+            "About 5 posts got engagement that counts in the last 90 days.",
         ),
         (
             "credible_posts_90d",
             0.3,
             {},
-            "Posts drew hardly any reactions that count in the last 90 days, together 0.3 of a post.",
+            "Posts got hardly any engagement that counts in the last 90 days, together 0.3 of a post.",
         ),
-        ("credible_posts_90d", 0.01, {}, "Posts drew almost no reactions that count in the last 90 days."),
-        ("credible_posts_90d", 1.0, {}, "1 post drew reactions that count in the last 90 days."),
-        ("credible_posts_90d", 1.2, {}, "About 1 post drew reactions that count in the last 90 days."),
+        ("credible_posts_90d", 0.01, {}, "Posts got almost no engagement that counts in the last 90 days."),
+        ("credible_posts_90d", 1.0, {}, "1 post got engagement that counts in the last 90 days."),
+        ("credible_posts_90d", 1.2, {}, "About 1 post got engagement that counts in the last 90 days."),
         ("tenure_days", None, {}, "This user has never been active."),
         ("tenure_days", 41.0, {}, "This user's first activity was 41 days ago."),
         ("tenure_days", 1_200.0, {}, "This user's first activity was more than 3 years ago."),
@@ -299,7 +324,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "As older responses count less (halved every four weeks), the responses are now worth 0.4 of an "
+            "A response loses half of its weight every four weeks, so all of them together now count as 0.4 of an "
             "established member.",
         ),
         (
@@ -427,12 +452,12 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             {},
             "11 posts in the last 90 days repeat an earlier one of this user; the first 10 repeats cost nothing.",
         ),
-        ("credible_pieces_drawing_28d", 0.0, {}, "No post drew reactions that count in the last 28 days."),
+        ("credible_pieces_drawing_28d", 0.0, {}, "No post got engagement that counts in the last 28 days."),
         (
             "credible_pieces_drawing_28d",
             5.31,
             {},
-            "About 5 posts drew reactions that count in the last 28 days.",
+            "About 5 posts got engagement that counts in the last 28 days.",
         ),
         ("credible_after_a_day_share_90d", None, {}, "No engagement with a post in the last 90 days counts."),
         (

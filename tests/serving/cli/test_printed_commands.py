@@ -54,7 +54,7 @@ def test_the_next_commands_of_the_demo_run(clout, spaced, tmp_path, capsys):
     print_next(spaced, spaced.folder / "events.parquet", "user0001", "a/b")
     explain, serve, table = printed_commands(capsys.readouterr().err)
     assert serve[2:] == ["--events", str(spaced.folder / "events.parquet"), "--home", str(spaced.folder)]
-    assert run_printed(clout, Home(tmp_path / "other"), explain).stdout.startswith("user0001 has ")
+    assert run_printed(clout, Home(tmp_path / "other"), explain).stdout.startswith("The influence score of user0001 ")
     assert run_printed(clout, Home(tmp_path / "other"), table).returncode == 0
 
 

@@ -28,11 +28,11 @@ def _fact(points, *sentences):
 def test_further_facts_follow_until_one_does_not_fit(explanation):
     long = "Another fact that is long " + "and longer " * 40
     texts = brief(replace(explanation, facts=_facts("The first fact.", f"{long}.", "A short fact.")))
-    assert "What raises it: The first fact." in texts
+    assert "What raises it most: The first fact." in texts
     assert len(texts) == 3
     assert sum(len(wrap(text, 80)) for text in texts) <= 10
     both = brief(replace(explanation, facts=_facts("The first fact. | Its second sentence.", "A short fact.")))
-    assert "What raises it: The first fact. Its second sentence. A short fact." in both
+    assert "What raises it most: The first fact. Its second sentence. A short fact." in both
 
 
 def test_established_members_are_defined_if_a_fact_names_them(explanation):
@@ -46,7 +46,7 @@ def test_words_are_defined_last(explanation):
     changes = (replace(explanation.possible_changes[0], sentence="2 established members more."),)
     for fact in ("1 established member came. | It counts.", "Nobody came."):
         *_, last = brief(replace(explanation, facts=_facts(fact), possible_changes=changes))
-        assert last == f"What would change it: 2 established members more. {ENGAGING} {ESTABLISHED}"
+        assert last == f"What the words mean: {ENGAGING} {ESTABLISHED}"
 
 
 def test_the_number_of_responders_is_added_if_no_fact_states_it(explanation):
@@ -59,8 +59,8 @@ def test_the_number_of_responders_is_added_if_no_fact_states_it(explanation):
 def test_a_fact_is_shortened_to_its_first_and_strongest_sentences(explanation):
     sentences = {"8 people responded.": 0.3, "They are worth 0.1.": -1.2, "The last came long ago.": -2.3}
     rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
-    fact = Fact(" ".join([*sentences, "What matters most is that."]), -3.2, (), rows)
-    assert "What lowers it: 8 people responded. They are worth 0.1. The last came long ago." in brief(
+    fact = Fact(" ".join([*sentences, "Most of the points come from that."]), -3.2, (), rows)
+    assert "What lowers it most: 8 people responded. They are worth 0.1. The last came long ago." in brief(
         replace(explanation, facts=(fact,))
     )
 
@@ -69,7 +69,7 @@ def test_a_comparison_that_speaks_for_the_other_way_is_omitted(explanation):
     sentences = {"8 people responded (average: 5).": 0.3, "They are worth 0.1 (average: 2).": -3.2}
     rows = tuple(FactRow("", "", "", points, sentence) for sentence, points in sentences.items())
     texts = brief(replace(explanation, facts=(Fact(" ".join(sentences), -2.9, (), rows),)))
-    assert any(text.startswith("What lowers it: They are worth 0.1 (active users' average: 2).") for text in texts)
+    assert any(text.startswith("What lowers it most: They are worth 0.1 (active users' average: 2).") for text in texts)
     assert not any("8 people" in text for text in texts)
 
 
@@ -79,7 +79,7 @@ def test_what_the_user_can_undo_comes_first_unless_it_is_weak(explanation, point
     repeats = replace(_fact(points, "The user repeats posts."), features=("repetitions_beyond_10_90d",))
     facts = (_fact(-7.0, "Nobody came."), repeats)
     texts = brief(replace(explanation, facts=facts, possible_changes=(stop,)))
-    assert any(text.startswith(f"What lowers it: {first}") for text in texts)
+    assert any(text.startswith(f"What lowers it most: {first}") for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_the_first_average_names_its_group(explanation):
         replace(explanation, facts=_facts("3 people responded (average: 2). | 4 went (average in 9 days: 5)."))
     )
     both = "3 people responded (active users' average: 2). 4 went (average in 9 days: 5)."
-    assert f"What raises it: {both}" in texts
+    assert f"What raises it most: {both}" in texts
 
 
 def test_a_text_that_would_be_too_long_omits_the_group_of_the_average(explanation):
     text = "So many came (average: 2)" + " and came" * 44
     texts = brief(replace(explanation, facts=_facts(f"{text}.")))
-    assert f"What raises it: {text}." in texts
+    assert f"What raises it most: {text}." in texts
 
 
 def test_no_facts(explanation):

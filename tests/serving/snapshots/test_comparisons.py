@@ -111,10 +111,10 @@ def test_points_without_an_explanation_contradict_their_sentence(feature, value,
 @pytest.mark.parametrize(
     ("sentence", "age", "says"),
     [
-        ("In 1 of the last six four-week periods responses came that count.", 400.0, "average: in 2 of them"),
-        ("In 1 of the 3 four-week periods begun somebody responded.", 80.0, "average: in 2 of the last six"),
+        ("A response that counts came in 1 of the last six four-week periods.", 400.0, "average: in 2 of them"),
+        ("A response that counts came in 1 of the 3 four-week periods begun.", 80.0, "average: in 2 of the last six"),
         ("No response that counts came in the last six four-week periods.", 400.0, "average: in 2 of them"),
-        ("In about 1 of the last six four-week periods responses came that count.", 400.0, "average: in 2 of them"),
+        ("A response that counts came in about 1 of the last six four-week periods.", 400.0, "average: in 2 of them"),
     ],
 )
 def test_an_average_of_periods_names_its_unit(sentence, age, says):
@@ -123,5 +123,5 @@ def test_an_average_of_periods_names_its_unit(sentence, age, says):
     assert comparison.text == says
     assert (
         compared(sentence, line, comparison)
-        == f"{sentence[:-1].replace('In 1', 'In only 1').replace('In about', 'In only about')} ({says})."
+        == f"{sentence[:-1].replace('in 1', 'in only 1').replace('in about', 'in only about')} ({says})."
     )

@@ -9,7 +9,7 @@ from training.explanation.reasons import Line
 
 RATE, LATELY, PERIODS = "responder_rate_365d", "credible_engagers_decayed_28d", "responder_periods_168d"
 ROW = {"account_age_days": 100.0, "days_since_last_act": 91.4}
-IN_ONE = "In 1 of the last six four-week periods a response came that counts."
+IN_ONE = "A response that counts came in 1 of the last six four-week periods."
 
 
 def facts(*lines, base=28.42, row=ROW):
@@ -52,17 +52,17 @@ def test_the_average_follows_the_number_and_the_points_come_last(feature, value,
 @pytest.mark.parametrize(
     ("points", "age", "typical", "opening", "average"),
     [
-        (-1.7, 400.0, 2.0, "In only 1 of", " (average: in 2 of them)"),
-        (-1.7, 400.0, None, "In 1 of", ""),
-        (-1.7, 400.0, 1.02, "In 1 of", ""),
-        (1.7, 400.0, 0.5, "In 1 of", " (average: in 0.5 of them)"),
-        (1.7, 14.0, None, "In 1 of", ""),
-        (-1.7, 168.0, 2.0, "In only 1 of", " (average: in 2 of them)"),
+        (-1.7, 400.0, 2.0, "in only 1 of", " (average: in 2 of them)"),
+        (-1.7, 400.0, None, "in 1 of", ""),
+        (-1.7, 400.0, 1.02, "in 1 of", ""),
+        (1.7, 400.0, 0.5, "in 1 of", " (average: in 0.5 of them)"),
+        (1.7, 14.0, None, "in 1 of", ""),
+        (-1.7, 168.0, 2.0, "in only 1 of", " (average: in 2 of them)"),
     ],
 )
 def test_fewer_periods_than_the_average_are_introduced_by_only(points, age, typical, opening, average):
     (fact,) = facts((PERIODS, 1.0, points, IN_ONE, typical), row=ROW | {"account_age_days": age})
-    assert fact.rows[0].sentence == f"{IN_ONE[:-1].replace('In 1 of', opening)}{average}."
+    assert fact.rows[0].sentence == f"{IN_ONE[:-1].replace('in 1 of', opening)}{average}."
 
 
 def test_a_newcomer_cannot_have_more_periods():
@@ -105,7 +105,7 @@ def test_everything_else_is_named():
     rows = (FactRow(LABELS["credible_posts_90d"], "3", "1.4", 0.3, "3 posts (average: 1.4 posts)."),)
     rows += (FactRow(LABELS["tenure_days"], "30", "300", -0.2, "30 days (average: 300 days ago)."),)
     assert merged[-1] == Fact(
-        sentence="Everything else (posts that drew reactions that count +0.3, days since the first activity -0.2).",
+        sentence="Everything else (posts with engagement that counts +0.3, days since the first activity -0.2).",
         points=0.1,
         features=("credible_posts_90d", "tenure_days"),
         rows=rows,
@@ -123,7 +123,7 @@ def test_responses_from_anybody_are_added_to_responses_if_the_sign_stays():
 
 def test_how_many_people_responded_is_not_said_where_it_does_not_explain_the_points():
     merged = facts((LATELY, 4.0, 2.2, "They weigh 4.", 1.2), (ANYBODY, 40.0, -1.2, "40 people.", None))
-    assert merged[-1].pointed == "Everything else (people who responded, whoever they are): -1.2 points."
+    assert merged[-1].pointed == "Everything else (people who responded, established or not): -1.2 points."
 
 
 def test_an_unexplained_tenure_is_added_to_the_absence():
@@ -141,8 +141,8 @@ def test_a_user_who_was_never_active_has_no_days():
 def test_two_numbers_about_the_same_people_have_averages_of_their_own():
     (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
     assert fact.pointed == (
-        "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2 members). What "
-        "matters most is how much of this is recent. Together: +7.2 points."
+        "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2 members). Most "
+        "of the points come from how much of this is recent. Together: +7.2 points."
     )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "17.9", 2.8),
@@ -190,14 +190,14 @@ def test_responses_are_one_fact_of_what_moves_half_a_point_or_more():
     merged = facts(
         ("days_of_silence", 0.0, 5.1, "The last came lately.", 0.2),
         (LATELY, 0.8, -0.9, "They are worth 0.8.", 1.2),
-        (PERIODS, 2.0, -0.6, "In 2 of six somebody responded.", 4.0),
+        (PERIODS, 2.0, -0.6, "One came in 2 of six.", 4.0),
         (RATE, 28 / 100, 0.2, "1 person responded.", 0.1),
         row=ROW | {"account_age_days": 400.0},
     )
     (fact,) = merged
     assert fact.sentence == (
         "1 person responded (average: 1.3 established members). They are worth 0.8 (average: 1.2 members). The last "
-        "came lately. In only 2 of six somebody responded (average: in 4 of them). What matters most is how recent the "
+        "came lately. One came in only 2 of six (average: in 4 of them). Most of the points come from how recent the "
         "last response is."
     )
     assert fact.points == pytest.approx(3.8)

@@ -278,8 +278,8 @@ def test_the_chance_is_measured_below_one_person(bundle, scores):
         replace(bundle, chance=None),
     )
     assert chance(0.5, earlier) is None
-    assert expectation(score, bundle).startswith("It means that somebody engages with about ")
-    assert expectation(score, earlier).startswith("It means that somebody engages with at most 5 in 10 users")
+    assert expectation(score, bundle).startswith("It means that, in the next 28 days, about ")
+    assert expectation(score, earlier).startswith("It means that, in the next 28 days, at most 5 in 10 users")
 
 
 def test_an_explanation_is_json_with_the_documented_fields(home):
@@ -307,7 +307,7 @@ def test_the_story_is_in_order_and_repeats_the_figures(home, rows):
         assert explanation.percentile == snapshot.score(user)["percentile"]
         if explanation.missing is None:
             assert story["score"][0].startswith(
-                f"{user} has an influence score of {explanation.score:.1f} out of 100, "
+                f"The influence score of {user} is {explanation.score:.1f} out of 100, "
             )
             reasons = {"for": explanation.reasons_for, "against": explanation.reasons_against}
             for topic, texts in reasons.items():

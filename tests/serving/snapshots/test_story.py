@@ -33,7 +33,7 @@ ACTIVE = Baseline(2_311, {}, None, {}, "2017-07-30T00:00:00Z", active_days=56.0,
 def test_standing():
     assert (
         standing("ann", 12.34, "2017-07-30T00:00:00Z")
-        == "ann has an influence score of 12.3 out of 100, as of 2017-07-30."
+        == "The influence score of ann is 12.3 out of 100, as of 2017-07-30."
     )
 
 
@@ -55,7 +55,7 @@ def test_rank_among_active_users(below, words):
     ranked = rank(below, ACTIVE, "all", 5.0, 5.0)
     assert ranked == words.format(users)
     assert start(39.14, ACTIVE, "all", ranked) == (
-        "The points below start from their average, 39.1; all averages below are theirs."
+        "The points below start from the average score of these users, 39.1; all averages below are theirs."
     )
 
 
@@ -74,11 +74,11 @@ def test_a_score_between_the_average_and_the_median(below, score, beside):
     ranked = rank(below, ACTIVE, "all", score, 28.63)
     assert ranked.endswith(f"active in the last eight weeks{beside}.")
     starts = {
-        "": " their average, 28.6",
-        ", but b": " this average, which a few high scores raise",
-        ", but a": " this average",
+        "": "the average score of these users, 28.6; all averages below are theirs.",
+        ", but b": "this average, which a few high scores raise; all averages below are of these users.",
+        ", but a": "this average; all averages below are of these users.",
     }
-    expected = f"The points below start from{starts[beside[:7]]}; all averages below are theirs."
+    expected = f"The points below start from {starts[beside[:7]]}"
     assert start(28.63, ACTIVE, "all", ranked) == expected
 
 
@@ -92,26 +92,27 @@ def test_nobody_is_below_zero():
     ("low", "high", "words"),
     [
         (2, 2, "is fairly certain: for 9 in 10 similar users, 2 people engage"),
-        (2, 6, "is fairly certain: for 9 in 10 similar users, 2 to 6 people engage (12 to 26 points)"),
-        (2, 8, "is only roughly known: for 9 in 10 similar users, 2 to 8 people engage (12 to 29 points)"),
-        (0, 10, "is only roughly known: for 9 in 10 similar users, 0 to 10 people engage (0 to 32 points)"),
-        (0, 20, "is very uncertain: for 9 in 10 similar users, 0 to 20 people engage (0 to 40 points)"),
+        (2, 6, "is fairly certain: for 9 in 10 similar users, 2 to 6 people engage, which is 12 to 26 points"),
+        (2, 8, "is rough: for 9 in 10 similar users, 2 to 8 people engage, which is 12 to 29 points"),
+        (0, 10, "is rough: for 9 in 10 similar users, 0 to 10 people engage, which is 0 to 32 points"),
+        (0, 20, "is very uncertain: for 9 in 10 similar users, 0 to 20 people engage, which is 0 to 40 points"),
     ],
 )
 def test_certainty_depends_on_the_points_between_the_ends(low, high, words):
     certainty = describe_certainty(Interval(low, high, 0.9), 28, SCALE)
-    shortened = f"The score {words.partition(' (')[0]}."
+    shortened = f"The prediction {words.partition(', which')[0]}."
     assert shorten_certainty(certainty) == shortened
-    assert certainty.replace(" in the next 28 days", "") == f"The score {words}.".replace("similar users", SIMILAR)
+    assert certainty.replace(" in the next 28 days", "") == f"The prediction {words}.".replace("similar users", SIMILAR)
 
 
 @pytest.mark.parametrize(("high", "who"), [(0, "nobody"), (1, "nobody or 1 person")])
 def test_a_chance_has_no_range_of_points(high, who):
     certainty = describe_certainty(Interval(0, high, 0.9), 28, SCALE)
     assert certainty == (
-        f"Very probably, {who} engages in the next 28 days, as with at least 9 in 10 users with similar figures."
+        f"Very probably, {who} engages in the next 28 days; this is true of at least 9 in 10 users with similar "
+        "figures."
     )
-    assert shorten_certainty(certainty) == (f"Very probably, {who} engages, as with at least 9 in 10 similar users.")
+    assert shorten_certainty(certainty) == f"Very probably, {who} engages."
 
 
 @pytest.mark.parametrize(
@@ -161,25 +162,29 @@ SCALE = Scale(4.0, 12.0)
             0.78,
             None,
             False,
-            "It means that somebody engages with at most 8 in 10 users with similar figures in the next 28 days.",
+            "It means that, in the next 28 days, at most 8 in 10 users with similar figures will have "
+            "somebody engage with them.",
         ),
         (
             0.78,
             0.31,
             False,
-            "It means that somebody engages with about 3 in 10 users with similar figures in the next 28 days.",
+            "It means that, in the next 28 days, about 3 in 10 users with similar figures will have "
+            "somebody engage with them.",
         ),
         (
             0.78,
             0.31,
             True,
-            "It means that somebody credible responds to about 3 in 10 users with similar figures in the next 28 days.",
+            "It means that, in the next 28 days, about 3 in 10 users with similar figures will have somebody credible "
+            "respond to them.",
         ),
         (
             2e-4,
             1e-4,
             False,
-            "It means that somebody engages with fewer than 1 in 1,000 users with similar figures in the next 28 days.",
+            "It means that, in the next 28 days, fewer than 1 in 1,000 users with similar figures will have "
+            "somebody engage with them.",
         ),
     ],
 )
@@ -277,7 +282,7 @@ def test_sections_without_sentences_are_omitted():
         ("About 2 people responded.", []),
         ("About 2 established members came.", [ESTABLISHED.format(time="for half a year")]),
         ("An anonymous response came.", [ANONYMOUS]),
-        ("About 2 posts drew reactions that count.", []),
+        ("About 2 posts got engagement that counts.", []),
         ("Nobody engages in the next 28 days.", [ENGAGING]),
     ],
 )

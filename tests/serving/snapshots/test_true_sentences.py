@@ -257,8 +257,8 @@ MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|l
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 SENTENCES_OF_RESPONSES = re.compile(
-    r"(?<=\.) (?=As older|Nobody who counts much|Somebody|No response|Apart from|Whoever|No person|In |"
-    r"This makes|What matters)"
+    r"(?<=\.) (?=A response|An anonymous response|Nobody who counts much|Somebody|No response|Apart from|"
+    r"Established or not|No person|This makes|Most of the points)"
 )
 IN_TIME = re.compile(rf"{APPEARED.pattern}|{SINCE_THEN}")
 WINDOW = r"the last (\d+ days|year)"
@@ -279,8 +279,8 @@ APART = "Apart from people with whom this user exchanges responses,"
 RETURNED = "came back lately after more than 60 days without activity here, and had never responded to this user before"
 WHY_RETURNED = f"they {RETURNED}"
 MORE = (
-    rf"within four weeks {N} established members? responded to this user for the first time, "
-    "(?:each to a different|to a) new post"
+    rf"within four weeks {N} established members? responded to this user"
+    "(?:, each for the first time and to a different| for the first time, to a) new post"
 )
 IN_FULL = rf"if they counted in full, the score would be at least {P} higher"
 RESPONSES_OF = {
@@ -290,7 +290,7 @@ RESPONSES_OF = {
     "periods": ["responder_periods_168d"],
 }
 SUBJECTS = {
-    "posts that drew reactions that count": ["credible_posts_90d"],
+    "posts with engagement that counts": ["credible_posts_90d"],
     "days since the first activity": ["tenure_days"],
     "days since the last activity": ["days_of_absence"],
     "repeated posts": ["repetitions_beyond_10_90d"],
@@ -304,15 +304,15 @@ CAUSES = {
     "people responded": "anybody",
     "of this is recent": "lately",
     "the last response is": "last",
-    "periods responses came": "periods",
+    "periods had a response": "periods",
 }
 PART = r"[a-z][^+-]+? [+-][\d.]+"
 WHO = (
     rf"(?:{N} (?:people|person) who responded|"
     rf"{N} (?:people|person) who engaged with this user \((\d+) of them responded\))"
 )
-OTHERS_CHANGE = r"( \(other facts change with it\))?"
-CERTAINTY = r"for 9 in 10 similar users, [^.]+ engages?[ .]|Very probably, [^.]+ engages, as"
+OTHERS_CHANGE = r"( \(other points change as well\))?"
+CERTAINTY = r"for 9 in 10 similar users, [^.]+ engages?[ .]|Very probably, [^.]+ engages\."
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
 SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun {SINCE})"
 
@@ -376,7 +376,7 @@ def is_chance(p, one, of):
 def is_certainty(p, judgement, people, few, least, most):
     low, high = (float(p.community.bundle.scale.points(np.log(max(p.scored[end], 1e-9)))) for end in ("low", "high"))
     ends = [round(low), round(high)]
-    words = "very uncertain" if high - low > 35 else "only roughly known" if high - low > 15 else "fairly certain"
+    words = "very uncertain" if high - low > 35 else "rough" if high - low > 15 else "fairly certain"
     stated = [int(least), int(most)] == ends if least else ends[0] == ends[1]
     return judgement == words and stated and is_interval(p, people or few) and p.scored["high"] > 1
 
@@ -384,13 +384,13 @@ def is_certainty(p, judgement, people, few, least, most):
 def is_share(p, percent, words, sentence):
     """At most half of the active users have as much where it adds points, or half or more have more where it takes."""
     features = {
-        "As older": "credible_engagers_decayed_28d",
-        "In": "responder_periods_168d",
+        "A response loses": "credible_engagers_decayed_28d",
+        "A response that counts came": "responder_periods_168d",
         "No response that counts came": "responder_periods_168d",
         "This user's first": "tenure_days",
     }
     feature = next((name for start, name in features.items() if sentence.startswith(start)), "days_of_silence")
-    feature = "credible_posts_90d" if " drew " in sentence else feature
+    feature = "credible_posts_90d" if " got " in sentence else feature
     active = p.community.active_scores(p.community.snapshot.baseline("all").active_days).index
     figures, own = (printed(feature, values) for values in (p.community.table.loc[active, feature], p.row[[feature]]))
     if feature == "days_of_silence":
@@ -430,7 +430,7 @@ def is_nobody(p, who, period):
 def is_last(p, who, when):
     """A response of half a member came then; who counts is the reference implementation's."""
     since = p.row["days_of_silence"]
-    return 0 < since < 338 and long_ago(when, since + 28) and is_from(p, who, since + 29)
+    return 0 < since < 338 and long_ago(when, since + 28) and is_from(p, who, since + 28)
 
 
 def is_recent(p, who, period):
@@ -438,11 +438,12 @@ def is_recent(p, who, period):
 
 
 def is_from(p, who, days):
-    """All people together count less than half only where somebody is named who counts in full for the time alone."""
-    if p.row["credible_engagers_365d"] >= 0.5:
+    """Somebody is named who counts in full for the time alone where nobody can have counted half then as a person."""
+    lately = p.row["credible_engagers_decayed_28d"] >= 0.5 * 0.5 ** (days / 28) - 1e-6
+    if p.row["credible_engagers_365d"] >= 0.5 and lately:
         return who is None
     exchanges = p.row["uncounted_exchange_365d"] > 0
-    anonymous = p.anonymous(days) > 0
+    anonymous = p.anonymous(days + 1) > 0
     return anonymous if who == "anonymous" else who is not None and exchanges
 
 
@@ -455,14 +456,15 @@ def is_span(p, span):
     return int(count) == math.ceil(p.first_seen() / 28) and p.days_of(span[span.index("begun ") + 6 :]) is not None
 
 
-def is_periods(p, stated, span, what):
+def is_periods(p, what, stated, span):
     """Periods with a response count together as so many, which is `about` that where it is no whole number."""
     value, most = p.row["responder_periods_168d"], min(math.ceil(p.first_seen() / 28), 6)
-    in_words = {None: most, "each of ": most, "hardly any of ": 0.5}
+    in_words = {None: most, "each of ": most, "nearly all of ": most, "hardly any of ": 0.5}
     count = in_words[stated] if stated in in_words else int(re.search(r"\d", stated)[0])
-    near = abs(value - count) < (0.06 if "about" not in (stated or "") and count != 0.5 else 0.5 + 1e-9)
+    in_part = count == 0.5 or "about" in (stated or "") or "nearly" in (stated or "")
+    near = abs(value - count) < (0.5 + 1e-9 if in_part else 0.06)
     anonymous = p.row["credible_engagers_365d"] == 0
-    right = near and p.periods() >= value - 1e-6 and anonymous == (what == "anonymous responses came")
+    right = near and p.periods() >= value - 1e-6 and anonymous == what.lower().startswith("an anonymous")
     return right and is_span(p, span) and (stated is None) <= (most == 1)
 
 
@@ -516,11 +518,11 @@ def single_remainder(p, sentence, false):
 def features_of(p, name, rest, names):
     """Return the features of a subject of everything else; responses of others may include those of anybody."""
     anybody = p.community.bundle.bounded_features
-    if name == "people who responded, whoever they are":
+    if name == "people who responded, established or not":
         return list(anybody)
     if name != "responses of others":
         return SUBJECTS[name]
-    separate = "people who responded, whoever they are" in names
+    separate = "people who responded, established or not" in names
     of_responses = {feature for features in RESPONSES_OF.values() for feature in features}
     return sorted(rest & (of_responses | (set() if separate else set(anybody))))
 
@@ -599,22 +601,24 @@ def is_too_little(p, acts, engagements, missing):
 
 
 PATTERNS = {
-    r"(.+) has an influence score of ([\d.]+) out of 100, as of (.+)\.": is_standing,
+    r"The influence score of (.+) is ([\d.]+) out of 100, as of (.+)\.": is_standing,
     rf"(The score is higher than|None of|Fewer than [\d.]+% of|The score is higher than .+ of) the {N} users active in "
     r"the last (.+?)(?: have a lower score| has a lower score)?(?:, but (below|above) their average of ([\d.]+))?\.": (
         is_rank
     ),
-    r"The points below start from this average(, which a few high scores raise)?; all averages below are theirs\.": (
+    r"The points below start from this average(, which a few high scores raise)?; all averages below are of these "
+    r"users\.": (
         lambda p, raised: (
             f"{'below' if raised else 'above'} their average of" in next(iter(p.explained.story)).sentences[2]
         )
     ),
-    r"The points below start from their average, ([\d.]+); all averages below are theirs\.": is_start,
+    r"The points below start from the average score of these users, ([\d.]+); all averages below are "
+    r"theirs\.": is_start,
     r"It means that about (.+) (?:person is|people are) expected to engage with this user in the next 28 days\.": (
         is_expected
     ),
-    rf"It means that somebody engages with (?:about|fewer than) {N} in {N} users with similar figures in the next 28 "
-    r"days\.": is_chance,
+    rf"It means that, in the next 28 days, (?:about|fewer than) {N} in {N} users with similar figures will have "
+    r"somebody engage with them\.": is_chance,
     r"10 points more stand for ([\d.]+) times as many people\.": lambda p, times: p.is_scale(times),
     rf"{N} people responded {PERIOD} and together count as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD}, who counts as {MEMBERS}\.": is_responded,
@@ -629,29 +633,29 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"As older responses count less \(halved every four weeks\), the responses are now worth {MEMBERS}\.": (
+    rf"A response loses half of its weight every four weeks, so all of them together now count as {MEMBERS}\.": (
         lambda p, counted: is_amount(counted, p.row["credible_engagers_decayed_28d"])
     ),
-    rf"In (?:only )?((?:each|(?:about )?\d|hardly any) of )?{SPAN} (responses came that count|anonymous responses came)"
-    r"\.": is_periods,
-    rf"{APART} in (hardly any of ){SPAN} (responses came that count|anonymous responses came)\.": lambda p, *stated: (
+    r"(A response that counts|An anonymous response) came in (?:only )?"
+    rf"((?:each|nearly all|(?:about )?\d|hardly any) of )?{SPAN}\.": is_periods,
+    rf"{APART} (a response that counts|an anonymous response) came in (hardly any of ){SPAN}\.": lambda p, *stated: (
         p.row["uncounted_exchange_365d"] > 0 and is_periods(p, *stated)
     ),
     rf"({APART} n|N)o response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p, who: (
         p.row["responder_periods_168d"] == 0 and (who != "N") == (p.row["uncounted_exchange_365d"] > 0)
     ),
-    rf"(?:Only )?([Aa]bout )?([\d,]+) posts? drew reactions that count {PERIOD}\.": lambda p, is_about, count, period: (
-        p.days_of(period) is not None
+    rf"(?:Only )?([Aa]bout )?([\d,]+) posts? got engagement that counts {PERIOD}\.": lambda p, is_about, count, days: (
+        p.days_of(days) is not None
         and about(f"about {count}", p.row["credible_posts_90d"])
         and bool(is_about) == (abs(p.row["credible_posts_90d"] - number(count)) >= 0.05)
     ),
-    rf"Posts drew hardly any reactions that count {PERIOD}, together ([\d.]+) of a post\.": (
+    rf"Posts got hardly any engagement that counts {PERIOD}, together ([\d.]+) of a post\.": (
         lambda p, period, amount: p.days_of(period) is not None and is_amount(amount, p.row["credible_posts_90d"])
     ),
-    rf"Posts drew almost no reactions that count {PERIOD}\.": lambda p, period: (
+    rf"Posts got almost no engagement that counts {PERIOD}\.": lambda p, period: (
         p.days_of(period) is not None and 0 < p.row["credible_posts_90d"] < 0.05
     ),
-    rf"No post drew reactions that count {PERIOD}\.": lambda p, period: (
+    rf"No post got engagement that counts {PERIOD}\.": lambda p, period: (
         p.days_of(period) is not None and p.row["credible_posts_90d"] == 0
     ),
     rf"Somebody (?:{HALF}|(anonymous|anonymous, or with whom this user exchanges responses,)) last responded {AGO}\.": (
@@ -660,7 +664,7 @@ PATTERNS = {
     rf"Somebody (?:{HALF}|(anonymous|anonymous, or with whom this user exchanges responses,)) responded {PERIOD}\.": (
         is_recent
     ),
-    rf"(?:Whoever they are, {N} (?:people|person)|No person) responded {PERIOD}; that alone moves a score by {P} at "
+    rf"(?:Established or not, {N} (?:people|person)|No person) responded {PERIOD}; that alone moves a score by {P} at "
     r"most\.": (
         lambda p, total, period, most: (
             p.days_of(period) is not None
@@ -726,10 +730,11 @@ PATTERNS = {
     ),
     r"If the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?) once they are 90 days "
     rf"old{OTHERS_CHANGE}\.": (lambda p, *stated: is_own(p, *stated, repetitions_beyond_10_90d=0.0)),
-    r"The score is (fairly certain|only roughly known|very uncertain): for 9 in 10 users with similar figures, "
-    r"(?:(.+) people engage|(1 person) engages) in the next 28 days(?: \((\d+) to (\d+) points\))?\.": is_certainty,
-    r"Very probably, (nobody or 1 person|1 person|nobody) engages in the next 28 days, as with at least 9 in 10 users "
-    r"with similar figures\.": lambda p, few: p.scored["high"] <= 1 and is_interval(p, few),
+    r"The prediction is (fairly certain|rough|very uncertain): for 9 in 10 users with similar figures, "
+    r"(?:(.+) people engage|(1 person) engages) in the next 28 days(?:, which is (\d+) to (\d+) points)?"
+    r"\.": is_certainty,
+    r"Very probably, (nobody or 1 person|1 person|nobody) engages in the next 28 days; this is true of at least 9 in "
+    r"10 users with similar figures\.": lambda p, few: p.scored["high"] <= 1 and is_interval(p, few),
     rf"(?:{OPENING}) score would rise by about {P} if {MORE}\.": is_enough,
     rf"(?:{OPENING}) score would rise by only about {P} even if {MORE}\.": (
         lambda p, gained, count: (
@@ -754,8 +759,8 @@ PATTERNS = {
         )
     ),
     rf"{REST} \(({PART}(?:, {PART})+)\): ([+-][\d.]+) points\.": lambda p, parts, sum_: is_remainder(p, sum_, parts),
-    rf"{REST} \(people who responded, whoever they are\): ([+-][\d.]+) points\.": is_remainder,
-    r"What matters most is (?:in )?how (many|few|much|little|recent|old) (.+)\.": is_mostly,
+    rf"{REST} \(people who responded, established or not\): ([+-][\d.]+) points\.": is_remainder,
+    r"Most of the points come from how (many|few|much|little|recent|old) (.+)\.": is_mostly,
     r"This makes (-?[\d.]+), but scores end at (0|100)\.": lambda p, sum_, end: (
         abs(p.unclipped - float(sum_)) <= 0.05 + 1e-6 and p.scored["score"] == float(end)
     ),
@@ -825,7 +830,7 @@ def test_a_plain_story_has_ten_lines_for_every_kind_of_user(community):
         assert explained.possible_changes[0].sentence in text
         assert re.search(CERTAINTY, text)
         assert re.search(r" active users (has|have) a lower score\.|The score is higher than", text), text
-        assert bool(explained.main_facts) == bool(re.search("What (raises|lowers) it: ", text))
+        assert bool(explained.main_facts) == bool(re.search("What (raises|lowers) it most: ", text))
 
 
 def test_stories_repeat_nothing_and_mention_people(community):
@@ -844,7 +849,7 @@ def test_stories_repeat_nothing_and_mention_people(community):
         standing, expectation, rank, *_ = story["score"]
         assert "out of 100" in standing
         assert "active" in rank
-        assert ("somebody engages with" in expectation) == (explained.expected_audience < 0.9)
+        assert ("will have somebody engage" in expectation) == (explained.expected_audience < 0.9)
         assert explained.percentile == community.scores.loc[user, "percentile"]
         assert len(story["change"]) >= 1
         assert "What would change it, by the model's estimate" in [section.title for section in explained.story]

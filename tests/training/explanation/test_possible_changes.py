@@ -81,7 +81,7 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_50=5.6),
             [
                 "The score would rise by about 5.6 points if within four weeks 50 "
-                "established members responded to this user for the first time, each to a different new post."
+                "established members responded to this user, each for the first time and to a different new post."
             ],
         ),
         (
@@ -90,7 +90,7 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_50=1.0),
             [
                 "The score would rise by only about 1 point even if within four weeks 50 "
-                "established members responded to this user for the first time, each to a different new post.",
+                "established members responded to this user, each for the first time and to a different new post.",
                 AWAY,
             ],
         ),
@@ -118,7 +118,7 @@ def test_selected_changes(score, own, responses, expected):
             gains(from_200=5.0),
             [
                 "The score would rise by only about 5 points even if within four weeks 200 "
-                "established members responded to this user for the first time, each to a different new post.",
+                "established members responded to this user, each for the first time and to a different new post.",
                 AWAY,
             ],
         ),
