@@ -1,7 +1,7 @@
 """Monitoring: drift of features and scores since a model's training, and whether the score still predicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from training.config import Config, Monitor
 from training.dataset.labels import INGESTION_LAG
 from training.dataset.panel import in_scope
 from training.evaluation.evaluate import evaluate_bundle
-from training.evaluation.report_types import EvaluationReport, Report, named
+from training.evaluation.report_types import EvaluationReport, Report
 from training.model import reference_distributions
 from training.model.bundle import Bundle
 from training.release.gate import Finding, against_baselines, forecast
@@ -70,7 +70,7 @@ class FeatureDrift(Report):
     psi: float
     status: str
     weight: float
-    monitored: bool = field(metadata=named("judged"))
+    monitored: bool
     alarm: bool
     unknown_live: float
     unknown_reference: float
@@ -117,7 +117,7 @@ class DriftReport(Drift):
     realised: EvaluationReport | None
     findings: tuple[str, ...]
     alarms: tuple[str, ...]
-    within_limits: bool = field(metadata=named("held"))
+    within_limits: bool
 
     def metrics(self) -> dict[str, float]:
         """Return the figures that are logged, by name; the score's metrics only if predictions were evaluated."""

@@ -184,7 +184,7 @@ def attacks(report: Mapping[str, Any]) -> Attacks | None:
     return Attacks(
         as_of=measured["as_of"],
         best_baseline=best,
-        within_limits=all(result["held"] for result in results),
+        within_limits=all(result["within_limit"] for result in results),
         bars=tuple(_attack_bar(result, best, axis) for result in results),
         marks=axis.marks,
         alliances=tuple(map(_alliance, measured.get("alliances", ()))),
@@ -194,7 +194,7 @@ def attacks(report: Mapping[str, Any]) -> Attacks | None:
 def _attack_bar(result: Mapping[str, Any], best_baseline: str, axis: PointsAxis) -> AttackBar:
     gain, limit, baseline_gain = result["gain_median"], result["limit"], result["baselines"][best_baseline]
     return AttackBar(
-        description=result["told"],
+        description=result["description"],
         learnt=result["mode"] != "scoring",
         gain=gain,
         limit=limit,
@@ -202,7 +202,7 @@ def _attack_bar(result: Mapping[str, Any], best_baseline: str, axis: PointsAxis)
         gain_at=axis.percent(gain),
         limit_at=axis.percent(limit),
         baseline_at=axis.percent(baseline_gain),
-        within_limit=result["held"],
+        within_limit=result["within_limit"],
     )
 
 
@@ -213,5 +213,5 @@ def _alliance(result: Mapping[str, Any]) -> Alliance:
         gain=result["gain_median"],
         people_gain=result["people_gain_median"],
         people_limit=result["people_limit"],
-        within_limit=result["held"],
+        within_limit=result["within_limit"],
     )

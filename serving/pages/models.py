@@ -116,7 +116,7 @@ def _documents(home: Home, version: str) -> Documents:
 
 def _finding(document: dict[str, Any]) -> Finding:
     words = (ACRONYMS.get(word, word) for word in document["name"].split("_"))
-    return Finding(" ".join(words), document["told"], document["passed"])
+    return Finding(" ".join(words), document["message"], document["passed"])
 
 
 def _card(home: Home, version: str) -> Markup | None:

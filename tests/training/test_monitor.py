@@ -189,9 +189,9 @@ class TestReport:
         assert json.loads(json.dumps(document, allow_nan=False)) == document
         assert set(document) == {
             *("as_of", "reference_as_of", "users", "reference_users", "score", "level", "features"),
-            *("realised", "findings", "alarms", "held"),
+            *("realised", "findings", "alarms", "within_limits"),
         }
-        assert {"judged", "alarm", "psi", "status", "weight", "feature"} <= set(document["features"][0])
+        assert {"monitored", "alarm", "psi", "status", "weight", "feature"} <= set(document["features"][0])
         indices = [feature.psi for feature in drift_report.features]
         assert indices == sorted(indices, reverse=True)
         assert len(indices) == len(bundle.features)
@@ -291,15 +291,15 @@ def test_command_prints_and_logs_the_report(events, home, client, trained, older
     run = run_monitor(home, events, "--json")
     assert run.exit_code == 0, run.output
     document = json.loads(run.stdout)
-    assert (document["model_version"], document["held"], document["as_of"]) == ("1", True, end.isoformat())
+    assert (document["model_version"], document["within_limits"], document["as_of"]) == ("1", True, end.isoformat())
     experiment = client.get_experiment_by_name("clout").experiment_id
-    query = f"attributes.run_name = 'monitor {end:%Y-%m-%d}' and tags.held = 'true'"
+    query = f"attributes.run_name = 'monitor {end:%Y-%m-%d}' and tags.within_limits = 'true'"
     (logged,) = client.search_runs([experiment], query)
     assert logged.data.tags["model_version"] == "1"
     figures = {
         "users": document["users"],
         "score_psi": document["score"]["psi"],
-        "max_feature_psi": max(feature["psi"] for feature in document["features"] if feature["judged"]),
+        "max_feature_psi": max(feature["psi"] for feature in document["features"] if feature["monitored"]),
         "level": document["level"]["ratio"],
         "alarms": 0,
         **document["realised"]["metrics"]["score"],

@@ -116,7 +116,7 @@ class Slice(Report):
     grouping: str
     group: str
     users: int
-    share_with_audience: float = field(metadata=named("heard"))
+    share_with_audience: float
     expected: float
     audience: float
     total: float
@@ -132,8 +132,8 @@ class TopShare(Report):
 
     share: float
     users: int
-    retained: float = field(metadata=named("kept"))
-    departed: float = field(metadata=named("left"))
+    retained: float
+    departed: float
 
 
 @dataclass(frozen=True)

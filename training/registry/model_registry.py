@@ -119,7 +119,7 @@ def log_monitor(home: Home, version: str, report: Mapping[str, Any], metrics: Ma
     ----------
     home : where the registry is
     version : the monitored version, logged as the run's tag `model_version`
-    report : JSON values, logged as `monitor.json`; its `as_of` names the run, its `held` is a tag
+    report : JSON values, logged as `monitor.json`; its `as_of` names the run, its `within_limits` is a tag
     metrics : logged as MLflow metrics
 
     Raises
@@ -127,7 +127,7 @@ def log_monitor(home: Home, version: str, report: Mapping[str, Any], metrics: Ma
     RegistryError : the registry cannot be reached or rejects a request
 
     """
-    tags = {"model_version": version, "held": str(report["held"]).lower()}
+    tags = {"model_version": version, "within_limits": str(report["within_limits"]).lower()}
     with mlflow_session(home) as mlflow:
         mlflow.set_experiment(experiment_id=experiment_id(mlflow))
         with mlflow.start_run(run_name=f"monitor {report['as_of'][:10]}", tags=tags) as run:

@@ -19,6 +19,16 @@ from training.registry.model_registry import (
     version_of_alias,
 )
 
+# Names in reports of development versions, and those of today. `told` was the text of a finding, too (`passed`).
+EARLIER_NAMES = {
+    "told": "description",
+    "held": "within_limit",
+    "limits_held": "within_limits",
+    "heard": "share_with_audience",
+    "kept": "retained",
+    "left": "departed",
+}
+
 
 def report(home: Home, version: str) -> dict[str, Any] | None:
     """Return the report logged with a version as JSON values, or None if its run has none.
@@ -30,7 +40,17 @@ def report(home: Home, version: str) -> dict[str, Any] | None:
     """
     with mlflow_session(home) as mlflow:
         uri = _artifact_uri(mlflow, version, REPORT)
-        return mlflow.artifacts.load_dict(uri) if uri else None
+        return _with_current_names(mlflow.artifacts.load_dict(uri)) if uri else None
+
+
+def _with_current_names(value: Any) -> Any:
+    """Rename the figures of an earlier report, at any depth."""
+    if isinstance(value, list):
+        return [_with_current_names(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    names = EARLIER_NAMES | {"told": "message"} if "passed" in value else EARLIER_NAMES
+    return {names.get(key, key): _with_current_names(item) for key, item in value.items()}
 
 
 def card(home: Home, version: str | None = None) -> str:

@@ -1,7 +1,7 @@
 """The gate: decides whether a challenger becomes the champion."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from features.errors import CloutError
@@ -15,7 +15,6 @@ from training.evaluation.report_types import (
     EvaluationReport,
     NotMeasured,
     Report,
-    named,
 )
 from training.robustness.attack_report import AllianceResult, AttackReport, AttackResult, in_words
 
@@ -41,7 +40,7 @@ class Finding(Report):
     """
 
     name: str
-    message: str = field(metadata=named("told"))
+    message: str
     passed: bool | None
 
     @property

@@ -1,14 +1,14 @@
 """Attack reports: what each attack gains, whether it stays within its limit, and their JSON form."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import binom
 
-from training.evaluation.report_types import Report, named
+from training.evaluation.report_types import Report
 
 SCORING, TRAINING = "scoring", "training"
 
@@ -46,7 +46,7 @@ class AttackResult(Report):
     absent_if_none: ClassVar[tuple[str, ...]] = ("accounts_intended",)
 
     attack: str
-    description: str = field(metadata=named("told"))
+    description: str
     mode: str
     members: int
     accounts: int
@@ -61,7 +61,7 @@ class AttackResult(Report):
     limit: float
     of_best_baseline: float | None
     allowed: float
-    within_limit: bool = field(metadata=named("held"))
+    within_limit: bool
     accounts_intended: int | None = None
 
     @property
@@ -105,7 +105,7 @@ class AllianceResult(Report):
     people_gain_median: float
     people_gain_low: float
     people_limit: float
-    within_limit: bool = field(metadata=named("held"))
+    within_limit: bool
     answers: int = 0
     acts: int = 0
     gain_low: float = 0.0
@@ -166,8 +166,8 @@ class HonestAuc(Report):
         return bool(self.clean - self.poisoned <= self.limit)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields and `held`, whether the limit is met."""
-        return {**super().as_json(), "held": self.within_limit}
+        """Return the fields and `within_limit`, whether the limit is met."""
+        return {**super().as_json(), "within_limit": self.within_limit}
 
 
 @dataclass(frozen=True)
@@ -232,8 +232,8 @@ class AttackReport(Report):
         return replace(self, attacks=attacks, attackers=attackers, honest_auc=auc, omissions=omissions)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields and `limits_held`; `attackers` and `honest_auc` only where they were measured."""
-        return {**super().as_json(), "limits_held": self.within_limits}
+        """Return the fields and `within_limits`; `attackers` and `honest_auc` only where they were measured."""
+        return {**super().as_json(), "within_limits": self.within_limits}
 
 
 def in_words(name: str) -> str:

@@ -123,8 +123,8 @@ def tab(context):
 @pytest.fixture(scope="session")
 def attack_result():
     """Return the result of one attack."""
-    usual = {"attack": "pod", "told": "20 members like", "mode": "scoring", "gain_median": 2.0, "limit": 4}
-    return lambda **changes: usual | {"baselines": {"followers": 23.0}, "held": True} | changes
+    usual = {"attack": "pod", "description": "20 members like", "mode": "scoring", "gain_median": 2.0, "limit": 4}
+    return lambda **changes: usual | {"baselines": {"followers": 23.0}, "within_limit": True} | changes
 
 
 @pytest.fixture(scope="session")
@@ -133,8 +133,8 @@ def attack_report():
     facts = {"as_of": "2026-02-24T23:58:59+00:00", "best_baseline": "followers"}
 
     def attack_report(*results):
-        within_limits = all(result["held"] for result in results)
-        return {"gate": {"attacks": facts | {"attacks": list(results), "limits_held": within_limits}}}
+        within_limits = all(result["within_limit"] for result in results)
+        return {"gate": {"attacks": facts | {"attacks": list(results), "within_limits": within_limits}}}
 
     return attack_report
 

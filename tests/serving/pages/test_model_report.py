@@ -19,7 +19,10 @@ def test_an_axis_of_zeros_has_a_length():
 
 def test_attacks_are_ordered_by_their_gain(attack_result, attack_report):
     chart = attacks(
-        attack_report(attack_result(), attack_result(told="old accounts", gain_median=5.0, held=False, mode="training"))
+        attack_report(
+            attack_result(),
+            attack_result(description="old accounts", gain_median=5.0, within_limit=False, mode="training"),
+        )
     )
     assert [bar.description for bar in chart.bars] == ["old accounts", "20 members like"]
     assert [bar.learnt for bar in chart.bars] == [True, False]
@@ -31,8 +34,8 @@ def test_attacks_are_ordered_by_their_gain(attack_result, attack_report):
 def test_alliances_are_shown_if_they_were_measured(attack_result, attack_report):
     report = attack_report(attack_result())
     assert attacks(report).alliances == ()
-    alliance = {"description": "a friend", "people": 1, "gain_median": 2.0, "people_gain_median": 1.5, "held": False}
-    report["gate"]["attacks"]["alliances"] = [alliance | {"people_limit": 1.25}]
+    alliance = {"description": "a friend", "people": 1, "gain_median": 2.0, "people_gain_median": 1.5}
+    report["gate"]["attacks"]["alliances"] = [alliance | {"people_limit": 1.25, "within_limit": False}]
     chart = attacks(report)
     assert chart.alliances == (Alliance("a friend", 1, 2.0, 1.5, 1.25, within_limit=False),)
     assert chart.within_limits

@@ -16,9 +16,9 @@ CARD_TEXT = (
     "# Clout, model of 2017\n\nScores people.\n\n## Limits\n\n- Read <b>it</b>.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
 )
 FINDINGS = [
-    {"name": "coverage", "told": "intervals hold 93% of users", "passed": True},
-    {"name": "churn", "told": "30% of users move", "passed": False},
-    {"name": "champion", "told": "not compared", "passed": None},
+    {"name": "coverage", "message": "intervals hold 93% of users", "passed": True},
+    {"name": "churn", "message": "30% of users move", "passed": False},
+    {"name": "champion", "message": "not compared", "passed": None},
 ]
 
 

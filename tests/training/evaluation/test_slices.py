@@ -75,7 +75,7 @@ class TestFigures:
             "grouping": "engagers in 365 days",
             "group": "1 to 2",
             "users": 4,
-            "heard": 0.75,
+            "share_with_audience": 0.75,
             "expected": 7.5 / 4,
             "audience": 2.0,
             "total": 7.5 / 8,

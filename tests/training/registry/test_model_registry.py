@@ -125,6 +125,30 @@ def test_documents_of_a_version_may_be_absent(bundle, tmp_path):
             gate(home, missing)
 
 
+def test_earlier_names_of_figures_in_a_report_become_those_of_today(bundle, tmp_path):
+    home = Home(tmp_path)
+    finding = {"name": "auc", "told": "AUC is low", "passed": False}
+    attacks = {"limits_held": True, "attacks": [{"attack": "pod", "told": "20 members like", "held": True}]}
+    group = {"group": "1 to 2", "heard": 0.75}
+    earlier = {
+        "gate": {"findings": [finding], "attacks": attacks},
+        "slices": [group],
+        "top": [{"kept": 0.9, "left": 0}],
+    }
+    version = register(home, bundle, {}, {}, earlier, {})
+    assert report(home, version) == {
+        "gate": {
+            "findings": [{"name": "auc", "message": "AUC is low", "passed": False}],
+            "attacks": {
+                "within_limits": True,
+                "attacks": [{"attack": "pod", "description": "20 members like", "within_limit": True}],
+            },
+        },
+        "slices": [{"group": "1 to 2", "share_with_audience": 0.75}],
+        "top": [{"retained": 0.9, "departed": 0}],
+    }
+
+
 def test_load_champion_returns_the_registered_bundle(home, trained):
     bundle, version = load_champion(home)
     assert version == "1"

@@ -270,7 +270,7 @@ class TestForce:
         assert (message["passed"], message["forced"]) == (False, "why not")
         assert message["findings"][0] == {
             "name": "baseline_auc",
-            "told": "AUC is -0.012 (-0.100 to -0.100) against the best baseline, followers: worse",
+            "message": "AUC is -0.012 (-0.100 to -0.100) against the best baseline, followers: worse",
             "passed": False,
         }
         assert Verdict(()).as_json() == {"passed": True, "forced": None, "findings": []}

@@ -219,4 +219,4 @@ def test_alliances_are_measured_in_people(simulated, bundle):
     assert new.gain_median > 0 < new.people_gain_median
     assert (one.points_limit, answered.points_limit) == (None, 35.0)
     assert "points_limit" not in one.as_json()
-    assert one.as_json()["held"] == one.within_limit
+    assert one.as_json()["within_limit"] == one.within_limit

@@ -74,9 +74,10 @@ class TestReport:
 
     def test_as_json_has_the_published_fields(self, report):
         document = report.as_json()
-        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "omissions", "limits_held"}
+        assert set(document) == {"as_of", "best_baseline", "median_active", "attacks", "omissions", "within_limits"}
         assert set(document["attacks"][0]) == {
-            *("attack", "told", "mode", "members", "accounts", "acts", "limit", "of_best_baseline", "allowed", "held"),
+            *("attack", "description", "mode", "members", "accounts", "acts"),
+            *("limit", "of_best_baseline", "allowed", "within_limit"),
             *("gain_median", "gain_p95", "gain_low", "gain_per_1000_acts", "end_score_median"),
             *("baselines", "baselines_per_1000_acts"),
         }
@@ -268,7 +269,8 @@ class TestCommand:
         assert "Points an ordinary member gains" in run.stdout
         assert "mode scoring" in run.stdout
         assert (
-            f"{sum(attack['held'] for attack in report['attacks'])} of 2 attacks are within their limit" in run.stderr
+            f"{sum(attack['within_limit'] for attack in report['attacks'])} of 2 attacks are within their limit"
+            in run.stderr
         )
 
     @pytest.mark.usefixtures("trained")

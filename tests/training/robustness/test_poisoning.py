@@ -150,7 +150,7 @@ class TestReport:
         assert 0.04 < report.attackers.share < 0.06
         assert report.attackers.events > 1_000
         document = report.as_json()
-        assert set(document["honest_auc"]) == {"clean", "poisoned", "limit", "held"}
+        assert set(document["honest_auc"]) == {"clean", "poisoned", "limit", "within_limit"}
         assert set(document["attackers"]) == {"accounts", "share", "events"}
         assert json.loads(json.dumps(document, allow_nan=False)) == document
 
