@@ -1,7 +1,7 @@
 """Instants: the present one, and ISO 8601 text to and from datetimes in UTC."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from os import environ
 from typing import Annotated, Any
 
@@ -79,3 +79,8 @@ def parse_utc(text: str | datetime) -> datetime:
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except OverflowError as error:
         raise AsOfError(f"{text!r} lies outside the years 1 to 9999 in UTC.") from error
+
+
+def begins_day_of(start: datetime, at: datetime) -> bool:
+    """Return whether an instant is the midnight, in UTC, that begins the day of another."""
+    return start.time() == time() and start.date() == at.date()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from features.catalogue import CATALOGUE
 from features.catalogue.wording import count_of
 from features.errors import AsOfError, OutputError, SnapshotError
 from features.feature_table import KEYS
-from features.utc import latest_event_time, parse_utc, to_iso_utc
+from features.utc import begins_day_of, latest_event_time, parse_utc, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_audiences, map_audiences, write_audiences
 from serving.snapshots.baselines import read_baselines, scope_baselines, write_baselines
@@ -320,16 +320,21 @@ def _open(home: Home, folder: Path, champion: str | None) -> Snapshot:
 
 
 def _of_instant(folders: list[Path], as_of: datetime) -> list[Path]:
-    """Return the snapshots of an instant; where a day begins and none is of then, those of the day's one instant."""
-    instants = {layout.age_order(folder)[0] for folder in folders}
-    of_day = [instant for instant in instants if as_of <= instant < as_of + timedelta(days=1)]
-    if as_of not in instants and len(of_day) == 1 and as_of.time() == time():
-        as_of = of_day[0]
+    """Return the snapshots of the instant that `_named_instant` returns."""
+    as_of = _named_instant(folders, as_of)
     matches = [folder for folder in folders if layout.age_order(folder)[0] == as_of]
     if not matches:
+        instants = {layout.age_order(folder)[0] for folder in folders}
         names = map(to_iso_utc, sorted(instants, reverse=True))
         raise AbsentSnapshotError(f"no snapshot as of {to_iso_utc(as_of)}; there are: {', '.join(names)}.")
     return matches
+
+
+def _named_instant(folders: list[Path], as_of: datetime) -> datetime:
+    """Return an instant; where a day begins and no snapshot is of then, the only one of the day's snapshots."""
+    instants = {layout.age_order(folder)[0] for folder in folders}
+    of_day = [instant for instant in instants if begins_day_of(as_of, instant)]
+    return of_day[0] if as_of not in instants and len(of_day) == 1 else as_of
 
 
 def _of_version(folders: list[Path], version: str) -> Path:
@@ -357,7 +362,7 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None, cha
     SnapshotError : that snapshot is damaged
 
     """
-    at = None if as_of is None else parse_utc(as_of)
+    at = None if as_of is None else _named_instant(list_snapshots(home), parse_utc(as_of))
     if at is not None and at > later.as_of:
         raise AsOfError(
             f"a change goes from the earlier instant to the later: {to_iso_utc(at)} is after {to_iso_utc(later.as_of)}."

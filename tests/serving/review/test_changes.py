@@ -207,6 +207,14 @@ def test_the_earlier_snapshot(two_snapshots, start, bundle, rows):
     assert open_earlier(two_snapshots, again, again.as_of).model_version == "3"
 
 
+def test_a_day_that_names_the_later_snapshot_is_no_earlier_one(two_snapshots, bundle, rows):
+    evening = open_snapshot(two_snapshots).as_of + timedelta(hours=30)
+    write_snapshot(two_snapshots, evening, bundle, "3", score_rows(bundle, "3", rows), rows)
+    newest = open_snapshot(two_snapshots)
+    with pytest.raises(AbsentSnapshotError, match="no other snapshot is of 2017-07-31T06:00:00Z, the instant of that"):
+        open_earlier(two_snapshots, newest, evening.replace(hour=0))
+
+
 def test_a_community_change_adds_up(pair, tmp_path, monkeypatch):
     monkeypatch.setattr(community_change, "ROWS_AT_ONCE", 100)
     before, after = pair
