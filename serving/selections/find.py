@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from features.utc import begins_day_of
 from serving.snapshots.cursor import Cursor, CursorError, decode_cursor, encode_cursor
 from serving.snapshots.explanation import ScoreRow
 from serving.snapshots.query import PageToken, SearchQuery, UserFilter
@@ -134,13 +135,19 @@ def start_search(
     page = decode_cursor(cursor)
     first = page.user_filter.parameters | {"as_of": page.as_of, "since": page.since}
     instants = {name: at for name, at in (("as_of", as_of), ("since", since)) if at is not None}
-    other = [name for name, value in (parameters | instants).items() if value != first[name]]
+    other = [name for name, value in parameters.items() if value != first[name]]
+    other += [name for name, at in instants.items() if not _names(at, first[name])]
     if other:
         raise CursorError(
             f"the cursor belongs to a search with another {' and '.join(other)}: repeat the parameters of the first "
             "page, or omit them beside a cursor."
         )
     return SearchStart(page.user_filter, page.as_of, page.since, page.model_version, page.last)
+
+
+def _names(at: datetime, of_page: datetime | None) -> bool:
+    """Return whether a parameter names the instant of the first page's snapshot: itself, or the day it lies in."""
+    return of_page is not None and (at == of_page or begins_day_of(at, of_page))
 
 
 def _none_if_nan(value: np.floating[Any]) -> float | None:

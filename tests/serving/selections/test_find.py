@@ -1,11 +1,12 @@
 import csv
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 
 from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import AS_OF
 
 EARLIER = datetime(2017, 7, 2, tzinfo=UTC)
 
@@ -26,6 +27,17 @@ def test_pages_list_every_user_once(find):
     assert second["next_cursor"] is None
     scores = [user["score"] for user in first["users"]]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_days_that_name_snapshots_may_be_repeated_beside_a_cursor(find, home, bundle, scores, rows):
+    for hours in (30, 60):
+        write_snapshot(home, AS_OF + timedelta(hours=hours), bundle, "3", scores, rows)
+    words = ("--limit", "200", "--as-of", "2017-08-01", "--since", "2017-07-31", "--json")
+    first = json.loads(find(*words).stdout)
+    second = json.loads(find(*words, "--cursor", first["next_cursor"]).stdout)
+    assert len(first["users"]) + len(second["users"]) == first["matching"]
+    other = find("--since", "2017-07-30", "--cursor", first["next_cursor"])
+    assert "the cursor belongs to a search with another since" in other.stderr
 
 
 def test_growth_is_the_difference_to_the_earlier_snapshot(find, home, bundle, scores, rows):
