@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 from fastapi.concurrency import run_in_threadpool
@@ -126,12 +125,14 @@ def clear_cookie(prefix: str) -> str:
 
 
 def _cookie(headers: list[tuple[bytes, bytes]]) -> str | None:
-    text = "; ".join(value.decode("latin-1") for name, value in headers if name == b"cookie")
-    try:
-        morsel = SimpleCookie(text).get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None and morsel.value else None
+    """Return the token of the session's cookie; of several, the first, which browsers send for the longest path.
+
+    `http.cookies` would stop at the first cookie that it cannot read, and those of other services of the host may hold
+    anything.
+    """
+    text = ";".join(value.decode("latin-1") for name, value in headers if name == b"cookie")
+    pairs = (pair.partition("=") for pair in text.split(";"))
+    return next((value.strip() for name, _, value in pairs if name.strip() == COOKIE and value.strip()), None)
 
 
 def _hash(token: str) -> str:

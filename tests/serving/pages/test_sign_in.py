@@ -132,6 +132,14 @@ def test_a_damaged_cookie_is_no_session(client, cookie):
     assert client.get("/", headers={"Cookie": cookie.encode("latin-1")}).status_code == 303
 
 
+@pytest.mark.parametrize("others", ['settings={"a": 1}', "flag", "names=a b", "g[x]=1", "Path=/x", "\xe9=1"])
+def test_other_cookies_of_the_host_do_not_end_the_session(client, key, others):
+    sign_in(client, key)
+    cookies = f"{others}; clout_session={client.cookies['clout_session']}; clout_session=of-a-shorter-path"
+    client.cookies.clear()
+    assert client.get("/", headers={"Cookie": cookies.encode("latin-1")}).status_code == 200
+
+
 def test_a_required_purpose_is_required_even_without_keys(home, champion):
     app = create_app(home, purposes=PurposePolicy(demanded=True))
     client = TestClient(app, headers={"Accept": "text/html"} | OWN, follow_redirects=False)
