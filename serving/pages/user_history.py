@@ -84,7 +84,7 @@ class HistoryView:
 
 
 def history_view(home: Home, user: str, scope: str, horizon_days: int, champion: str | None = None) -> HistoryView:
-    """Collect a user's newest scores; errors as in `history` and `past_predictions`.
+    """Collect a user's newest scores; errors as in `history`.
 
     Of more than `MOST_SCORES` snapshots it takes one in a quarter of a horizon, so that predictions and what happened a
     horizon later are both among them.

@@ -5,15 +5,19 @@ the horizon. Unlike the audience that models learn, this feature also counts fol
 """
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isnan
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.catalogue import CATALOGUE
+from features.errors import SnapshotError
 from features.utc import UtcText, parse_utc, to_iso_utc
 from serving.review.history import History, PastScore, row_groups
 from serving.snapshots import layout
@@ -23,6 +27,8 @@ from serving.snapshots.repository import list_snapshots
 from training.home import Home
 from training.model.bundle_files import FACTS_FILE
 
+T = TypeVar("T")
+log = logging.getLogger("clout")
 # A later snapshot counts if it lies this close to the end of the horizon.
 TOLERANCE = timedelta(days=1)
 
@@ -51,28 +57,31 @@ class PastPrediction:
 def past_predictions(home: Home, history: History) -> tuple[PastPrediction, ...]:
     """Compare the scores of a history with what happened within their horizons, oldest first.
 
-    Scores without enough evidence predict nothing and are left out.
-
-    Raises
-    ------
-    SnapshotError : a file of a snapshot is damaged
-
+    Scores without enough evidence predict nothing and are omitted; so are those whose model is damaged. A later
+    snapshot that is damaged cannot tell what happened.
     """
     folders = {layout.age_order(folder)[0]: folder for folder in reversed(list_snapshots(home))}
     scores = [score for score in history.scores if score.status == SCORED]
-    return tuple(_past_prediction(home, folders, history, score) for score in scores)
+    predictions = (_past_prediction(home, folders, history, score) for score in scores)
+    return tuple(prediction for prediction in predictions if prediction is not None)
 
 
-def _past_prediction(home: Home, folders: dict[datetime, Path], history: History, score: PastScore) -> PastPrediction:
+def _past_prediction(
+    home: Home, folders: dict[datetime, Path], history: History, score: PastScore
+) -> PastPrediction | None:
     """Compare a score with what a later snapshot says; of several of one instant, the newest version's."""
     as_of = parse_utc(score.as_of)
-    label, trained = _training(home.snapshots / layout.folder_name(as_of, score.model_version))
+    training = _if_undamaged(lambda: _training(home.snapshots / layout.folder_name(as_of, score.model_version)))
+    if training is None:
+        return None
+    label, trained = training
     end = as_of + timedelta(days=score.horizon_days)
     later = [at for at in folders if abs(at - end) <= TOLERANCE]
     counted_at = min(later, key=lambda at: abs(at - end), default=None)
     happened = None
     if counted_at is not None:
-        happened = _feature(folders[counted_at], history, f"{label}_{score.horizon_days}d")
+        later_folder, feature = folders[counted_at], f"{label}_{score.horizon_days}d"
+        happened = _if_undamaged(lambda: _feature(later_folder, history, feature))
     return PastPrediction(
         score=score,
         happened=happened,
@@ -80,6 +89,15 @@ def _past_prediction(home: Home, folders: dict[datetime, Path], history: History
         inside=None if happened is None else score.interval.low <= round(happened) <= score.interval.high,
         is_forecast=trained <= as_of,
     )
+
+
+def _if_undamaged(read: Callable[[], T]) -> T | None:
+    """Return what is read from a snapshot; None, with a line in the log, where its file is damaged."""
+    try:
+        return read()
+    except SnapshotError as error:
+        log.warning("past predictions skip a file: %s", error)
+        return None
 
 
 def _training(folder: Path) -> tuple[str, datetime]:

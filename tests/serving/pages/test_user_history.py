@@ -9,9 +9,10 @@ import pytest
 
 from features.utc import parse_utc
 from serving.pages.user_history import history_view
-from serving.snapshots.layout import folder_name
+from serving.snapshots.layout import BUNDLE_FOLDER, SCORES_FILE, folder_name
 from serving.snapshots.repository import write_snapshot
 from tests.serving.conftest import AS_OF
+from training.model.bundle_files import FACTS_FILE
 
 
 @pytest.fixture
@@ -56,6 +57,15 @@ def test_the_page_says_how_many_predictions_came_true(client, older):
     assert re.search(r"<strong>[01] of 1</strong> earlier prediction held", page)
     assert "model 3" in page
     assert "not known yet" in page
+
+
+def test_a_damaged_earlier_snapshot_leaves_the_rest_of_the_page(client, older):
+    folder = older.snapshots / folder_name(AS_OF - timedelta(days=28), "2")
+    (folder / BUNDLE_FOLDER / FACTS_FILE).unlink()
+    page = client.get("/u/user0001")
+    assert (page.status_code, "model 3" in page.text) == (200, True)
+    (folder / SCORES_FILE).unlink()
+    assert "1 snapshot cannot be read, so it is left out." in client.get("/u/user0001").text
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ import pytest
 
 from serving.review.history import history
 from serving.review.past_predictions import past_predictions
-from serving.snapshots.repository import open_snapshot, write_snapshot
+from serving.snapshots.layout import BUNDLE_FOLDER, FEATURES_FILE
+from serving.snapshots.repository import list_snapshots, open_snapshot, write_snapshot
 from tests.serving.conftest import AS_OF
+from training.model.bundle_files import FACTS_FILE
 
 
 def write(home, bundle, scores, rows, days, version="3"):
@@ -51,6 +53,21 @@ def test_a_snapshot_without_the_feature_gives_no_outcome(home, bundle, scores, r
 def test_a_snapshot_with_an_unknown_count_gives_no_outcome(home, bundle, scores, rows):
     write(home, bundle, scores, rows.assign(engagers_28d=float("nan")), 28)
     assert predictions(home)[0].happened is None
+
+
+def test_a_damaged_later_snapshot_gives_no_outcome(home, bundle, scores, rows):
+    write(home, bundle, scores, rows.assign(engagers_28d=7.0), bundle.horizon_days)
+    (list_snapshots(home)[0] / FEATURES_FILE).unlink()
+    first, last = predictions(home)
+    assert (first.happened, first.counted_at, first.inside) == (None, None, None)
+    assert last.score.as_of == "2017-08-27T00:00:00Z"
+
+
+def test_a_prediction_whose_model_is_damaged_is_omitted(home, bundle, scores, rows):
+    write(home, bundle, scores, rows, bundle.horizon_days)
+    (list_snapshots(home)[-1] / BUNDLE_FOLDER / FACTS_FILE).unlink()
+    (only,) = predictions(home)
+    assert only.score.as_of == "2017-08-27T00:00:00Z"
 
 
 def test_too_little_evidence_predicts_nothing(home):
