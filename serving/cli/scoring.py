@@ -74,6 +74,7 @@ def score(
 
     folder = home_from_environment(home, database)
     bundle, version, released = load_model(folder, version)
+    _check_apart(events, {"--out": out, "--points": points})
     for path in filter(None, (out, points)):
         check_writable(path)
     scopes = scope or bundle.scopes
@@ -98,6 +99,22 @@ def score(
         print_json(_scoring_json(facts, {"snapshot": snapshot, "scores": out, "points": points}))
     else:
         _print_scoring(facts, snapshot, out, folder)
+
+
+def _check_apart(events: Path, outputs: dict[str, Path | None]) -> None:
+    """Check that outputs, by their options, replace neither each other nor events."""
+    from features.errors import OutputError
+
+    options: dict[Path, str] = {}
+    for option, out in outputs.items():
+        if out is None:
+            continue
+        path = out.resolve()
+        if events.resolve() in (path, *path.parents):
+            raise OutputError(f"{option} {out} lies among the events that are scored, {events}: choose another file.")
+        if path in options:
+            raise OutputError(f"{options[path]} and {option} are both {out}: choose two files.")
+        options[path] = option
 
 
 def _resolve_as_of(events: "EncodedEvents", as_of: datetime | None, force: bool) -> datetime:

@@ -133,6 +133,24 @@ def test_far_fewer_users_need_force(clout, unpromoted, events):
     assert open_snapshot(unpromoted).users == 2
 
 
+class TestOutputs:
+    @pytest.mark.parametrize("option", ["--out", "--points"])
+    @pytest.mark.parametrize("inside", [False, True], ids=["file", "folder"])
+    def test_they_replace_no_events(self, clout, unpromoted, events, option, inside):
+        table, before = events.parent if inside else events, events.read_bytes()
+        out = events.with_name("scores.parquet") if inside else events
+        run = clout(unpromoted, "score", str(table), "--version", "1", option, str(out))
+        assert run.returncode == 2
+        assert f"{option} {out} lies among the events that are scored, {table}: choose another file." in run.stderr
+        assert (events.read_bytes(), list_snapshots(unpromoted)) == (before, [])
+
+    def test_they_are_two_files(self, clout, unpromoted, events, tmp_path):
+        out = str(tmp_path / "both.parquet")
+        run = clout(unpromoted, "score", str(events), "--version", "1", "--out", out, "--points", out)
+        assert run.returncode == 2
+        assert f"--out and --points are both {out}: choose two files." in run.stderr
+
+
 class TestFutureInstant:
     def test_it_is_refused_with_instructions(self, clout, unpromoted, events):
         promote(unpromoted, "1")
