@@ -40,7 +40,7 @@ from serving.privacy.cases import Cases
 from serving.privacy.deletion import DeletionWorker
 from serving.privacy.purposes import USUAL_PURPOSES, PurposePolicy
 from serving.runtime.metrics import Metrics
-from serving.runtime.startup_check import check_home, log_missing
+from serving.runtime.startup_check import check_events, check_home, log_missing
 from serving.runtime.state import ServiceState, read_cached_champion
 from serving.runtime.watcher import REFRESH_SECONDS, Watcher, check_refresh
 from serving.runtime.workers import (
@@ -268,7 +268,7 @@ def serve(
         address = url(host, listener)
         on_listening(address)
         dictConfig(log_settings())
-        log_missing(check_home(home))
+        log_missing([*check_home(home), *check_events(home, events)])
         create = partial(
             create_app, home, guarded, limits=limits, refresh=refresh, purposes=purposes, proxy=proxy, events=events
         )

@@ -64,7 +64,7 @@ def serve(
     folder = home_from_environment(home, database)
     host = host.removeprefix("[").removesuffix("]")
     if check:
-        raise typer.Exit(_print_check(folder, host, port, json))
+        raise typer.Exit(_print_check(folder, host, port, events, json))
     gc.disable()  # objects created at startup stay alive: collecting among them takes a sixth of the startup time
     try:
         from serving.app import serve
@@ -82,11 +82,11 @@ def _print_address(address: str) -> None:
     print_message(f"Pages for reviewers: {address}, API documentation: {address}/docs (stop with Ctrl-C)")
 
 
-def _print_check(home: Home, host: str, port: int, json: bool) -> int:
+def _print_check(home: Home, host: str, port: int, events: Path | None, json: bool) -> int:
     """Print what a start would find and return the exit code: 2 if anything is missing."""
     from serving.runtime.startup_check import check_start
 
-    findings = check_start(home, host, port)
+    findings = check_start(home, host, port, events)
     if json:
         print_json([asdict(finding) for finding in findings])
     else:

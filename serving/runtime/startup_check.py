@@ -5,11 +5,13 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
-from features.errors import CloutError
+from features.errors import CloutError, EventsError
+from features.events.event_table import event_files
 from features.utc import to_iso_utc
 from serving.middleware.api_keys import read_keys
 from serving.middleware.authentication import require_keys_off_loopback
@@ -37,6 +39,7 @@ REQUIREMENTS = {
     ),
     "keys": ("API keys wherever others can reach the service", "run: {add_key}"),
     "port": ("an address that is free", "run: {serve}"),
+    "events": ("the Parquet file or folder of Parquet files that was scored", "correct --events, or omit it"),
 }
 log = logging.getLogger("clout")
 
@@ -68,8 +71,11 @@ class Finding:
         return f"{self.name}: {self.found.rstrip('.')}; expected {self.expected}; {self.run}"
 
 
-def check_start(home: Home, host: str, port: int) -> list[Finding]:
-    """Check everything that a service of a home on an address needs; writes nothing but a temporary file."""
+def check_start(home: Home, host: str, port: int, events: Path | None = None) -> list[Finding]:
+    """Check everything that a service of a home on an address needs; writes nothing but a temporary file.
+
+    `events` are those whose posts the pages show; None for none.
+    """
     watcher = Watcher(home, lambda _: None)
     watcher.look_locally()
     service = watcher.service()
@@ -81,12 +87,18 @@ def check_start(home: Home, host: str, port: int) -> list[Finding]:
         _check(home, "database", lambda: _database(home)),
         _check(home, "keys", lambda: _keys(home, host)),
         _check(home, "port", lambda: _port(host, port), port + 1 if port < 65_535 else 0),
+        *check_events(home, events),
     ]
 
 
 def check_home(home: Home) -> list[Finding]:
     """Check the home and its disk only, which takes no time."""
     return [_home(home), _disk(home)]
+
+
+def check_events(home: Home, events: Path | None) -> list[Finding]:
+    """Check that there are the events that `clout serve` names, if it names any."""
+    return [] if events is None else [_check(home, "events", lambda: _events(events))]
 
 
 def log_missing(findings: list[Finding]) -> None:
@@ -195,6 +207,14 @@ def _database(home: Home) -> str:
 def _keys(home: Home, host: str) -> str:
     guarded, keys = require_keys_off_loopback(home, host), read_keys(home)
     return f"{len(keys)} for {host if guarded else f'{host}, which this machine alone can reach'}"
+
+
+def _events(events: Path) -> str:
+    try:
+        event_files(events)
+    except EventsError:
+        raise EventsError(f"there are none at {events}") from None
+    return f"there are some at {events}"
 
 
 def _port(host: str, port: int) -> str:

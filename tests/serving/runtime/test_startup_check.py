@@ -12,7 +12,7 @@ import pytest
 
 from serving.middleware.api_keys import add_key
 from serving.runtime import startup_check, state, watcher
-from serving.runtime.startup_check import Finding, check_home, check_start, log_missing
+from serving.runtime.startup_check import Finding, check_events, check_home, check_start, log_missing
 from serving.runtime.state import Champion, cache_champion
 from serving.snapshots.repository import write_snapshot
 from tests import preloaded
@@ -182,6 +182,17 @@ def test_missing_home_is_logged_once(tmp_path, caplog):
     log_missing(check_home(Home(tmp_path / "absent")))
     (record,) = caplog.records
     assert record.getMessage() == check_home(Home(tmp_path / "absent"))[0].message
+
+
+def test_events_are_checked_if_they_are_named(home, registered_champion, tmp_path):
+    (absent,) = [one for one in check_start(home, "127.0.0.1", 0, tmp_path / "absent") if one.name == "events"]
+    assert absent.message == (
+        f"events: there are none at {tmp_path / 'absent'}; expected the Parquet file or folder of Parquet files that "
+        "was scored; correct --events, or omit it"
+    )
+    (tmp_path / "events.parquet").touch()
+    (present,) = check_events(home, tmp_path)
+    assert (present.holds, present.found) == (True, f"there are some at {tmp_path}")
 
 
 def test_a_finding_is_one_line():
