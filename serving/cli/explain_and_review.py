@@ -97,7 +97,7 @@ def history(
     folder = existing_home(home)
     bounds, champion = (parse_instant(start), parse_instant(end)), find_champion_version(folder)
     scores = history(folder, user, scope, *bounds, champion)
-    print_json(asdict(scores)) if json else history_table(scores)
+    print_json(asdict(scores)) if json else history_table(scores, folder)
 
 
 def change(

@@ -1,5 +1,6 @@
 """The commands of campaigns: find influential users, and the few who together are expected to reach the most people."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -111,7 +112,7 @@ def find(
     served, champion = open_served(folder, start.as_of, start.model_version)
     before = open_earlier(folder, served, start.since, champion) if start.needs_earlier else None
     query = start.user_filter
-    with _add_what_to_do(query.bounds.scope, events):
+    with _add_what_to_do(folder, query.bounds.scope, events):
         snapshot, before = source.snapshot(served), None if before is None else source.snapshot(before)
         page = find_users(snapshot, query, limit, start.last, before)
     document = page_document(page, snapshot, query, before)
@@ -172,7 +173,7 @@ def pick(
     folder = existing_home(home)
     source = _ScopeSource(folder, topic, network, events, identities)
     snapshot, _ = open_served(folder, parse_instant(as_of))
-    with _add_what_to_do(source.scope, events):
+    with _add_what_to_do(folder, source.scope, events):
         candidates = snapshot_candidates(source.snapshot(snapshot, max_per_network is not None), source.scope)
     selection = select(candidates, request)
     for path, named in ((include, request.include), (exclude, request.exclude)):
@@ -222,7 +223,7 @@ class _ScopeSource:
 
 
 @contextmanager
-def _add_what_to_do(scope: str, events: Path | None) -> Iterator[None]:
+def _add_what_to_do(home: "Home", scope: str, events: Path | None) -> Iterator[None]:
     """Add to the refusal of a scope that the snapshot lacks how to get it."""
     from features.errors import ScopeError
 
@@ -231,7 +232,5 @@ def _add_what_to_do(scope: str, events: Path | None) -> Iterator[None]:
     except ScopeError as error:
         if events is not None:
             raise
-        raise ScopeError(
-            f"{error} Score it first: clout score EVENTS --scope all --scope {scope}. Or answer from the events: "
-            "--events EVENTS."
-        ) from error
+        command = home.command(f"score EVENTS --scope all --scope {shlex.quote(scope)}")
+        raise ScopeError(f"{error} Score it first: {command}. Or answer from the events: --events EVENTS.") from error

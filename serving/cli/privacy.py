@@ -59,7 +59,7 @@ def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:
     if json:
         print_json({"case": _summary(contested), "explanation": contested.explanation, "today": asdict(today)})
     else:
-        print_case(contested, today)
+        print_case(contested, today, folder)
 
 
 def resolve(
@@ -119,7 +119,7 @@ def audit(
             sys.exit(EXIT_TAMPERED)
         return
     reads = reads_about(folder, user, parse_instant(start), parse_instant(end), top)
-    print_json(asdict(reads)) if json else print_reads(reads)
+    print_json(asdict(reads)) if json else print_reads(reads, folder, start)
 
 
 def opt_out(

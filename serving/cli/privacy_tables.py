@@ -1,10 +1,13 @@
 """Terminal output of cases and of the audit log."""
 
-from features.console import print_message, print_points, print_table, print_text, warn
+import shlex
+
+from features.console import print_commands, print_points, print_table, print_text, warn
 from serving.privacy.audit_check_and_reads import AuditCheck, Read, Reads
 from serving.privacy.case_comparison import CaseComparison, LinePair, LineSide
 from serving.privacy.cases import DECISIONS, Case
 from training.explanation.reasons import LEAST_POINTS
+from training.home import Home
 
 SHORT_TEXT_LENGTH = 60
 COLUMNS = ["when", "who", "purpose", "request", "status", "snapshot", "users"]
@@ -30,7 +33,7 @@ def print_cases(cases: list[Case], state: str) -> None:
     print_table(f"Contested scores: {len(rows)}", columns, rows, len(columns))
 
 
-def print_case(case: Case, today: CaseComparison) -> None:
+def print_case(case: Case, today: CaseComparison, home: Home) -> None:
     """Print a case: the message, the ledger of then beside that of today, and the decision."""
     contested = case.explanation
     score = (
@@ -48,7 +51,8 @@ def print_case(case: Case, today: CaseComparison) -> None:
     title = f"The points of then ({case.as_of[:10]}) and of today"
     print_table(title, ["", "then", "now", "moved"], _case_rows(case, today))
     if case.decision is None:
-        print_message(f"Resolve it: clout resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
+        command = home.command(f"resolve {case.case} --decision {'|'.join(DECISIONS)} --reason REASON")
+        print_commands("To resolve it:", {command: ""})
 
 
 def _case_rows(case: Case, today: CaseComparison) -> list[list[str]]:
@@ -96,8 +100,8 @@ def _short(text: str) -> str:
     return line if len(line) <= SHORT_TEXT_LENGTH else f"{line[: SHORT_TEXT_LENGTH - 3]}..."
 
 
-def print_reads(reads: Reads) -> None:
-    """Print reads, newest first."""
+def print_reads(reads: Reads, home: Home, start: str | None = None) -> None:
+    """Print reads, newest first, and the command that prints those before them, from `start` on if there is one."""
     subject = "any user" if reads.user is None else reads.user
     if reads.reads:
         rows = [_audit_row(read) for read in reads.reads]
@@ -105,7 +109,9 @@ def print_reads(reads: Reads) -> None:
     else:
         print_text(f"The audit log has no read about {subject}.")
     if reads.earlier is not None:
-        print_text(f"Earlier reads: clout audit --to {reads.earlier}")
+        options = {"--user": reads.user, "--from": start, "--to": reads.earlier}
+        words = [f"{option} {shlex.quote(value)}" for option, value in options.items() if value is not None]
+        print_commands("Earlier reads:", {home.command(" ".join(["audit", *words])): ""})
     if reads.illegible:
         warn(f"sealed with another key, so that no user can be found in them: {', '.join(reads.illegible)}.")
 

@@ -41,7 +41,7 @@ def print_served(home: Home, champion: str) -> None:
     folders = list_snapshots(home)
     if not folders:
         print_commands("There are no scores yet. Next:", {home.command("score EVENTS"): ""})
-    elif detail := served_otherwise(folders, champion):
+    elif detail := served_otherwise(home, folders, champion):
         warn(detail)
     else:
         as_of = to_iso_utc(age_order(served_folder(folders, champion))[0])

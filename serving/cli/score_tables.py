@@ -1,16 +1,18 @@
 """Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from features.catalogue.wording import count_of
-from features.console import print_points, print_table, print_text, warn
+from features.console import print_commands, print_points, print_table, print_text, warn
 
 if TYPE_CHECKING:
     from features.engagement_report import EngagementReport, Piece
     from serving.review.history import History, PastScore
     from serving.snapshots.explanation import Explanation
+    from training.home import Home
 
 SCORED = "scored"
 COLUMNS = ["as of", "score", "change", "people", "among all", "model"]
@@ -58,7 +60,7 @@ def print_reasons(explanation: "Explanation", shorten: Callable[[str], str]) -> 
     print_points(WHY, [shorten(text) for _, text in texts], [points for points, _ in texts])
 
 
-def history_table(history: "History") -> None:
+def history_table(history: "History", home: "Home") -> None:
     """Print a history; points with insufficient evidence show no number, and no change to or from them."""
     before = [None, *history.scores[:-1]]
     rows = [_history_row(point, earlier) for point, earlier in zip(history.scores, before, strict=True)]
@@ -70,7 +72,9 @@ def history_table(history: "History") -> None:
     if history.absent:
         print_text(f"No score as of {_instants(history.absent)}.")
     if history.earlier is not None:
-        print_text(f"There are earlier ones: clout history --to {history.earlier}")
+        scope = "" if history.scope == "all" else f" --scope {shlex.quote(history.scope)}"
+        command = home.command(f"history {shlex.quote(history.user)}{scope} --to {history.earlier}")
+        print_commands("There are earlier ones:", {command: ""})
     if history.damaged:
         warn(f"skipped damaged snapshots: {_instants(history.damaged)}.")
 

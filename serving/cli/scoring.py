@@ -162,7 +162,7 @@ def _print_scoring(facts: "SnapshotFacts", snapshot: Path, out: Path | None, hom
     also = ", and in the database" if home.database and facts.released else ""
     print_message(f"Snapshot: {snapshot}{also}.")
     if facts.released:
-        if detail := served_otherwise([snapshot], None):
+        if detail := served_otherwise(home, [snapshot], None):
             warn(detail)
         print_commands("Next:", {home.command("explain USER"): "", home.command("serve"): ""})
     else:

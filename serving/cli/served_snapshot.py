@@ -37,7 +37,7 @@ def open_served(
     from serving.snapshots.repository import open_snapshot, require_snapshots, served_otherwise
 
     champion = find_champion_version(home)
-    if as_of is None and version is None and (detail := served_otherwise(require_snapshots(home), champion)):
+    if as_of is None and version is None and (detail := served_otherwise(home, require_snapshots(home), champion)):
         warn(detail)
     snapshot = open_snapshot(home, as_of, version, champion)
     if not snapshot.released:

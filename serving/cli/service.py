@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from features.cli_options import Database, HomeFolder, Json
-from features.console import print_json, print_message, print_table
+from features.console import print_commands, print_json, print_message, print_table
 from training.home import Home, existing_home, home_from_environment
 
 
@@ -149,7 +149,8 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
     """
     from serving.middleware.api_keys import read_keys
 
-    stored = sorted(read_keys(existing_home(home)).values(), key=lambda key: key.name)
+    folder = existing_home(home)
+    stored = sorted(read_keys(folder).values(), key=lambda key: key.name)
     rows = [[key.name, str(key.scope), key.id, key.made] for key in stored]
     columns = ["name", "scope", "id", "made"]
     if json:
@@ -157,7 +158,10 @@ def list_keys(home: HomeFolder = None, json: Json = False) -> None:
     elif rows:
         print_table("API keys", columns, rows, text_columns=4)
     else:
-        print_message("There are no API keys: the service answers on loopback addresses only. See clout keys add.")
+        print_commands(
+            "There are no API keys: the service answers on loopback addresses only. To make one:",
+            {folder.command("keys add NAME --scope read"): ""},
+        )
 
 
 @keys.command()

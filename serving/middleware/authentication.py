@@ -94,7 +94,8 @@ def require_keys_off_loopback(home: Home, host: str) -> bool:
     if not _may_have_keys(home):
         raise KeysError(
             f"{host or 'an empty host'} is not a loopback address, so other machines can reach the service, "
-            "and there are no API keys: make one with 'clout keys add NAME --scope read', or listen on 127.0.0.1."
+            f"and there are no API keys: make one with '{home.command('keys add NAME --scope read')}', or listen on "
+            "127.0.0.1."
         )
     return True
 

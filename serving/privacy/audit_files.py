@@ -78,7 +78,8 @@ def read_key(home: Home) -> AuditKey:
         text = file.read_text(encoding="ascii")
     except FileNotFoundError as error:
         raise AuditError(
-            f"no audit log in {home.folder}: {file.name} does not exist. 'clout serve' creates it when it starts."
+            f"no audit log in {home.folder}: {file.name} does not exist. '{home.command('serve')}' creates it when it "
+            "starts."
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AuditError(f"{file} cannot be read: {error}.") from error

@@ -232,7 +232,7 @@ class Watcher:
     def _stale_snapshot(self) -> Stale | None:
         """Return why the served snapshot is not the champion's or not the newest, and since when; None if it is."""
         with suppress(OSError):  # the snapshot is stale for that reason
-            detail = served_otherwise(list_snapshots(self._home), self._champion_version)
+            detail = served_otherwise(self._home, list_snapshots(self._home), self._champion_version)
             before = self._served_otherwise
             if detail is not None:
                 return before if before and before.detail == detail else Stale(detail, datetime.now(UTC))

@@ -113,7 +113,8 @@ class Candidates:
         if not len(of_networks):
             raise ScopeError(
                 "a limit per network needs scores by network, and there are none: make the snapshot anew with "
-                "'clout score --scope all --scope network:*', or answer from the events: clout pick --events EVENTS."
+                "'clout score EVENTS --scope all --scope network:*', or answer from the events: clout pick --events "
+                "EVENTS."
             )
         users = self._users
         order = of_networks[np.argsort(-self.expected_audience[of_networks], kind="stable")]

@@ -257,8 +257,8 @@ def _is_released(folder: Path) -> bool:
     return next((facts.released for facts in _readable_facts([folder])), True)
 
 
-def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | None:
-    """Say if the served snapshot, of some, newest first, is of the future, not by the champion, or not the newest.
+def served_otherwise(home: Home, folders: Sequence[Path], champion: str | None) -> str | None:
+    """Say if the served snapshot, of some of a home, newest first, is of the future, not by the champion or not newest.
 
     None if it is the newest, by the champion, or if there are no snapshots or no champion.
     """
@@ -266,13 +266,13 @@ def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | Non
         return None
     served = served_folder(folders, champion)
     if _is_future(served):
-        return _future_served(served)
+        return _future_served(home, served)
     if champion is None:
         return None
     newest_released = next(filter(_is_released, _without_future(folders)), served)
     (at, _, version), (newest, _, other) = layout.age_order(served), layout.age_order(newest_released)
     scored = f"the scores as of {to_iso_utc(at)} by version {version} are served"
-    run = "Run 'clout score EVENTS'."
+    run = f"Run '{home.command('score EVENTS')}'."
     if version != champion:
         return f"{scored}, because the champion, version {champion}, has not scored yet. {run}"
     if newest > at:
@@ -280,13 +280,14 @@ def served_otherwise(folders: Sequence[Path], champion: str | None) -> str | Non
     return None
 
 
-def _future_served(served: Path) -> str:
+def _future_served(home: Home, served: Path) -> str:
     """Say that a snapshot of the future is served, why, and what changes that."""
     at, _, version = layout.age_order(served)
-    why, run = "there are no others", "Run 'clout score EVENTS'."
+    why, run = "there are no others", f"Run '{home.command('score EVENTS')}'."
     if _is_forced(served):
         why = "they were published by --force"
-        run = f"Later runs of 'clout score' are served from then on, or after 'clout snapshots remove {served.name}'."
+        remove = home.command(f"snapshots remove {served.name}")
+        run = f"Later runs of 'clout score' are served from then on, or after '{remove}'."
     return (
         f"the scores as of {to_iso_utc(at)} by version {version} are served, an instant in the future, because {why}; "
         f"nothing that happens until then counts. {run}"

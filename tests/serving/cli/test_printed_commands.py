@@ -1,7 +1,9 @@
 """Printed commands run in a shell unchanged, even if names of homes and users need quoting."""
 
+import shlex
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 
 from serving.cli.demo import print_next
 from serving.cli.main import app
+from serving.privacy.audit_log import AuditLog
 from training.home import Home
 from training.registry.model_registry import promote
 
@@ -62,6 +65,39 @@ def test_odd_users_of_the_demo_stay_one_word(tmp_path, capsys):
     print_next(Home(tmp_path), Path("events"), "a b'c", "a b'c")
     explain, _, _ = printed_commands(capsys.readouterr().err)
     assert explain[:3] == ["clout", "explain", "a b'c"]
+
+
+def test_the_command_for_earlier_reads_runs(clout, spaced, tmp_path):
+    log, elsewhere = AuditLog(spaced), Home(tmp_path / "other")
+    for route in ("first", "second"):
+        log.write({"route": route}, ["a b'c"])
+        log.flush()
+        time.sleep(0.002)  # reads of one millisecond are on both pages
+    options = ["--from", "2017-07-30", "--top", "1", "--home", str(spaced.folder)]
+    (words,) = printed_commands(clout(elsewhere, "audit", "--user", "a b'c", *options).stderr)
+    earlier = run_printed(clout, elsewhere, words)
+    assert "first" in earlier.stdout
+    assert "second" not in earlier.stdout
+    assert words[2:6] == ["--user", "a b'c", "--from", "2017-07-30"]
+    log.close()
+
+
+def test_the_command_that_makes_a_key_runs(clout, spaced, tmp_path):
+    elsewhere, option = Home(tmp_path / "other"), ["--home", str(spaced.folder)]
+    (words,) = printed_commands(clout(elsewhere, "keys", "list", *option).stderr)
+    assert run_printed(clout, elsewhere, words).stdout.startswith("clout_")
+    assert "NAME" in clout(elsewhere, "keys", "list", *option).stdout
+
+
+def test_advice_names_the_home(clout, spaced, tmp_path):
+    option = f"--home {shlex.quote(str(spaced.folder))}"
+    for advice, *words in (
+        ("clout keys add NAME --scope read", "serve", "--host", "0.0.0.0"),
+        ("clout score EVENTS --scope all --scope 'topic:wild birds'", "find", "--topic", "wild birds"),
+        ("clout score EVENTS", "promote", "2"),
+    ):
+        run = clout(Home(tmp_path / "other"), *words, "--home", str(spaced.folder))
+        assert f"{advice} {option}" in run.stderr
 
 
 def test_a_home_from_the_environment_needs_no_option(clout, spaced):

@@ -70,7 +70,7 @@ class TestUnreleasedVersion:
             score(clout, unpromoted, events, "--version", "2", as_of=as_of)
         folders = list_snapshots(unpromoted)
         assert [folder.name[-3:] for folder in folders] == ["_v2", "_v2", "_v1"]
-        assert served_otherwise(folders, "1") is None
+        assert served_otherwise(unpromoted, folders, "1") is None
         for champion in ("1", None, "9"):
             served = open_snapshot(unpromoted, champion=champion)
             assert (served.model_version, served.released) == ("1", True)

@@ -417,7 +417,9 @@ def test_file_of_another_key_is_reported(empty_home):
 
 
 def test_absent_log_is_reported(empty_home):
-    with pytest.raises(AuditError, match=r"no audit log in .*audit\.key does not exist\. 'clout serve' creates it"):
+    with pytest.raises(
+        AuditError, match=r"no audit log in .*audit\.key does not exist\. 'clout serve --home .*' creates it"
+    ):
         check_audit_log(empty_home)
     assert reads_about(empty_home, "ann").reads == ()
     assert not empty_home.folder.exists()

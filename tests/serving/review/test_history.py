@@ -252,13 +252,14 @@ def test_absent_damaged_and_unread_snapshots_are_printed(run_history, history_ho
     (list_snapshots(history_home)[0] / "scores.parquet").write_bytes(b"")
     _, out, err = run_history("user0001")
     assert "1 of 2 snapshots" in out
-    assert "clout history --to 2017-06-04T00:00:00Z" in out
+    command = f"clout history user0001 --to 2017-06-04T00:00:00Z --home {history_home.folder}"
+    assert f"There are earlier ones: {command}" in err
     assert "skipped damaged snapshots: 2017-07-30." in err
 
 
-def test_ids_are_printed_literally(capsys):
+def test_ids_are_printed_literally(capsys, tmp_path):
     point = PastScore("2017-07-30T00:00:00Z", "3", True, 28, 50.0, 1.0, Interval(1, 2, 0.9), 3.0, 4.0, "some", "scored")
-    history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None))
+    history_table(History("[/b][red]x", "topic:[/i]", (point,), (), (), None), Home(tmp_path))
     assert "The scores of [/b][red]x, scope topic:[/i]: 1 of 1 snapshot" in " ".join(capsys.readouterr().out.split())
 
 

@@ -406,7 +406,7 @@ def test_if_the_champion_has_not_scored_the_newest_snapshot_is_served_as_stale(h
     stale = ready(client)["stale"]["snapshot"]
     assert stale["detail"] == (
         "the scores as of 2017-07-30T00:00:00Z by version 1 are served, because the champion, version 2, has not "
-        "scored yet. Run 'clout score EVENTS'."
+        f"scored yet. Run 'clout score EVENTS --home {home.folder}'."
     )
     look(client)
     assert ready(client)["stale"]["snapshot"] == stale

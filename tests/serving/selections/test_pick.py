@@ -87,7 +87,7 @@ def test_csv_lists_the_members_of_the_json(pick):
         (["--topic", "trains", "--events", "EVENTS"], "topic:trains"),
         (["--topic", "birds", "--network", "a"], "With --events, both may be named."),
         (["--identities", "people.csv"], "give --events too"),
-        (["--max-per-network", "1"], "clout score --scope all --scope network:*"),
+        (["--max-per-network", "1"], "clout score EVENTS --scope all --scope network:*"),
         (["--cost", "absent.csv", "--budget", "5"], "absent.csv cannot be read as a table of costs"),
         (["--cost", "negative.csv", "--budget", "5"], "the cost of 'user0001' is -1; expected a number of 0 or more."),
         (["--cost", "text.csv", "--budget", "5"], "the cost of 'user0001', in row 1, is 'cheap'; expected a number"),

@@ -81,18 +81,18 @@ def test_a_future_snapshot_is_served_only_if_there_is_no_other(home):
     assert list_snapshots(home) == [future, present]
     for champion in (None, "3", "4"):
         assert open_snapshot(home, champion=champion).folder == present
-    assert served_otherwise(list_snapshots(home), "3") is None
+    assert served_otherwise(home, list_snapshots(home), "3") is None
     shutil.rmtree(present)
     assert open_snapshot(home).folder == future
     assert "2099-01-01T00:00:00Z by version 4 are served, an instant in the future, because there are no others" in (
-        served_otherwise([future], "4")
+        served_otherwise(home, [future], "4")
     )
 
 
 def test_a_forced_future_snapshot_is_served(home, bundle, scores, rows):
     forced = write_snapshot(home, AS_OF.replace(year=2099), bundle, "3", scores, rows, forced=True)
     assert open_snapshot(home, champion="3").folder == forced
-    detail = served_otherwise(list_snapshots(home), "3")
+    detail = served_otherwise(home, list_snapshots(home), "3")
     assert "an instant in the future, because they were published by --force; nothing that happens until then" in detail
 
 
