@@ -243,7 +243,8 @@ def _check_number(name: str, value: float, kind: TypeAdapter[float], expected: s
     try:
         kind.validate_python(value)
     except ValidationError:
-        raise SelectionError(f"{name} is {value:g}; expected {expected}.") from None
+        shown = str(value) if isinstance(value, int) else f"{value:g}"  # a whole number may be too large for a float
+        raise SelectionError(f"{name} is {shown}; expected {expected}.") from None
 
 
 class _Problem:
@@ -277,7 +278,7 @@ class _Problem:
             cost=self._cost,
             budget=math.inf if request.budget is None else request.budget,
             network=None if network is None else network[0],
-            per_network=request.max_per_network,
+            per_network=None if request.max_per_network is None else min(request.max_per_network, request.k),
         )
         self._check_included()
 

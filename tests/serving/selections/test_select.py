@@ -104,6 +104,11 @@ def test_a_size_above_the_number_of_users_picks_all_with_a_note(candidates):
     )
 
 
+def test_a_limit_per_network_may_be_of_any_size(candidates):
+    largest, large = (everybody(candidates, k=3, max_per_network=limit) for limit in (10**400, 6))
+    assert largest.members == large.members
+
+
 @pytest.mark.parametrize(
     ("request_of", "message"),
     [
@@ -127,6 +132,7 @@ def test_a_size_above_the_number_of_users_picks_all_with_a_note(candidates):
         ({"cost": {"ann": 1.0}, "budget": -3.0}, "the budget is -3; expected a number above 0."),
         ({"k": -1}, "k is -1; expected a number of users from 1 to 1,000."),
         ({"k": 1_001}, "k is 1001; expected a number of users from 1 to 1,000."),
+        ({"k": 10**400}, "k is 1000000000000.*0000; expected a number of users from 1 to 1,000."),
         ({"max_per_network": 0}, "the limit per network is 0; expected a number of users of 1 or more."),
         (
             {"max_per_network": 1, "include": ("ann", "bob")},
