@@ -39,8 +39,9 @@ def cases(
     import_model_libraries()
     from serving.cli.privacy_tables import print_cases
 
-    page = _cases(existing_home(home)).page(None if state == "any" else state, user, 0, top)
-    print_json([_summary(case) for case in page]) if json else print_cases(page, state)
+    matches = _cases(existing_home(home)).page(None if state == "any" else state, user, 0, top + 1)
+    page = matches[:top]
+    print_json([_summary(case) for case in page]) if json else print_cases(page, state, len(matches) > top)
 
 
 def case(case: CaseId, home: HomeFolder = None, json: Json = False) -> None:

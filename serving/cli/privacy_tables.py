@@ -13,8 +13,8 @@ SHORT_TEXT_LENGTH = 60
 COLUMNS = ["when", "who", "purpose", "request", "status", "snapshot", "users"]
 
 
-def print_cases(cases: list[Case], state: str) -> None:
-    """Print cases, one per row."""
+def print_cases(cases: list[Case], state: str, more: bool) -> None:
+    """Print cases, one per row, and whether there are more."""
     if not cases:
         print_text(f"There are no {'' if state == 'any' else f'{state} '}cases.")
         return
@@ -31,6 +31,8 @@ def print_cases(cases: list[Case], state: str) -> None:
     ]
     columns = ["case", "user", "opened", "score of", "message", "state"]
     print_table(f"Contested scores: {len(rows)}", columns, rows, len(columns))
+    if more:
+        print_text("There are more: --top says how many to list.")
 
 
 def print_case(case: Case, today: CaseComparison, home: Home) -> None:

@@ -425,6 +425,16 @@ def test_commands_show_and_resolve_cases(clout, client, home):
     assert reads_about(home, "user0001").reads[0].name == "bob"
 
 
+def test_a_list_of_cases_says_whether_there_are_more(clout, client, home):
+    for user in ("user0001", "user0002"):
+        contest(client, user)
+    assert "There are more" not in clout(home, "cases", "--top", "2").stdout
+    cut = clout(home, "cases", "--top", "1").stdout
+    assert "Contested scores: 1\n" in cut
+    assert "There are more: --top says how many to list." in cut
+    assert len(json.loads(clout(home, "cases", "--top", "1", "--json").stdout)) == 1
+
+
 def test_commands_report_absent_cases(clout, tmp_path):
     home = Home(tmp_path)
     assert "There are no open cases" in clout(home, "cases").stdout
