@@ -55,7 +55,7 @@ def parse_instant(text: str | None) -> datetime | None:
     """Return the instant that an option holds, UTC; None if the option is absent."""
     from features.utc import parse_utc
 
-    return parse_utc(text) if text else None
+    return None if text is None else parse_utc(text)
 
 
 def encode_command_events(

@@ -133,6 +133,13 @@ def test_far_fewer_users_need_force(clout, unpromoted, events):
     assert open_snapshot(unpromoted).users == 2
 
 
+def test_an_empty_instant_is_refused(clout, unpromoted, events):
+    run = clout(unpromoted, "score", str(events), "--version", "1", "--as-of", "")
+    assert run.returncode == 2
+    assert "'' is not a valid instant; expected ISO 8601" in run.stderr
+    assert list_snapshots(unpromoted) == []
+
+
 class TestOutputs:
     @pytest.mark.parametrize("option", ["--out", "--points"])
     @pytest.mark.parametrize("inside", [False, True], ids=["file", "folder"])
