@@ -189,4 +189,4 @@ def community_page(
     view = community_view(service, service.snapshot(as_of), scope, parts)
     moved = (*view.movers.risen, *view.movers.fallen) if isinstance(view.movers, Movers) else ()
     record_users(request.scope, [mover.user for mover in moved])
-    return page(request, "community", view=view, as_of=request.query_params.get("as_of"))
+    return page(request, "community", view=view)

@@ -129,6 +129,7 @@ def _common(request: Request) -> dict[str, Any]:
         "reader": reader,
         "form_token": reader.session.form_token if reader.session else None,
         "path": request.scope["path"],
+        "as_of": request.query_params.get("as_of") or None,
         "htmx_config": Markup(HTMX),
     }
 

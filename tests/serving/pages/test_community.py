@@ -88,6 +88,12 @@ def test_movers_have_reasons_and_are_in_the_audit_log(moved_home, client):
     assert len(reads_about(moved_home, "user0001").reads) == 1
 
 
+def test_links_to_movers_stay_with_the_snapshot_of_the_address(moved_home, client):
+    links = re.findall(r'href="(/u/[^"]+)"', client.get("/community?part=movers&as_of=2017-07-30").text)
+    assert links
+    assert all("as_of=2017-07-30" in link for link in links)
+
+
 def test_reasons_of_movers_need_the_scope_for_explanations(moved_home, champion):
     app = create_app(moved_home)
     key = add_key(moved_home, "reader", "read")

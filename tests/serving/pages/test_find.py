@@ -2,6 +2,7 @@
 
 import csv
 import re
+from datetime import timedelta
 from html import unescape
 from io import StringIO
 from urllib.parse import quote
@@ -10,6 +11,8 @@ import pytest
 
 from serving.pages import find as module
 from serving.privacy.audit_check_and_reads import reads_about
+from serving.snapshots.repository import write_snapshot
+from tests.serving.conftest import AS_OF
 
 
 def users(page):
@@ -30,6 +33,24 @@ def test_the_form_shows_the_filters_of_the_url(client):
     assert '<option value="strong" selected>' in page.text
     assert 'aria-label="Score, at least" placeholder="from" value="1"' in page.text
     assert users(page) == sorted(users(page))
+
+
+@pytest.mark.parametrize("path", ["/find?", "/compare?a=user0001&b=user0002&"])
+def test_forms_and_links_to_users_stay_with_the_snapshot_of_the_address(client, path):
+    page = client.get(f"{path}as_of=2017-07-30").text
+    links = [unescape(link) for link in re.findall(r'href="(/u[/?][^"]+|/compare[?][^"]+|/pick[?]as_of[^"]+)"', page)]
+    assert '<input type="hidden" name="as_of" value="2017-07-30">' in page
+    assert links
+    assert all("as_of=2017-07-30" in link for link in links)
+    assert "as_of" not in client.get("/find").text
+
+
+def test_nobody_is_new_in_the_first_snapshot(client, home, bundle, scores, rows):
+    assert ">new</span>" not in client.get("/find").text
+    others = [frame[frame["user"] != "user0001"] for frame in (scores, rows)]
+    write_snapshot(home, AS_OF - timedelta(days=28), bundle, "3", *others)
+    client.app.state.watcher.look()
+    assert client.get("/find?contains=user0001").text.count(">new</span>") == 1
 
 
 def test_filters_by_people_credibility_and_peers_equal_those_of_the_api(client):

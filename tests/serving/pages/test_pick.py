@@ -58,6 +58,14 @@ def test_no_group_is_picked_before_the_form_is_submitted(client):
     assert len(members(client.get("/pick?k="))) == 10
 
 
+def test_the_form_and_the_members_stay_with_the_snapshot_of_the_address(client):
+    page = client.get("/pick?k=3&as_of=2017-07-30").text
+    assert '<input type="hidden" name="as_of" value="2017-07-30">' in page
+    links = re.findall(r'href="(/u/[^"]+)"', page)
+    assert len(links) >= 3
+    assert all("as_of=2017-07-30" in link for link in links)
+
+
 def test_the_form_shows_the_constraints_of_the_url(client):
     first, second, *_ = members(client.get("/pick?k=5"))
     costs = f"{second}, 3\nuser0005;2\nuser0006\t1"

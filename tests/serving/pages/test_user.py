@@ -38,6 +38,13 @@ def test_it_shows_the_score_its_interval_and_the_reasons(client):
         assert sentence in unescape(page.text)
 
 
+def test_a_comparison_from_an_earlier_snapshot_is_of_that_one(client, home, bundle, scores, rows):
+    write_snapshot(home, AS_OF - timedelta(days=28), bundle, "3", scores, rows)
+    link = '<a href="/compare?a=user0001&amp;as_of=2017-07-02T00%3A00%3A00Z">'
+    assert link in client.get("/u/user0001?as_of=2017-07-02").text
+    assert '<a href="/compare?a=user0001">' in client.get("/u/user0001").text
+
+
 def test_the_ledger_adds_up_in_the_page(client):
     base, *steps, score = points(client.get("/u/user0001"))
     assert len(steps) == len(client.get("/v1/users/user0001/explanation").json()["facts"])
