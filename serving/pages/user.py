@@ -195,6 +195,7 @@ def user_page(
     if "outcome" in names and may_review:
         outcome = what_if_view(snapshot, user, scope, request.query_params, with_suggestions=False)
         return page(request, "user_outcome", what_if=outcome, score=snapshot.score(user, scope))
+    view = user_view(service, snapshot, user, scope, reader)  # first: there are no parts of a page without a user
     parts = UserParts(cases=_cases(cases, user, case, may_review))
     if "change" in names and may_review:
         before, after = service.pair(start, end)
@@ -209,7 +210,6 @@ def user_page(
         )
     if "reads" in names and reader.may("admin"):
         parts.reads = reads_about(service.home, user, limit=MOST_READS)
-    view = user_view(service, snapshot, user, scope, reader)
     return page(request, "user", view=view, parts=parts, has_events=events is not None)
 
 

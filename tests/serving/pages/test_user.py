@@ -141,6 +141,7 @@ def test_the_posts_behind_a_score_come_from_the_events(home, champion, tmp_path)
     assert "<strong>1 person</strong> engaged 1 time, with 1 post and with the user." in page
     assert "&lt;b&gt;p1&lt;/b&gt;" in page
     assert "neither acts nor is engaged with" in unescape(client.get("/u/user0150?part=posts").text)
+    assert [client.get(f"/u/{user}?part=posts").status_code for user in ("nobody", "%00")] == [404, 404]
 
 
 def test_without_events_no_posts_are_offered(client):
