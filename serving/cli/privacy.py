@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from serving.privacy.cases import Case, Cases
     from training.records.deletion_receipts import Receipt
 
-EXIT_TAMPERED = 3
+EXIT_TAMPERED = EXIT_INCOMPLETE = 3
 CaseId = Annotated[str, typer.Argument(help="The id of the case, as clout cases lists it.")]
 
 
@@ -189,6 +189,8 @@ def forget(
     rewritten. A keyed hash of the id is stored, so that no later import brings the user back. If interrupted, run the
     same command again.
 
+    Exit code: 0 if every place was searched, 3 if the receipt names one that could not be, 2 on an error.
+
     Example: clout forget u0000042 --events community.parquet
     """
     from features.events.identities import read_identities
@@ -207,11 +209,13 @@ def forget(
     receipts = completed if requested is None else [read_receipt(folder, requested.receipt)]
     if json:
         print_json([asdict(receipt) for receipt in receipts] if requested is None else asdict(receipts[0]))
-        return
-    for receipt in receipts:
-        _print_receipt(receipt)
-    if not receipts:
+    elif not receipts:
         print_text("No deletion is pending.")
+    else:
+        for receipt in receipts:
+            _print_receipt(receipt)
+    if any(receipt.failed for receipt in receipts):
+        sys.exit(EXIT_INCOMPLETE)
 
 
 def receipt(

@@ -279,6 +279,17 @@ def test_damaged_snapshot_is_reported_and_others_cleared(snapshot_home, file):
     assert message.endswith("Data of the user may still be there.")
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_the_command_exits_with_3_after_an_incomplete_search(clout, snapshot_home, words):
+    damaged = list_snapshots(snapshot_home)[1]
+    (damaged / "scores.parquet").write_bytes(b"nonsense")
+    run = clout(snapshot_home, "forget", WHO, *words)
+    assert run.returncode == 3
+    assert "Data of the user may still be there." in " ".join(run.stdout.split())
+    assert clout(snapshot_home, "snapshots", "remove", damaged.name).returncode == 0
+    assert clout(snapshot_home, "forget", WHO, *words).returncode == 0
+
+
 def test_other_records_are_deleted(snapshot_home, monkeypatch):
     notes = {WHO: 3}
     monkeypatch.setattr(deletion, "RECORD_DELETERS", {"notes": lambda _, user: notes.pop(user, 0)})
