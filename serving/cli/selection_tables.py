@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from features.catalogue.wording import count_of
 from features.console import print_message, print_points, print_table, print_text
 from features.utc import to_iso_utc
+from training.explanation.reasons import INSUFFICIENT
 
 if TYPE_CHECKING:
     from serving.selections.find import FoundPage
@@ -90,16 +91,12 @@ def page_document(
 
 
 def print_page(page: dict[str, Any]) -> None:
-    """Print a page of users, those that come first first."""
+    """Print a page of users, those that come first first; too little evidence has no figures."""
     columns = ["user", "evidence", "score", "among all", "among peers", "expected audience", "people", "credible"]
     rows = [
         [
             user["user"],
-            user["evidence"],
-            f"{user['score']:.1f}",
-            f"{user['percentile']:.1f}",
-            f"{user['peer_percentile']:.1f}",
-            _people(user["expected_audience"]),
+            *_figures(user),
             _optional(user["people"], "{:,.0f}"),
             _optional(user["credibility"], "{:.0f}%"),
             *([] if page["since"] is None else [_optional(user["growth"], "{:+.1f}")]),
@@ -110,6 +107,13 @@ def print_page(page: dict[str, Any]) -> None:
     title = f"{count_of(page['matching'], 'user')}{_of_scope(page['scope'])} as of {page['as_of'][:10]}{since}"
     print_table(title, [*columns, *([] if page["since"] is None else ["growth"])], rows, text_columns=2)
     _print_cursor(page)
+
+
+def _figures(user: dict[str, Any]) -> list[str]:
+    if user["evidence"] == INSUFFICIENT:
+        return ["too little known", "", "", "", ""]
+    percentiles = (f"{user[name]:.1f}" for name in ("percentile", "peer_percentile"))
+    return [user["evidence"], f"{user['score']:.1f}", *percentiles, _people(user["expected_audience"])]
 
 
 def print_csv(page: dict[str, Any]) -> None:

@@ -58,6 +58,15 @@ def test_csv_and_table_list_the_users_of_the_json(find):
     assert all(user["user"] in table for user in page["users"])
 
 
+def test_users_with_insufficient_evidence_have_no_figures_in_the_table(find):
+    (user,) = json.loads(find("--contains", "user0003", "--json").stdout)["users"]
+    assert user["evidence"] == "insufficient_evidence"
+    row = next(line for line in find("--contains", "user0003").stdout.splitlines() if line.startswith("user0003"))
+    figures = {f"{user[name]:.1f}" for name in ("score", "percentile", "peer_percentile", "expected_audience")}
+    assert "too little known" in row
+    assert not figures & set(row.split())
+
+
 def test_bounds_and_topics_narrow_the_search(find):
     page = json.loads(find("--topic", "birds", "--json").stdout)
     assert {user["user"] for user in page["users"]} == {"user0001", "user0002"}
