@@ -79,8 +79,13 @@ def explain(
 
 def history(
     user: User,
-    start: Annotated[str | None, typer.Option("--from", help="The first instant to include; default all.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="The last instant to include; default all.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="The first instant to include; a date means its midnight. Default: all."),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The last instant to include; a date means its midnight. Default: all.")
+    ] = None,
     scope: Scope = "all",
     home: HomeFolder = None,
     json: Json = False,

@@ -94,8 +94,12 @@ def audit(
     check: Annotated[
         bool, typer.Option("--check", help="Check whether lines were altered, removed, added or moved.")
     ] = False,
-    start: Annotated[str | None, typer.Option("--from", help="The first instant; default unbounded.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="The last instant; default unbounded.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="The first instant; a date means its midnight. Default: no bound.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="The last instant; a date means its midnight. Default: no bound.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     home: HomeFolder = None,
     json: Json = False,
