@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from getpass import getuser
 from pathlib import Path
@@ -206,8 +206,10 @@ def forget(
     if user is None and (events or identities):
         raise typer.BadParameter("--events and --identities need a user: give USER.")
     accounts = read_identities(identities) if identities else None
-    with audited_command(folder, "clout forget", [read_user_id(user)], user_name()) if user else nullcontext():
-        requested = request_deletion(folder, user, events or [], accounts) if user else None
+    requested = None
+    if user is not None:
+        with audited_command(folder, "clout forget", [read_user_id(user)], user_name()):
+            requested = request_deletion(folder, user, events or [], accounts)
     with progress_bar("forget"):
         completed = delete_pending(folder)
     receipts = completed if requested is None else [read_receipt(folder, requested.receipt)]

@@ -290,6 +290,13 @@ def test_the_command_exits_with_3_after_an_incomplete_search(clout, snapshot_hom
     assert clout(snapshot_home, "forget", WHO, *words).returncode == 0
 
 
+@pytest.mark.parametrize("user", ["", " "])
+def test_the_command_refuses_an_empty_id(clout, snapshot_home, user):
+    run = clout(snapshot_home, "forget", user)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "the id of a user is empty; expected one as in the events." in run.stderr
+
+
 def test_other_records_are_deleted(snapshot_home, monkeypatch):
     notes = {WHO: 3}
     monkeypatch.setattr(deletion, "RECORD_DELETERS", {"notes": lambda _, user: notes.pop(user, 0)})
