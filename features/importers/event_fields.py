@@ -44,7 +44,7 @@ _extract_all = sql_function("regexp_extract_all", ("string", "string"), "array<s
 UNITS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1e-3, "excel-days": 86_400 * 10**6}
 EXCEL_EPOCH = 25_569  # days from 1899-12-30 to 1970-01-01
 MAX_MICROSECONDS = 10**17
-TIME_OF_DAY = re.compile("%[HIcXT]")
+TIME_OF_DAY = re.compile("%-?[HIcXT]")  # with a hyphen, also hours of one digit
 LOCAL_TIME = re.compile(r"\b\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?: \d{1,2}:\d{2}(?::\d{2})?(?: [AP]M)?)?\b")
 LOCAL_FORMS = [
     sep.join(days) + clock

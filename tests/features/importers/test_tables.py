@@ -1,7 +1,7 @@
 import gzip
 import json
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -624,6 +624,8 @@ def test_members_that_do_not_exist_are_rejected(import_file):
     [
         ("Fri May 01 14:00:00 +0200 2020", {"time_format": "%a %b %d %H:%M:%S %z %Y"}, NOON),
         ("01.05.2020 12:00", {"time_format": "%d.%m.%Y %H:%M"}, NOON),
+        ("1.5.2020 2:00 PM", {"time_format": "%-d.%-m.%Y %-I:%M %p"}, NOON + timedelta(hours=2)),
+        ("1.5.2020 9:00", {"time_format": "%-d.%-m.%Y %-H:%M"}, NOON - timedelta(hours=3)),
         ("01.05.2020", {"time_format": "%d.%m.%Y"}, datetime(2020, 5, 1, 23, 59, 59, 999_999, tzinfo=UTC)),
         ("43952.5", {"time_unit": "excel-days"}, NOON),
         ("1588334400", {"time_unit": "s"}, NOON),
