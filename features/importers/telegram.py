@@ -4,14 +4,16 @@ Messages become posts and replies, forwarded ones reposts of their origin; servi
 action. User ids are `from_id`, such as user123 or channel123, the same in all exports. Mentions are those that hold the
 user's id; an @name does not say whose it is. Reactions that the export lists with a user and a date become likes; most
 are totals, which are never read. Topics are the chat's name and the hashtags. Times are `date_unixtime`; exports before
-2021 lack it, and hold the exporter's local time, which is read as UTC. All chats but groups and channels are private,
-such as personal ones, and those that do not say before their messages what they are.
+2021 lack it, and hold the exporter's local time, which is read as UTC. Reactions have local times only: they are as far
+from UTC as the `date` of their message. All chats but groups and channels are private, such as personal ones, and those
+that do not say before their messages what they are.
 
 Source of the format: `export_output_json.cpp` of telegramdesktop/tdesktop. Steps of all sources of messages are in
 `features/importers/messages.py`.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from features.importers.ingestion import ImportReport
@@ -70,9 +72,26 @@ def _message(exported: dict[str, object], chat: dict[str, object], file: Path) -
 
 
 def _likes(exported: dict[str, object], message: Message) -> Iterator[Message]:
-    reactions = list_of(exported.get("reactions"))
+    reactions, offset = list_of(exported.get("reactions")), _utc_offset(exported)
     for recent in (recent for reaction in reactions for recent in list_of(reaction.get("recent"))):
-        yield reaction_to(message, text_of(recent.get("from_id")), text_of(recent.get("date")))
+        yield reaction_to(message, text_of(recent.get("from_id")), _to_utc(text_of(recent.get("date")), offset))
+
+
+def _utc_offset(exported: dict[str, object]) -> timedelta:
+    """Return how far the local time of a message is ahead of UTC; zero where the export does not say it."""
+    local, seconds = (text_of(exported.get(member)) or "" for member in ("date", "date_unixtime"))
+    try:
+        return datetime.fromisoformat(local) - datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None)
+    except (ValueError, TypeError, OverflowError, OSError):
+        return timedelta(0)
+
+
+def _to_utc(local: str | None, offset: timedelta) -> str | None:
+    """Return a local time as UTC; a text that is no time stays as it is."""
+    try:
+        return (datetime.fromisoformat(local or "") - offset).isoformat()
+    except (ValueError, OverflowError):
+        return local
 
 
 def _parent(exported: dict[str, object], chat_id: str) -> str | None:

@@ -155,6 +155,11 @@ def test_telegram_chat(tmp_path):
     assert reply["time"] == datetime(2024, 3, 1, 10, 0, 2, tzinfo=UTC)
 
 
+def test_telegram_reactions_have_local_times_like_the_date_of_their_message(tmp_path):
+    (like,) = by_verb(import_telegram(write(tmp_path / "result.json", CHAT), tmp_path / "events.parquet"), "like")
+    assert like["time"] == datetime(2024, 3, 1, 11, 0, tzinfo=UTC)
+
+
 def test_telegram_account_with_all_chats(tmp_path):
     personal = {"name": "Bob", "type": "personal_chat", "id": 5, "messages": [telegram_message(1, "user1", "hi")]}
     chats = {"about": "x", "contacts": {"list": [{"messages": 1}]}, "chats": {"about": "y", "list": [CHAT, personal]}}
