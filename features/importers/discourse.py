@@ -9,9 +9,10 @@
 
 The first post of a topic is a post, all others are replies: to the post that they name, or else to the first one of the
 topic. Quotes in a post's HTML (`cooked`) are quotes of the user that they name. User ids are `username`, or `user_id`
-where there is none, so do not mix files with and without names. Topics are the tags. Likes are not in these files: the
-API only returns totals, which are never read; import the table `post_actions` with `clout import table`. Posts by the
-system about a topic, whispers and deleted posts are rejected; topics of personal messages are private.
+where there is none, so do not mix files with and without names; a mention in upper or lower case is of the same user.
+Topics are the tags. Likes are not in these files: the API only returns totals, which are never read; import the table
+`post_actions` with `clout import table`. Posts by the system about a topic, whispers and deleted posts are rejected;
+topics of personal messages are private.
 
 Source of the format: `post_serializer.rb` and `db/structure.sql` of discourse/discourse. `user_archive.csv`, which a
 user may download, does not say whose posts it holds, and is refused. Steps of all sources of messages are in
@@ -48,7 +49,7 @@ def import_discourse(
 ) -> ImportReport:
     """Import a file, or a folder of files; parameters, report and errors are those of `MessageSource.ingest`."""
     files, notes = list_files(Path(path), ENDINGS, EXPECTED)
-    return MessageSource("discourse", EXPECTED, _read).ingest(files, out, progress, private, notes)
+    return MessageSource("discourse", EXPECTED, _read, ignore_case=True).ingest(files, out, progress, private, notes)
 
 
 def _read(file: Path, progress: Callable[[int], None]) -> Iterator[Message]:

@@ -96,12 +96,14 @@ def reaction_to(message: Message, author: str | None, time: str | None = None) -
 class MessageSource:
     """A source of messages: its network, what its files are, and how to read the messages of a file.
 
-    `read` gets the file, and a function to call with the number of bytes read since its last call.
+    `read` gets the file, and a function to call with the number of bytes read since its last call. Where the source
+    does `ignore_case` in the names of users, targets and mentions get the spelling of the author with the same name.
     """
 
     network: str
     expected: str
     read: Callable[[Path, Callable[[int], None]], Iterator[Message]]
+    ignore_case: bool = False
 
     def ingest(
         self, files: Sequence[Path], out: Path, progress: Progress, private: bool, notes: tuple[str, ...] = ()
@@ -119,7 +121,8 @@ class MessageSource:
             if not messages.count().to_pyarrow().as_py():
                 raise EventsError(f"found no messages in {files[0]}{_others(files)}; expected {self.expected}.")
             names = tuple(file.name for file in files)
-            return ingest(_raw_events(messages, names, self.network, private), Path(out), notes)
+            spelled = _with_spelling_of_authors(messages) if self.ignore_case else messages
+            return ingest(_raw_events(spelled, names, self.network, private), Path(out), notes)
 
     def _copy(self, files: Sequence[Path], scratch: Path, progress: Progress) -> None:
         advance = byte_progress(files, progress)
@@ -179,6 +182,22 @@ def list_of(value: object) -> list[dict[str, object]]:
 def dict_of(value: object) -> dict[str, object]:
     """Return an object; empty if it is not one."""
     return value if isinstance(value, dict) else {}
+
+
+def _with_spelling_of_authors(messages: ir.Table) -> ir.Table:
+    """Write targets and mentions as the author is written who has the same name but for upper and lower case."""
+    authors = messages.filter(messages.author.notnull())
+    authors = authors.group_by(name=authors.author.lower()).aggregate(spelling=authors.author.min())
+    mentions = messages.select("file", "row", user=messages.mentions.unnest())
+    spelled = mentions.left_join(authors, mentions.user.lower() == authors.name)
+    lists = spelled.group_by("file", "row").aggregate(users=spelled.spelling.coalesce(spelled.user).collect().unique())
+    targeted = messages.left_join(authors, messages.target.lower() == authors.name)
+    joined = targeted.left_join(lists, ["file", "row"])
+    return joined.select(
+        *(name for name in SCHEMA.names if name not in ("target", "mentions")),
+        target=joined.spelling.coalesce(joined.target),
+        mentions=joined.users,
+    )
 
 
 def _raw_events(messages: ir.Table, names: tuple[str, ...], network: str, private: bool) -> ir.Table:

@@ -287,6 +287,23 @@ def test_discourse(tmp_path, name, data):
     assert report.reasons == DISCOURSE_REASONS
 
 
+def test_discourse_names_are_of_the_same_user_in_upper_and_lower_case(tmp_path):
+    posts = [
+        post(1, "Bob"),
+        post(2, "ann", '<a class="mention" href="/u/bob">@bob</a> <a class="mention" href="/u/dan">@Dan</a>'),
+        post(3, "cid", '<a class="mention" href="/u/bob">@BOB</a>' + QUOTE, reply_to_post_number=2),
+    ]
+    file = write(tmp_path / "5.json", [{**row, "topic_id": 5} for row in posts])
+    assert event_tuples(import_discourse(file, tmp_path / "events.parquet")) == [
+        ("mention", "ann", "Dan", "5/2", None),
+        ("mention", "cid", "Bob", "5/3", None),
+        ("post", "Bob", None, "5/1", None),
+        ("quote", "cid", "Bob", "5/2", "5/3"),
+        ("reply", "ann", "Bob", "5/1", "5/2"),
+        ("reply", "cid", "ann", "5/2", "5/3"),
+    ]
+
+
 def test_discourse_topics_have_tags_or_are_private(tmp_path):
     report = import_discourse(write(tmp_path / "5.json", TOPIC), tmp_path / "events.parquet")
     assert {tuple(row["topics"]) for row in pq.read_table(report.out).to_pylist()} == {("pets",)}
