@@ -114,14 +114,15 @@ def train(
     ------
     AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
     TooSmallError : the community is too small or too young
-    ConfigError : the frozen scale is of another horizon, or none of the seeds is a user in the events
+    ConfigError : the frozen scale is of another horizon or label, or none of the seeds is a user in the events
     OutputError : the trials cannot be stored
     EventsError : a file of the events changed while it was read
 
     """
     events = _with_seeds(events, config)
-    frozen = (champion.bundle.scale, champion.bundle.horizon_days) if champion and not options.rescale else None
-    scale = frozen_scale(frozen, config.outcome.horizon_days)
+    before = champion.bundle if champion and not options.rescale else None
+    frozen = (before.scale, before.horizon_days, before.label) if before else None
+    scale = frozen_scale(frozen, config.outcome.horizon_days, config.outcome.label)
     models = [champion.bundle.features] if champion else []
     features = None if options.ablation else panel_features(models)
     panel, split, sample = _panel(events, config, options.as_of, features, of_step(progress, "panel"), notify)

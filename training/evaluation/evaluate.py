@@ -174,17 +174,22 @@ def _baseline_lead(
     return BaselineLead(best, score - values[best], *interval)
 
 
-def incomparable_reason(champion: Champion | None, horizon_days: int) -> str | None:
-    """Return why a challenger cannot be compared with the champion; None where it can."""
+def incomparable_reason(champion: Champion | None, config: Config) -> str | None:
+    """Return why a challenger of a configuration cannot be compared with the champion; None where it can."""
     if champion is None:
         return "there is no champion yet"
-    bundle, version = champion
+    (bundle, version), outcome = champion, config.outcome
     try:
         check_catalogue(bundle)
     except CatalogueError:
         return f"the champion, version {version}, was trained on another catalogue of features and cannot be run here"
-    if bundle.horizon_days != horizon_days:
-        return f"the champion, version {version}, predicts {bundle.horizon_days} days, the challenger {horizon_days}"
+    if bundle.horizon_days != outcome.horizon_days:
+        days = f"{bundle.horizon_days} days, the challenger {outcome.horizon_days}"
+        return f"the champion, version {version}, predicts {days}"
+    if bundle.label != outcome.label:
+        return f"the champion, version {version}, predicts {bundle.label}, the challenger {outcome.label}"
+    if set(bundle.seeds) != set(config.credibility.seeds):
+        return f"credibility flows from other seeds than in the training of the champion, version {version}"
     return None
 
 
@@ -198,10 +203,10 @@ def compare_with_champion(
     champion : bundle and version, or None
     test : panel rows of one cutoff: features, as_of, audience
     predicted : the challenger's out-of-time predictions of them: columns unclipped, expected_audience
-    config : `[outcome]`, and the resamples and the seed of the bootstrap
+    config : `[outcome]`, `[credibility]`, and the resamples and the seed of the bootstrap
 
     """
-    reason = incomparable_reason(champion, config.outcome.horizon_days)
+    reason = incomparable_reason(champion, config)
     if champion is None or reason is not None:
         return NotMeasured(str(reason))
     bundle, version = champion

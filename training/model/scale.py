@@ -54,23 +54,27 @@ class Scale:
         return float(self.anchor + self.points_per_nat * np.log(other.people(points)))
 
 
-def frozen_scale(frozen: tuple[Scale, int] | None, horizon_days: int) -> Scale | None:
-    """Return the champion's scale, if there is one, for a new model of the same horizon; both horizons are in days.
+def frozen_scale(frozen: tuple[Scale, int, str] | None, horizon_days: int, label: str) -> Scale | None:
+    """Return the champion's scale, if there is one, for a new model of the same horizon (days) and label.
 
     Raises
     ------
-    ConfigError : the horizons differ, so the same points would mean different audiences
+    ConfigError : the horizons or labels differ, so the same points would mean different audiences
 
     """
     if frozen is None:
         return None
-    scale, days = frozen
+    scale, days, counted = frozen
     if days != horizon_days:
-        raise ConfigError(
-            f"the champion's scale is of audiences within {days} days, and [outcome] horizon_days is {horizon_days}: "
-            "the same points would mean something else. Use another --home, or make a new scale with --rescale."
-        )
-    return scale
+        differ = f"audiences within {days} days, and [outcome] horizon_days is {horizon_days}"
+    elif counted != label:
+        differ = f"{counted}, and [outcome] label is {label}"
+    else:
+        return scale
+    raise ConfigError(
+        f"the champion's scale is of {differ}: the same points would mean something else. Use another --home, or make "
+        "a new scale with --rescale."
+    )
 
 
 def make_scale(margins: np.ndarray) -> Scale:

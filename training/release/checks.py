@@ -80,13 +80,13 @@ def measure_churn(
     events : from `load_encoded_events`
     bundle : the challenger
     champion : bundle and version, or None
-    config : `[outcome]` and `[gate] moved_points`
+    config : `[outcome]`, `[credibility]` and `[gate] moved_points`
     rescale : whether the challenger has a new scale, on which every score moves
 
     """
     if rescale:
         return NotMeasured("the challenger has a new scale, on which every score moves")
-    reason = incomparable_reason(champion, config.outcome.horizon_days)
+    reason = incomparable_reason(champion, config)
     if champion is None or reason is not None:
         return NotMeasured(str(reason))
     features = snapshot_features([*champion.bundle.features, *bundle.features])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.config import Config, Evaluation, Outcome
+from training.config import Config, Credibility, Evaluation, Outcome
 from training.evaluation.evaluate import compare_with_champion, incomparable_reason
 from training.evaluation.metrics import METRICS, RANKING
 from training.evaluation.report_types import NotMeasured
@@ -63,7 +63,7 @@ class TestComparison:
 class TestNotComparable:
     def reason(self, champion, test_rows, config=CONFIG):
         comparison = compare_with_champion(champion, test_rows, predict(test_rows), config)
-        assert comparison == NotMeasured(incomparable_reason(champion, config.outcome.horizon_days))
+        assert comparison == NotMeasured(incomparable_reason(champion, config))
         return comparison.reason
 
     def test_without_a_champion_there_is_no_comparison(self, test_rows):
@@ -79,3 +79,18 @@ class TestNotComparable:
             Champion(bundle, "3"), test_rows, CONFIG.model_copy(update={"outcome": Outcome(horizon_days=7)})
         )
         assert reason == "the champion, version 3, predicts 28 days, the challenger 7"
+
+    def test_a_champion_of_another_label_is_not_comparable(self, bundle, test_rows):
+        config = CONFIG.model_copy(update={"outcome": Outcome(label="credible_engagers")})
+        reason = self.reason(Champion(bundle, "3"), test_rows, config)
+        assert reason == "the champion, version 3, predicts engagers, the challenger credible_engagers"
+
+    def test_a_champion_of_other_seeds_is_not_comparable(self, bundle, test_rows):
+        """The features are computed with the seeds of the challenger, which the champion was not trained on."""
+        seeded = CONFIG.model_copy(update={"credibility": Credibility(seeds=("u1", "u2"))})
+        reason = self.reason(Champion(bundle, "3"), test_rows, seeded)
+        assert reason == "credibility flows from other seeds than in the training of the champion, version 3"
+        facts = bundle.facts | {"config": bundle.facts["config"] | {"credibility": {"seeds": ["u2", "u1"]}}}
+        champion = Champion(dataclasses.replace(bundle, facts=facts), "3")
+        assert incomparable_reason(champion, seeded) is None
+        assert incomparable_reason(champion, CONFIG) == reason

@@ -57,9 +57,11 @@ def test_conversion_of_points_between_scales():
     assert here.from_other(here, 47.0) == pytest.approx(47.0)
 
 
-def test_a_scale_is_only_for_one_horizon():
+def test_a_scale_is_only_for_one_horizon_and_one_label():
     scale = Scale(20.0, 10.0)
-    assert frozen_scale(None, 28) is None
-    assert frozen_scale((scale, 28), 28) == scale
+    assert frozen_scale(None, 28, "engagers") is None
+    assert frozen_scale((scale, 28, "engagers"), 28, "engagers") == scale
     with pytest.raises(ConfigError, match=r"audiences within 28 days, and \[outcome\] horizon_days is 7: .* --rescale"):
-        frozen_scale((scale, 28), 7)
+        frozen_scale((scale, 28, "engagers"), 7, "engagers")
+    with pytest.raises(ConfigError, match=r"of engagers, and \[outcome\] label is credible_engagers: .* --rescale"):
+        frozen_scale((scale, 28, "engagers"), 28, "credible_engagers")
