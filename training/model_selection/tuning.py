@@ -168,10 +168,12 @@ def cost(parameters: dict[str, Any]) -> int:
 def study_name(panel: pd.DataFrame, cutoffs: tuple[datetime, ...], base: Model) -> str:
     """Name the study by a hash of everything that makes its trials comparable, so another training starts a new one."""
     outcomes = [rows_at(panel, cutoff)["audience"] for cutoff in cutoffs]
+    totals = rows_at(panel, *cutoffs)[INPUTS.names].sum()
     content = {
         "cutoffs": [cutoff.isoformat() for cutoff in cutoffs],
         "rows": [len(audience) for audience in outcomes],
         "audience": [int(audience.sum()) for audience in outcomes],
+        "features": [f"{total:.6g}" for total in totals],  # they depend on the seeds of credibility too
         "catalogue": INPUTS.fingerprint,
         "base": base.model_dump(),
         "space": SPACE,

@@ -263,6 +263,7 @@ class TestResuming:
     def test_another_training_starts_a_new_study(self, panel):
         more = pd.concat([panel, panel[:1]])
         changed = panel.assign(audience=panel["audience"] + (panel.index == 3))
+        of_other_seeds = panel.assign(responder_rate_365d=panel["responder_rate_365d"] * 2)
         others = [
             study_name(panel, USED, BASE),
             study_name(panel, CUTOFFS, BASE),
@@ -270,6 +271,7 @@ class TestResuming:
             study_name(panel, USED, BASE.model_copy(update={"depth": 2})),
             study_name(more, USED, BASE),
             study_name(changed, USED, BASE),
+            study_name(of_other_seeds, USED, BASE),
         ]
         assert len(set(others)) == len(others)
         assert study_name(panel.copy(), USED, BASE) == others[0]
