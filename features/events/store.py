@@ -7,6 +7,7 @@ computed from all rows each time, reading numbers instead of text.
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +31,8 @@ from features.events.event_table import VERBS, FileVersions, connect, drop_impos
 from features.events.identities import merge_identities
 from features.events.scopes import ALL, in_scopes, validate_scopes
 
+log = logging.getLogger("clout")
+
 MANIFEST = "store.json"
 IDENTITIES = "identities.parquet"
 CANARY = "clout"
@@ -38,6 +41,7 @@ COLUMNS = {
     "people": ("user", "scope", "key"),
 }
 KINDS = tuple(COLUMNS)
+NULLABLE = ("target", "object", "made")
 SCRATCH_PREFIX = ".taking-"
 
 
@@ -76,7 +80,7 @@ def is_being_created(folder: Path) -> bool:
 def add_to_store(
     source: object, folder: Path, scopes: Sequence[str] | None = None, identities: pd.DataFrame | None = None
 ) -> Part:
-    """Add events to a store; create it if it does not exist.
+    """Add events to a store, with a warning if it has some of them already; create it if it does not exist.
 
     Parameters
     ----------
@@ -101,6 +105,9 @@ def add_to_store(
         digest = write_encoded_events(encoded.rows, scratch / "acts.parquet")
         if digest in {part.digest for part in manifest.parts}:
             raise EventsError(f"these events are in the store {folder} already; nothing was added.")
+        if manifest.parts:
+            older = _read(events.get_backend(), folder, "acts", manifest)
+            _warn_of_repetition(scratch / "acts.parquet", older.filter(older.time.between(first, last)), folder)
         _write_new_users(encoded.users, folder, manifest, scratch / "people.parquet")
         if identities is not None:
             identities.to_parquet(scratch / IDENTITIES)
@@ -267,6 +274,19 @@ def write_encoded_events(rows: ir.Table, file: Path) -> str:
         f"SELECT count(*), sum(hash(t)::HUGEINT) FROM {engines.read_parquet_sql(file)} t"
     ).fetchone()
     return f"{count}-{checksum}"
+
+
+def _warn_of_repetition(file: Path, older: ir.Table, folder: Path) -> None:
+    """Warn of encoded events by known users that are among the older ones of the store, as where exports overlap."""
+    new = older.get_backend().read_parquet(escape(str(file)))
+    equal = [new[name] == older[name] for name in ("time", "actor", "verb")]
+    equal += [new[name].identical_to(older[name]) for name in NULLABLE]
+    if repeated := new.semi_join(older, equal).count().to_pyarrow().as_py():
+        rows = parquet.read_metadata(file).num_rows
+        log.warning(
+            f"{repeated:,} of the {rows:,} events are in the store {folder} already and count once more: if exports "
+            "overlap, build the store again without the overlap."
+        )
 
 
 def _write_new_users(users: ir.Table, folder: Path, manifest: Manifest, file: Path) -> None:

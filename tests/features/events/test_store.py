@@ -85,6 +85,17 @@ def test_duplicate_events_are_rejected(tmp_path):
     assert files(tmp_path / "store") == before
 
 
+def test_events_that_the_store_has_already_are_a_warning(tmp_path, caplog):
+    add_to_store(table(SOME), tmp_path / "store")
+    add_to_store(table(MORE), tmp_path / "store")
+    unknown = [(5, None, "like", "bob", "o1")]
+    add_to_store(table([*unknown, (7, "dan", "like", "bob", "o1")]), tmp_path / "store")
+    assert not caplog.messages
+    assert add_to_store(table([*unknown, *SOME[1:], (4, "dan", "like", "cid", None)]), tmp_path / "store").acts == 4
+    (message,) = caplog.messages
+    assert re.match(r"2 of the 4 events are in the store .* already and count once more: .* overlap", message)
+
+
 def test_store_has_fixed_scopes(tmp_path):
     store = tmp_path / "store"
     events = table(SOME).assign(network="sea", topics=[["rope"], None, ["ships"]])
