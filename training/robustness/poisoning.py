@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
 from itertools import islice
-from typing import Any
 
 import ibis.expr.types as ir
 import numpy as np
@@ -188,14 +187,22 @@ SUITES: dict[str, tuple[Callable[..., AttackReport], ...]] = {
 }
 
 
-def run_attacks(mode: str, events: ir.Table, bundle: Bundle, *options: Any) -> AttackReport:
+def run_attacks(
+    mode: str,
+    events: ir.Table,
+    bundle: Bundle,
+    as_of: datetime | None = None,
+    members: int = 30,
+    seed: int = 0,
+    progress: StepProgress = ignore_progress,
+) -> AttackReport:
     """Attack in one mode, or in both as one report, where `median_active` is that of mode SCORING; then ally.
 
     Parameters
     ----------
     mode : one of SUITES
-    events, bundle, options : as for `attack_suite`
+    events, bundle, as_of, members, seed, progress : as for `attack_suite`; the seed is also that of the alliances
 
     """
-    reports = [suite(events, bundle, *options) for suite in SUITES[mode]]
-    return with_alliances(reduce(AttackReport.followed_by, reports), events, bundle)
+    reports = [suite(events, bundle, as_of, members, seed, progress) for suite in SUITES[mode]]
+    return with_alliances(reduce(AttackReport.followed_by, reports), events, bundle, seed)

@@ -157,6 +157,12 @@ class TestReport:
     def test_within_limits_includes_the_auc(self, report):
         assert report.within_limits == (report.attacks[0].within_limit and report.honest_auc.within_limit)
 
+    def test_the_seed_is_also_that_of_the_alliances(self, events, bundle, report, monkeypatch):
+        monkeypatch.setattr("training.robustness.poisoning.SUITES", {"scoring": (lambda *_: report,)})
+        one, other = (run_attacks("scoring", events, bundle, report.as_of, seed=seed) for seed in (0, 7))
+        assert one.alliances == alliance_suite(events, bundle, report.as_of, 0).results
+        assert other.alliances == alliance_suite(events, bundle, report.as_of, 7).results != one.alliances
+
     def test_run_attacks_combines_both_modes_and_adds_alliances(self, events, bundle, report, monkeypatch):
         result = replace(report.attacks[0], mode="scoring", within_limit=True)
         scoring = replace(report, median_active=20.0, attacks=(result,), attackers=None, honest_auc=None)
