@@ -122,6 +122,8 @@ def _level_as_learnt(older: pd.DataFrame, ahead: pd.DataFrame, model: Model) -> 
     return fit_boosters(older, model).margins(ahead)
 
 
+# Those of `_recipe` differ from "responses from anybody left out" in one thing, and from the recipe in three: they also
+# are without these responses and at the level as it was learnt.
 VARIANTS: dict[str, Variant] = {
     "the recipe": _bounded_recipe,
     "responses from anybody left out": _recipe,
