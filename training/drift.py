@@ -204,10 +204,10 @@ def _evaluate_past(
     start = (at if last >= at - INGESTION_LAG else resolve_as_of(events.rows)) - horizon
     trained_until = datetime.fromisoformat(bundle.facts["as_of"])
     if start < trained_until or start <= first:
-        day = max(trained_until, first) + horizon
+        end = max(trained_until, first) + horizon
         message = (
-            f"predictions can be evaluated from {day:%Y-%m-%d} on, with events up to then: by then, a horizon of "
-            f"{bundle.horizon_days} days is complete that the model was not trained on"
+            f"predictions can be evaluated from {end:%Y-%m-%d %H:%M:%S} UTC on, with events up to then: by then, a "
+            f"horizon of {bundle.horizon_days} days is complete that the model was not trained on"
         )
         return None, [Finding("realised", message, None)]
     evaluation = evaluate_bundle(events, bundle, start, config.evaluation.resamples, config.model.seed)

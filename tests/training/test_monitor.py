@@ -209,7 +209,8 @@ class TestReport:
     def test_incomplete_horizon_reports_when_it_is_complete(self, bundle, simulated):
         drift_report = monitor(load_encoded_events(simulated.events), bundle, config=QUICK)
         assert drift_report.realised is None
-        message = f"predictions can be evaluated from {simulated.as_of + HORIZON:%Y-%m-%d} on, with events up to then"
+        at = f"{simulated.as_of + HORIZON:%Y-%m-%d %H:%M:%S} UTC"
+        message = f"predictions can be evaluated from {at} on, with events up to then"
         assert drift_report.findings[-1].startswith(message)
         assert drift_report.within_limits
         assert "auc" not in drift_report.metrics()
