@@ -101,7 +101,7 @@ def open_events(
     Returns
     -------
     an Ibis table with exactly the columns of SCHEMA; missing optional columns are null. Events outside the range of
-    `drop_impossible_times` are dropped.
+    `drop_impossible_times` are dropped, and with a warning those whose verb is none of VERBS.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def open_events(
             "'clout import table' makes an event table from other columns with --map FIELD=COLUMN."
         )
     events = table.select(**{name: _cast_column(table, name, dtype) for name, dtype in SCHEMA.items()})
-    return drop_impossible_times(events, fixed=isinstance(source, pd.DataFrame | pa.Table))
+    return _drop_unknown_verbs(drop_impossible_times(events, fixed=isinstance(source, pd.DataFrame | pa.Table)))
 
 
 def drop_impossible_times(events: ir.Table, fixed: bool = False) -> ir.Table:
@@ -134,6 +134,26 @@ def drop_impossible_times(events: ir.Table, fixed: bool = False) -> ir.Table:
             f"{latest:%Y-%m-%d %H:%M:%S} UTC, the present plus the allowance for clocks (CLOUT_CLOCK_ALLOWANCE)."
         )
     return events if fixed and not dropped else events.filter(possible)
+
+
+def _drop_unknown_verbs(events: ir.Table) -> ir.Table:
+    by_verb = events.group_by("verb").agg(rows=lambda t: t.count())
+    unknown = ~_is_verb(by_verb.verb)
+    totals = {"rows": by_verb.rows.sum(), "unknown": by_verb.rows.sum(where=unknown)}
+    (count,) = by_verb.aggregate(**totals, example=by_verb.verb.min(where=unknown)).to_pyarrow().to_pylist()
+    dropped, example = count["unknown"], count["example"]
+    if not dropped:
+        return events
+    reason = " is missing" if example is None else f", such as {example!r}, is none of {', '.join(VERBS)}"
+    log.warning(
+        f"{dropped} of {count['rows']} events do not count: their verb{reason}. 'clout import table' gives other words "
+        "a verb with --verb WORD=VERB."
+    )
+    return events.filter(_is_verb(events.verb))
+
+
+def _is_verb(verb: ir.StringValue) -> ir.BooleanValue:
+    return verb.isin(VERBS).fill_null(False)
 
 
 def _as_table(

@@ -9,6 +9,7 @@ import pytest
 from features.atomic_files import swap_paths
 from features.errors import AsOfError, EventsError
 from features.events.event_table import FileVersions, open_events, readable_files
+from features.events.fingerprint import fingerprint
 from features.events.loading import load_encoded_events, resolve_as_of
 from features.events.store import add_to_store
 from features.feature_table import feature_rows, feature_table
@@ -45,6 +46,22 @@ def test_times_outside_the_calendar_are_dropped(tmp_path, caplog):
 def test_events_without_a_time_are_dropped(caplog):
     assert open_events(events_at(NOON, None)).count().to_pyarrow().as_py() == 1
     assert caplog.messages[0].startswith(DROPPED)
+
+
+@pytest.mark.parametrize(
+    ("verb", "reason"),
+    [("upvote", "such as 'upvote', is none of post, view,"), ("LIKE", "such as 'LIKE', is none"), (None, "is missing")],
+)
+def test_events_with_an_unknown_verb_are_dropped_as_by_an_import(verb, reason, tmp_path, caplog):
+    table = events_at(NOON, NOON).assign(verb=["like", verb])
+    table.to_parquet(tmp_path / "events.parquet")
+    for source in (table, tmp_path / "events.parquet"):
+        caplog.clear()
+        events = load_encoded_events(source)
+        assert events.users.to_pandas()["user"].sort_values().tolist() == ["bob", "user0"]
+        (message,) = caplog.messages
+        assert message.startswith(f"1 of 2 events do not count: their verb{',' if verb else ''} {reason}")
+        assert fingerprint(events, NOON + timedelta(seconds=1)).events == 1
 
 
 def test_past_events_cause_no_warning(caplog):
