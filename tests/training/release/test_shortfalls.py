@@ -86,6 +86,17 @@ def test_more_history_and_other_horizons_are_suggested(bundle):
     assert suggestions(with_cutoffs(bundle, 12), failed("baseline_auc"))[0].startswith("Bring more users.")
 
 
+def test_a_limit_of_coverage_above_the_level_of_the_intervals_is_suggested_lower(bundle):
+    def of_level(level):
+        config = bundle.facts["config"] | {"interval": {"level": level}}
+        return SimpleNamespace(horizon_days=28, facts=bundle.facts | {"config": config})
+
+    advice = "Lower coverage under [gate] in clout.toml: the intervals are made for 50 % of users ([interval] level)."
+    assert advice in suggestions(of_level(0.5), failed("coverage"))
+    assert advice not in suggestions(of_level(0.5), failed("baseline_auc"))
+    assert not any("Lower coverage" in text for text in suggestions(of_level(0.9), failed("coverage")))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
