@@ -27,7 +27,7 @@ from training.fit import FittedBoosters, fit
 from training.model.bundle import Bundle, Champion
 from training.model.feature_sets import panel_features
 from training.model.scale import frozen_scale
-from training.model_selection.ablation import ablate
+from training.model_selection.ablation import ablate, folds_of
 from training.model_selection.tuning import TuningResult, tune
 from training.selection.selection_model import fit_selection_model, with_selection
 from training.source_version import source_version
@@ -113,7 +113,7 @@ def train(
     Raises
     ------
     AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
-    TooSmallError : the community is too small or too young
+    TooSmallError : the community is too small or too young, also for the requested ablation or tuning
     ConfigError : the frozen scale is of another horizon or label, or none of the seeds is a user in the events
     OutputError : the trials cannot be stored
     EventsError : a file of the events changed while it was read
@@ -126,6 +126,8 @@ def train(
     models = [champion.bundle.features] if champion else []
     features = None if options.ablation else panel_features(models)
     panel, split, sample = _panel(events, config, options.as_of, features, of_step(progress, "panel"), notify)
+    if options.ablation:
+        folds_of(panel, split.cutoffs)
     tuned = None
     if options.trials is not None:
         on_tune = of_step(progress, "tune")
@@ -158,11 +160,20 @@ def train(
 def _with_seeds(events: EncodedEvents, config: Config) -> EncodedEvents:
     """Let credibility flow from the configured seeds, of which at least one must be a user in the events."""
     seeds = config.credibility.seeds
-    if seeds and not events.users.filter(events.users.user.isin(seeds)).count().to_pyarrow().as_py():
-        examples = ", ".join(seeds[:3]) + (", ..." if len(seeds) > 3 else "")
+    if not seeds:
+        return events.with_seeds(seeds)
+    users = events.users.filter(events.users.user.isin(seeds)).select("user").to_pyarrow()["user"].to_pylist()
+    unknown = [seed for seed in seeds if seed not in users]
+    examples = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+    if len(unknown) == len(seeds):
         raise ConfigError(
             f"none of the {len(seeds)} seeds in [credibility] is a user in the events: {examples}. Give ids as they "
             "are in the events, or omit seeds to have them chosen."
+        )
+    if unknown:
+        log.warning(
+            f"{len(unknown)} of the {len(seeds)} seeds in [credibility] are not users in the events: {examples}. "
+            "Credibility flows from the others alone; give ids as they are in the events."
         )
     return events.with_seeds(seeds)
 

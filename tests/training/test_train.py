@@ -232,6 +232,21 @@ def test_unknown_seeds_are_refused(simulated, config):
         train(load_encoded_events(simulated.events), strangers, options=TrainOptions(simulated.as_of))
 
 
+def test_seeds_of_whom_some_are_unknown_are_a_warning(simulated, config, caplog):
+    some = config.model_copy(update={"credibility": Credibility(seeds=("ann", "u0000001", "bob"))})
+    with pytest.raises(AsOfError):
+        train(load_encoded_events(simulated.events), some, options=TrainOptions(simulated.as_of - timedelta(3_000)))
+    (message,) = caplog.messages
+    assert message.startswith("2 of the 3 seeds in [credibility] are not users in the events: ann, bob.")
+
+
+def test_an_ablation_without_older_cutoffs_is_refused_before_anything_is_fitted(simulated, config, monkeypatch):
+    monkeypatch.setattr("training.train.fit", None)
+    short = config.model_copy(update={"panel": Panel(cutoffs=2)})
+    with pytest.raises(TooSmallError, match="an ablation is evaluated on cutoffs with two older ones"):
+        train(load_encoded_events(simulated.events), short, options=TrainOptions(simulated.as_of, ablation=True))
+
+
 def test_the_shortest_usable_history(simulated, config):
     """Two and a half horizons: the backtest has one cutoff, and its intervals are fitted on other users."""
     first = pc.min(simulated.events["time"]).as_py()

@@ -51,12 +51,7 @@ def ablate(
     TooSmallError : no cutoff has two older ones
 
     """
-    test = [k for k in range(LEAST_OLDER, len(cutoffs)) if rows_at(panel, cutoffs[k])["audience"].any()][-FOLDS:]
-    if not test:
-        raise TooSmallError(
-            f"an ablation is evaluated on cutoffs with two older ones, and there are {len(cutoffs)} cutoffs: bring "
-            "more history or raise [panel] cutoffs."
-        )
+    test = folds_of(panel, cutoffs)
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
     for done, k in enumerate(test):
         older = rows_at(panel, *cutoffs[:k])
@@ -66,6 +61,23 @@ def ablate(
             figures[name].append(_figures(rows["audience"].to_numpy(float), rows["margin"].to_numpy()))
         progress((done + 1) / len(test))
     return tuple(AblationRow(name, len(test), **_means(folds)) for name, folds in figures.items())
+
+
+def folds_of(panel: pd.DataFrame, cutoffs: tuple[datetime, ...]) -> list[int]:
+    """Return the positions of the last cutoffs, four at most, that have an audience and two older cutoffs.
+
+    Raises
+    ------
+    TooSmallError : there is none
+
+    """
+    test = [k for k in range(LEAST_OLDER, len(cutoffs)) if rows_at(panel, cutoffs[k])["audience"].any()][-FOLDS:]
+    if not test:
+        raise TooSmallError(
+            f"an ablation is evaluated on cutoffs with two older ones, and there are {len(cutoffs)} cutoffs: bring "
+            "more history or raise [panel] cutoffs."
+        )
+    return test
 
 
 def _figures(audience: np.ndarray, margin: np.ndarray) -> dict[str, float]:
