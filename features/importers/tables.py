@@ -23,7 +23,7 @@ from features.importers.event_fields import (
     time_forms,
 )
 from features.importers.ingestion import ImportReport, ingest
-from features.importers.readers.files import refuse_archive, require_utf8_name, visible_files
+from features.importers.readers.files import note_subfolders, refuse_archive, require_utf8_name, visible_files
 from features.importers.readers.json_lines import open_jsonlines
 from features.importers.readers.tabular import MALFORMED_LINE, TableReader, match_column, open_delimited, open_parquet
 
@@ -35,7 +35,6 @@ OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
     ".json": open_jsonlines,
     ".parquet": open_parquet,
 }
-
 
 Reader = Callable[[ir.Column], ir.Value]
 
@@ -106,7 +105,9 @@ def import_table(
         rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
-        notes = (*_count_unknown(rows, unknown), *_count_without_target(rows))
+        kind = _kind(files[0])
+        skipped = note_subfolders(Path(path), (kind, f"{kind}.gz")) if Path(path).is_dir() else ()
+        notes = (*skipped, *_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
         notes = (*notes, *_count_acting_targets(rows))
         rows = rows if keep_duplicates else _reject_duplicates(rows)

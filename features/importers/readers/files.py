@@ -49,7 +49,7 @@ def list_files(path: Path, endings: tuple[str, ...], expected: str) -> tuple[lis
 
     Returns
     -------
-    the files, and a note that names the skipped files of the folder, if any
+    the files, and notes that name the skipped files of the folder and subfolders with more of them, if any
 
     Raises
     ------
@@ -70,7 +70,23 @@ def list_files(path: Path, endings: tuple[str, ...], expected: str) -> tuple[lis
             f"{path} holds {names}; expected {expected}, in files with names that end in {', '.join(endings)}."
         )
     others = [file for file in candidates if file not in files]
-    return files, (f"skipped {_join_names(others)} in {path}",) if others else ()
+    skipped = (f"skipped {_join_names(others)} in {path}",) if others else ()
+    return files, (*skipped, *note_subfolders(path, endings))
+
+
+def note_subfolders(folder: Path, endings: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note that names the subfolders of a folder with readable files, by the endings of names, if any."""
+    subfolders = [
+        entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith((".", "_"))
+    ]
+    unread = [entry for entry in subfolders if any(_has_ending(file, endings) for file in entry.rglob("*"))]
+    if not unread:
+        return ()
+    return (f"files in subfolders are not read: {_join_names(unread)} in {folder}; import each folder by itself",)
+
+
+def _has_ending(file: Path, endings: tuple[str, ...]) -> bool:
+    return file.name.lower().endswith(endings) and file.is_file()
 
 
 def visible_files(folder: Path) -> list[Path]:

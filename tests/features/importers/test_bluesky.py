@@ -308,6 +308,15 @@ def test_skipped_files_are_named(tmp_path):
     assert report.notes == (f"skipped notes.txt in {tmp_path / 'in'}",)
 
 
+def test_subfolders_with_files_that_are_not_read_are_named(tmp_path):
+    folder = tmp_path / "in"
+    for name in ("1.jsonl", "older/2023/2.jsonl.gz", ".hidden/3.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write(folder / name, GOOD)
+    report = import_bluesky(folder, tmp_path / "events")
+    assert report.notes == (f"files in subfolders are not read: older in {folder}; import each folder by itself",)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [

@@ -246,6 +246,12 @@ def test_a_folder_of_files_of_one_kind(tmp_path):
     report = import_table(folder, tmp_path / "events", {}, {})
     assert (report.read, report.accepted) == (3, 2)
     assert pq.read_table(tmp_path / "events")["actor"].to_pylist() == ["a", "c"]
+    (folder / "2019").mkdir()
+    (folder / "2019" / "events.parquet").write_bytes(b"")
+    assert not import_table(folder, tmp_path / "events", {}, {}).notes
+    (folder / "2019" / "3.csv").write_text(HEADER + GOOD)
+    notes = import_table(folder, tmp_path / "events", {}, {}).notes
+    assert notes == (f"files in subfolders are not read: 2019 in {folder}; import each folder by itself",)
     (folder / "3.jsonl").write_text("{}\n")
     with pytest.raises(EventsError, match=r"files of one kind.*found 1\.csv, 2\.csv, 3\.jsonl"):
         import_table(folder, tmp_path / "events", {}, {})
