@@ -4,6 +4,7 @@ Accounts are merged before anything is counted: events among the accounts of one
 count as engagement.
 """
 
+import logging
 from pathlib import Path
 
 import ibis.expr.types as ir
@@ -14,6 +15,8 @@ from features.errors import IdentitiesError
 from features.events.event_table import load_table
 from features.events.user_tables import read_user_table
 from features.ids import parse_id
+
+log = logging.getLogger("clout")
 
 COLUMNS = ["account", "person"]
 INCOMPLETE = "the identities hold a row without an account or without a person; complete or remove it."
@@ -68,6 +71,21 @@ def _parse_ids(column: pd.Series) -> pd.Series:
     if "" in ids:
         raise IdentitiesError(INCOMPLETE)
     return pd.Series(ids, dtype="str")
+
+
+def warn_if_unused(events: ir.Table, identities: pd.DataFrame) -> None:
+    """Warn if no account of the identities is an actor or a target of any event, so that they merge nobody."""
+    accounts = validate_identities(identities)["account"]
+    if accounts.empty:
+        return
+    names = load_table(pa.table({"account_": accounts.tolist()}), events.get_backend())
+    for role in ("actor", "target"):
+        if events.semi_join(names, events[role] == names.account_).limit(1).count().to_pyarrow().as_py():
+            return
+    log.warning(
+        f"none of the {len(accounts)} accounts in the identities is a user in the events, such as {accounts.iloc[0]}: "
+        "nobody is merged. Write accounts as they are in the events."
+    )
 
 
 def merge_identities(events: ir.Table, identities: pd.DataFrame) -> ir.Table:

@@ -15,7 +15,7 @@ from features.errors import AsOfError, FutureAsOfError, ScopeError, StoreError
 from features.events.encoding import NO_FILES, EncodedEvents, encode_events
 from features.events.event_table import FileVersions, open_events, readable_files, time_range
 from features.events.exclusions import NOBODY, UserIdSet, exclude_users, exclude_users_encoded
-from features.events.identities import merge_identities
+from features.events.identities import merge_identities, warn_if_unused
 from features.events.scopes import ALL
 from features.events.store import is_being_created, is_store, open_store, read_store_identities
 from features.utc import now_utc
@@ -77,7 +77,10 @@ def load_events(
     `files` is as in `open_events`; the other parameters and the errors are those of `load_encoded_events`.
     """
     events = open_events(source, engine, files)
-    return exclude_users(events if identities is None else merge_identities(events, identities), excluded, identities)
+    if identities is None:
+        return exclude_users(events, excluded)
+    warn_if_unused(events, identities)
+    return exclude_users(merge_identities(events, identities), excluded, identities)
 
 
 def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:

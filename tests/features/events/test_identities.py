@@ -42,6 +42,17 @@ def test_merging_equals_replacing_the_ids(events):
     assert merged.equals(feature_rows(load_encoded_events(written), AS_OF))
 
 
+def test_identities_without_an_account_in_the_events_are_a_warning(events, caplog):
+    load_encoded_events(events, identities=SAME)
+    only_target = pd.DataFrame({"account": ["bob"], "person": ["robert"]})
+    load_encoded_events(events[events["actor"] != "bob"], identities=only_target)
+    load_encoded_events(events, identities=SAME[:0])
+    assert not caplog.messages
+    load_encoded_events(events, identities=SAME.assign(account=["Ann1", "Ann2"]))
+    (message,) = caplog.messages
+    assert message.startswith("none of the 2 accounts in the identities is a user in the events, such as Ann1")
+
+
 def test_users_without_identities_are_unchanged(events):
     nobody = pd.DataFrame({"account": ["zoe"], "person": ["zoë"]})
     assert feature_rows(load_encoded_events(events, identities=nobody), AS_OF).equals(
