@@ -15,7 +15,7 @@ from features.errors import ConfigError
 from features.events.encoding import EncodedEvents, cached
 from features.events.event_table import time_range
 from features.events.fingerprint import fingerprint
-from features.events.loading import resolve_as_of
+from features.events.loading import check_scopes, resolve_as_of
 from features.progress import Progress, StepProgress, ignore_progress, of_step
 from training.backtest import backtest
 from training.config import Config
@@ -115,10 +115,12 @@ def train(
     AsOfError : nothing happened before `as_of`, it lies in the future, or the events end long before it
     TooSmallError : the community is too small or too young, also for the requested ablation or tuning
     ConfigError : the frozen scale is of another horizon or label, or none of the seeds is a user in the events
+    ScopeError : a scope of the panel has no users
     OutputError : the trials cannot be stored
     EventsError : a file of the events changed while it was read
 
     """
+    check_scopes(events, config.panel.scopes)
     events = _with_seeds(events, config)
     before = champion.bundle if champion and not options.rescale else None
     frozen = (before.scale, before.horizon_days, before.label) if before else None

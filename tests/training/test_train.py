@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features.errors import AsOfError, ConfigError, EventsError, TooSmallError
+from features.errors import AsOfError, ConfigError, EventsError, ScopeError, TooSmallError
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
 from training.config import Config, Credibility, Evaluation, Model, Outcome, Panel
@@ -238,6 +238,12 @@ def test_seeds_of_whom_some_are_unknown_are_a_warning(simulated, config, caplog)
         train(load_encoded_events(simulated.events), some, options=TrainOptions(simulated.as_of - timedelta(3_000)))
     (message,) = caplog.messages
     assert message.startswith("2 of the 3 seeds in [credibility] are not users in the events: ann, bob.")
+
+
+def test_a_scope_without_users_is_refused(simulated, config):
+    scoped = config.model_copy(update={"panel": Panel(scopes=("all", "topic:nowhere"))})
+    with pytest.raises(ScopeError, match=r"the scope topic:nowhere has no users; found all\."):
+        train(load_encoded_events(simulated.events, scoped.panel.scopes), scoped, options=TrainOptions(simulated.as_of))
 
 
 def test_an_ablation_without_older_cutoffs_is_refused_before_anything_is_fitted(simulated, config, monkeypatch):
