@@ -65,8 +65,8 @@ def suggestions(bundle: Bundle, verdict: Verdict) -> list[str]:
     tries = [*_more_to_learn_from(bundle)] if any(name.startswith(OF_THE_FORECAST) for name in failed) else []
     config = bundle.facts["config"]
     if COVERAGE in failed and (level := config["interval"]["level"]) < config["gate"]["coverage"]:
-        made = f"the intervals are made for {100 * level:g} % of users ([interval] level)"
-        tries.append(f"Lower coverage under [gate] in clout.toml: {made}.")
+        purpose = f"the intervals are made for {100 * level:g} % of users ([interval] level)"
+        tries.append(f"Lower coverage under [gate] in clout.toml: {purpose}.")
     if CALIBRATION in failed:
         tries.append("If the community just grew or shrank, train again a horizon later: the level is learnt anew.")
     if {"attacks", "alliances"} & set(failed):
