@@ -17,6 +17,7 @@ from features.cli_options import (
     encode_command_events,
     load_command_events,
     parse_instant,
+    read_command_identities,
 )
 from features.console import print_commands, print_json, print_markdown, print_message, progress_bars, warn
 from training.cli_output import attacks_table, figures_table, print_monitoring, print_training, versions_table
@@ -251,6 +252,7 @@ def attack(
     users: Annotated[int, typer.Option(help="How many users are simulated if no EVENTS are given.")] = 3_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same attacks and community.")] = 0,
     plot: Annotated[Path | None, typer.Option(help="Also plot the report to a .png file.")] = None,
+    identities: Identities = None,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -275,9 +277,12 @@ def attack(
 
     if plot is not None:
         check_plot_name(plot)
+    if identities is not None and events is None:
+        raise typer.BadParameter("--identities merges accounts of EVENTS: give EVENTS.")
+    accounts, folder = read_command_identities(identities), home_from_environment(home)
     with (
         progress_bars() as progress,
-        attack_environment(home_from_environment(home), events, users, seed, progress) as (table, bundle, version),
+        attack_environment(folder, events, users, seed, progress, accounts) as (table, bundle, version),
     ):
         report = run_attacks(mode, table, bundle, parse_instant(as_of), members, seed, progress)
     if plot is not None:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from training.records.deletion_receipts import Receipt
 
 EXIT_TAMPERED = EXIT_INCOMPLETE = 3
+MOST = 100_000  # rows that a command lists
 CaseId = Annotated[str, typer.Argument(help="The id of the case, as clout cases lists it.")]
 
 
 def cases(
     state: Annotated[Literal["open", "resolved", "any"], typer.Option(help="Which cases.")] = "open",
     user: Annotated[str | None, typer.Option(help="Only cases of this user.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many, oldest first.")] = 50,
+    top: Annotated[int, typer.Option(min=1, max=MOST, help="How many, oldest first.")] = 50,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -100,7 +101,7 @@ def audit(
     end: Annotated[
         str | None, typer.Option("--to", help="The last instant; a date means its midnight. Default: no bound.")
     ] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    top: Annotated[int, typer.Option(min=1, max=MOST, help="How many, newest first.")] = 50,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:

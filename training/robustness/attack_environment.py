@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import ibis.expr.types as ir
+import pandas as pd
 
 from features.errors import StoreError
 from features.events.encoding import encode_events
@@ -29,11 +30,17 @@ DAYS = 365
 
 @contextmanager
 def attack_environment(
-    home: Home, events: Path | None, users: int, seed: int, progress: StepProgress
+    home: Home,
+    events: Path | None,
+    users: int,
+    seed: int,
+    progress: StepProgress,
+    identities: pd.DataFrame | None = None,
 ) -> Iterator[tuple[ir.Table, Bundle, str | None]]:
     """Yield events to attack in, the model, and its version.
 
-    Given events are attacked under the home's champion, without opted-out users. Without events, a community is
+    Given events are attacked under the home's champion, with accounts merged by the identities and without opted-out
+    users. Without events, a community is
     simulated; without a champion too, a model without a version is trained on the simulated events.
 
     Raises
@@ -46,7 +53,8 @@ def attack_environment(
     if events is not None:
         if is_store(events):
             raise StoreError(f"{events} is a store; attacks are added to events, so give the events themselves.")
-        yield load_events(events, excluded=load_opted_out_users(home)), *load_champion(home)
+        table = load_events(events, identities, excluded=load_opted_out_users(home))
+        yield table, *load_champion(home)
         return
     current = find_champion(home)
     with simulated(users, seed, progress) as community:

@@ -305,6 +305,22 @@ class TestCommand:
         assert len(report["attacks"]) == 1
         assert not empty.folder.exists()
 
+    @pytest.mark.usefixtures("trained")
+    def test_accounts_are_merged_by_identities(self, simulated, home, tmp_path):
+        simulated.events.to_pandas().to_parquet(tmp_path / "events.parquet")
+        one, other = simulated.events["actor"].drop_null().unique().to_pylist()[:2]
+        identities = pd.DataFrame({"account": [one, other], "person": ["ann", "ann"]})
+        file = tmp_path / "events.parquet"
+        with attack_environment(home, file, 0, 0, ignore_progress, identities) as (events, *_):
+            actors = set(events.actor.to_pandas())
+        assert "ann" in actors
+        assert not {one, other} & actors
+
+    def test_identities_need_events(self, home, tmp_path):
+        run = self.run(home, "--identities", tmp_path / "accounts.csv")
+        assert run.exit_code == 2
+        assert "--identities merges accounts of EVENTS: give EVENTS." in " ".join(run.output.replace("│", " ").split())
+
     def test_events_need_a_champion(self, simulated, tmp_path):
         simulated.events.to_pandas().to_parquet(tmp_path / "events.parquet")
         run = self.run(Home(tmp_path / "empty"), tmp_path / "events.parquet")
