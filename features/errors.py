@@ -61,6 +61,10 @@ class UnknownUserError(CloutError):
     """The snapshot has no user with that id."""
 
 
+class AbsentScopeError(UnknownUserError):
+    """The user has no score of that scope, but of others."""
+
+
 class SnapshotError(CloutError):
     """A snapshot is missing or damaged."""
 

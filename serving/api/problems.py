@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from features.errors import (
+    AbsentScopeError,
     AsOfError,
     CatalogueError,
     CloutError,
@@ -16,6 +17,7 @@ from features.errors import (
     ScopeError,
     SnapshotError,
     UnknownUserError,
+    did_you_mean,
 )
 from serving.api import descriptions
 from serving.middleware.problem_details import MEDIA_TYPE, Problem, full_path, problem_head, problem_response
@@ -41,6 +43,7 @@ OF_ROUTES_ABOUT_USERS = {400: "unfit-purpose", 403: "prohibited-purpose"}
 UNEXPECTED = "Unexpected error in the service; its log has the traceback under the request id."
 KINDS: list[tuple[type[CloutError], int, str]] = [
     (HiddenUserError, 410, "hidden-user"),
+    (AbsentScopeError, 404, "absent-scope"),
     (UnknownUserError, 404, "unknown-user"),
     (AbsentReceiptError, 404, "absent-receipt"),
     (AbsentSnapshotError, 404, "absent-snapshot"),
@@ -69,9 +72,12 @@ DEFAULT_KINDS = {404: "unknown-user", 422: "invalid-request", 503: "no-snapshot"
 NO_MODEL = "no champion: make one with 'clout train EVENTS'."
 DETAILS = {
     "unknown-scope": "nobody has a score of the scope 'topic:birds'; scopes there: all.",
-    "unknown-user": "'ann' is not among the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z.",
+    "absent-scope": "'ann' has no score of the scope 'topic:birds' in the snapshot as of 2017-07-30T00:00:00Z; scopes "
+    "there: all.",
+    "unknown-user": "'ann' is none of the 73,720 users of the snapshot as of 2017-07-30T00:00:00Z: it holds users who "
+    "acted or were engaged with in the 365 days before.",
     "hidden-user": "no score of 'ann' is shown: the user asked not to be scored, or to be forgotten.",
-    "absent-receipt": "there is no receipt '7d1f'; 'clout forget' and DELETE return receipts.",
+    "absent-receipt": "there is no receipt '7d1f'; 'clout forget' and DELETE give one each.",
     "no-records": "the records in sqlite:///clout-home/records.db cannot be read: file is not a database.",
     "absent-snapshot": "no snapshot as of 2016-01-01T00:00:00Z; there are: 2017-07-30T00:00:00Z.",
     "invalid-request": "query.limit: Input should be less than or equal to 1000; found 1001.",
@@ -173,14 +179,25 @@ async def _not_ready(request: Request, error: ServiceNotReadyError) -> Response:
 async def _invalid(request: Request, failure: RequestValidationError) -> Response:
     errors = failure.errors()
     kind = request.headers.get("content-type", "")
-    invalid = [_invalid_part(error, kind) for error in errors[:MAX_ERRORS]]
+    names = _body_fields(request)
+    invalid = [_invalid_part(error, kind, names) for error in errors[:MAX_ERRORS]]
     detail = "; ".join(f"{part['where']}: {part['detail']}" for part in invalid[:3])
     rest = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return problem_response(request.scope, 422, f"{detail}{rest}.", "invalid-request", errors=invalid)
 
 
-def _invalid_part(error: dict[str, Any], content_type: str) -> dict[str, str]:
-    """Describe one validation error of a request with this content type."""
+def _body_fields(request: Request) -> list[str]:
+    """Return the names of the fields in the body that a route expects."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    return [] if body is None else list(getattr(body.field_info.annotation, "model_fields", ()))
+
+
+def _invalid_part(error: dict[str, Any], content_type: str, names: list[str]) -> dict[str, str]:
+    """Describe one validation error of a request with this content type, whose body may have these fields."""
+    match error:
+        case {"type": "extra_forbidden", "loc": ("body", str(name))} if names:
+            detail = f"unknown field{did_you_mean(name, names)}; expected {', '.join(names)}"
+            return {"where": f"body.{name[:100]}", "detail": detail}
     if error["type"] == "json_invalid":
         return {"where": "body", "detail": f"not valid JSON: {error['ctx']['error']}"}
     if isinstance(error["input"], bytes):  # FastAPI did not parse it
@@ -197,13 +214,13 @@ async def _http(request: Request, error: HTTPException) -> Response:
         detail = "cannot be parsed as JSON; expected UTF-8, nested less deeply than Python's recursion limit"
         errors = [{"where": "body", "detail": detail}]
         return problem_response(request.scope, 422, f"body: {detail}.", "invalid-request", errors=errors)
-    details = {
-        404: f"there is no route {path}; {docs} lists them.",
-        405: f"{path} does not answer {method}; see {docs}.",
-    }
     headers = dict(error.headers or {})
     if "GET" in headers.get("Allow", ""):
         headers["Allow"] = ", ".join(sorted({*headers["Allow"].split(", "), "HEAD"}))
+    details = {
+        404: f"there is no route {path}; {docs} lists them.",
+        405: f"{path} does not answer {method}, but {headers.get('Allow', 'other methods')}; see {docs}.",
+    }
     return problem_response(
         request.scope, error.status_code, details.get(error.status_code, error.detail), headers=headers
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.errors import AsOfError, SnapshotError, UnknownUserError
+from features.errors import AbsentScopeError, AsOfError, SnapshotError, UnknownUserError
 from features.utc import UtcText, to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.explanation import Evidence, Status, status
@@ -129,7 +129,7 @@ def history(
         else:
             absent.append(_instant(folder))
     if not scores:
-        raise next(iter(damaged.values()), UnknownUserError(_unknown_user(user, scope, scopes, read)))
+        raise next(iter(damaged.values()), _unknown_user(user, scope, scopes, read))
     earlier = _instant(unread[0]) if unread else None
     return History(user, scope, tuple(scores), tuple(absent), tuple(damaged), earlier)
 
@@ -202,11 +202,11 @@ def _span(start: datetime | None, end: datetime | None) -> str:
     return " ".join(f"{word} {to_iso_utc(at)}" for word, at in (("from", start), ("to", end)) if at is not None)
 
 
-def _unknown_user(user: str, scope: str, scopes: set[str], read: list[Path]) -> str:
+def _unknown_user(user: str, scope: str, scopes: set[str], read: list[Path]) -> UnknownUserError:
     count = f"the {len(read)} snapshots" if len(read) > 1 else "the one snapshot"
     snapshots = f"{count} from {_instant(read[-1])} to {_instant(read[0])}"
     if scopes:
         there = ", ".join(sorted(scopes))
-        return f"{user!r} has no score of the scope {scope!r} in {snapshots}; scopes there: {there}."
+        return AbsentScopeError(f"{user!r} has no score of the scope {scope!r} in {snapshots}; scopes there: {there}.")
     users = "users who acted or were engaged with in the 365 days before"
-    return f"{user!r} has no score in {snapshots}: they hold {users}."
+    return UnknownUserError(f"{user!r} has no score in {snapshots}: they hold {users}.")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.errors import SnapshotError, UnknownUserError
+from features.errors import AbsentScopeError, SnapshotError, UnknownUserError
 from features.utc import to_iso_utc
 from serving.snapshots import layout
 from serving.snapshots.audience_files import StoredAudiences
@@ -276,7 +276,7 @@ class Snapshot:
         check_visible(user, self.hidden())
         row = self._find(user, scope)
         if row is None:
-            raise UnknownUserError(self._unknown_user(user, scope))
+            raise self._unknown_user(user, scope)
         return row
 
     def _find(self, user: str, scope: str) -> int | None:
@@ -291,16 +291,18 @@ class Snapshot:
         """Return where a user's rows begin, or would begin."""
         return bisect_left(self._columns["user"], user, key=lambda cell: cell.as_py())
 
-    def _unknown_user(self, user: str, scope: str) -> str:
+    def _unknown_user(self, user: str, scope: str) -> UnknownUserError:
         snapshot = f"the snapshot as of {to_iso_utc(self.as_of)}"
         neighbours = self._neighbours(user)
         scopes = [other for name, other in neighbours if name == user]
         if scopes:
-            return f"{user!r} has no score of the scope {scope!r} in {snapshot}; scopes there: {', '.join(scopes)}."
+            return AbsentScopeError(
+                f"{user!r} has no score of the scope {scope!r} in {snapshot}; scopes there: {', '.join(scopes)}."
+            )
         hidden = self.hidden()
         near = _close(user, [name for name in dict.fromkeys(name for name, _ in neighbours) if name not in hidden])
         close = f" Close ids: {', '.join(map(repr, near))}." if near else ""
-        return (
+        return UnknownUserError(
             f"{user!r} is none of the {self.users:,} users of {snapshot}: it holds users who acted or were engaged "
             f"with in the {LOOKBACK_DAYS} days before.{close}"
         )

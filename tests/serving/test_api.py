@@ -74,7 +74,7 @@ def test_ids_are_opaque(client, user):
 
 def test_scope(client):
     assert strict(client.get("/v1/users/user0001/score?scope=topic:birds"))["scope"] == "topic:birds"
-    body = problem(client.get("/v1/users/user0003/explanation?scope=topic:birds"), 404, "unknown-user")
+    body = problem(client.get("/v1/users/user0003/explanation?scope=topic:birds"), 404, "absent-scope")
     assert "scopes there: all" in body["detail"]
 
 
@@ -242,7 +242,8 @@ def test_rows_outside_the_catalogue_are_refused(client, posted, message):
         ('{"rows": [], "scope": "all"}', "scope applies to users only"),
         ('{"users": [1]}', "body.users.0: Input should be a valid string; found 1."),
         ('{"users": ["\\ud800"]}', "body: not valid JSON: unexpected end of hex escape at line 1 column 19"),
-        ('{"users": [], "idz": []}', "body.idz: Extra inputs"),
+        ('{"user": ["a"]}', "body.user: unknown field (did you mean 'users'?); expected "),
+        ('{"users": [], "idz": []}', "body.idz: unknown field; expected "),
         (
             '{"rows": [{"responder_rate_365d": "3"}]}',
             "body.rows.0.responder_rate_365d: Input should be a valid number",
@@ -333,7 +334,7 @@ def operations(client):
 def test_wrong_methods_and_unknown_paths_are_problems(client):
     for _, path, _ in operations(client):
         response = client.request("PATCH", path)
-        problem(response, 405)
+        assert f"does not answer PATCH, but {response.headers['allow']};" in problem(response, 405)["detail"]
         assert response.headers["allow"]
         problem(client.get(f"{path}/nowhere/"), 404)
     problem(client.get("/nowhere"), 404)

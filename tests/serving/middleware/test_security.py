@@ -96,7 +96,7 @@ def test_hostile_ids_in_paths(client, user_paths, name):
         check_harmless(answer)
         assert answer.status_code in (404, 414, *FOR_ANYBODY.get(path, ()))
         if answer.status_code == 404 and "there is no route" not in answer.json()["detail"]:
-            expected = ("unknown-user", "absent-snapshot", "absent-receipt", "unknown-case")
+            expected = ("unknown-user", "absent-scope", "absent-snapshot", "absent-receipt", "unknown-case")
             assert answer.json()["type"].rpartition(":")[2] in expected
 
 

@@ -189,7 +189,7 @@ def test_the_route_equals_the_library(client, history_home):
     ("path", "status", "kind"),
     [
         ("nobody/history", 404, "unknown-user"),
-        ("user0003/history?scope=topic:birds", 404, "unknown-user"),
+        ("user0003/history?scope=topic:birds", 404, "absent-scope"),
         ("%27%3B%20DROP%20TABLE%20users%3B--/history", 404, "unknown-user"),
         ("%00/history", 404, "unknown-user"),
         ("%ff%fe/history", 404, "unknown-user"),

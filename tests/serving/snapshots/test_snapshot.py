@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.errors import CatalogueError, OutputError, SnapshotError, UnknownUserError
+from features.errors import AbsentScopeError, CatalogueError, OutputError, SnapshotError, UnknownUserError
 from serving.scoring import score_rows
 from serving.snapshots import feature_rows, snapshot
 from serving.snapshots import layout as snapshot_files
@@ -417,7 +417,7 @@ def test_an_unknown_user_error_names_the_reason_and_close_ids(home, user, near):
 
 
 def test_an_unknown_scope_error_lists_the_scopes(home):
-    with pytest.raises(UnknownUserError, match=r"no score of the scope 'topic:fish' .* there: all, topic:birds"):
+    with pytest.raises(AbsentScopeError, match=r"no score of the scope 'topic:fish' .* there: all, topic:birds"):
         open_snapshot(home).score("user0001", "topic:fish")
 
 
