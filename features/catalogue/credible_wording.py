@@ -142,9 +142,7 @@ def describe_recent_weight(value: float | None, row: Row) -> str:
     """Say how much the responses of the last year weigh now."""
     if not value:
         return responders_sentence(LOOKBACK_DAYS)(value, row)
-    return (
-        f"A response loses half of its weight every four weeks, so all of them together now count as {members(value)}."
-    )
+    return f"A response loses half of its weight every four weeks, so the responses now count as {members(value)}."
 
 
 def posts_sentence(days: int, later: str = "") -> Sentence:

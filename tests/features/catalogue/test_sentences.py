@@ -115,14 +115,14 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             99.6,
             {},
-            "A response loses half of its weight every four weeks, so all of them together now count as about 100 "
+            "A response loses half of its weight every four weeks, so the responses now count as about 100 "
             "established members.",
         ),
         (
             "credible_engagers_decayed_28d",
             1.2,
             {},
-            "A response loses half of its weight every four weeks, so all of them together now count as about 1 "
+            "A response loses half of its weight every four weeks, so the responses now count as about 1 "
             "established member.",
         ),
         (
@@ -324,7 +324,7 @@ RESPONSES = {"reply", "mention", "repost", "quote", "like"}
             "credible_engagers_decayed_28d",
             0.4,
             {},
-            "A response loses half of its weight every four weeks, so all of them together now count as 0.4 of an "
+            "A response loses half of its weight every four weeks, so the responses now count as 0.4 of an "
             "established member.",
         ),
         (

@@ -633,7 +633,7 @@ PATTERNS = {
     rf"Nobody with a known id whose response counts responded in {WINDOW}\.": lambda p, days: (
         p.row[f"credible_engagers_{window(days)}d"] == 0
     ),
-    rf"A response loses half of its weight every four weeks, so all of them together now count as {MEMBERS}\.": (
+    rf"A response loses half of its weight every four weeks, so the responses now count as {MEMBERS}\.": (
         lambda p, counted: is_amount(counted, p.row["credible_engagers_decayed_28d"])
     ),
     r"(A response that counts|An anonymous response) came in (?:only )?"
