@@ -30,6 +30,7 @@ SILENCE = "days_of_silence"
 NEVER = LOOKBACK_DAYS - MONTH_DAYS + 1.0  # days of silence where nobody established responded in a year
 COUNTS_MUCH, HALF = "who counts much", 0.5  # half of an established person or more
 PRECISION = 1e-6  # of sums of weights
+EXCEPT_EXCHANGES = ", not counting people with whom this user exchanges responses"
 NOBODY_COUNTS = "Nobody with a known id whose response counts"
 RETURNED = (
     f"came back lately after more than {ABSENCE_DAYS} days without activity here, and had never responded to this user "
@@ -208,7 +209,7 @@ def _apart_from_exchanges(row: Row, sentence: str) -> str:
     """Leave out of a sentence those with whom the user exchanges responses: they may count as people, but not here."""
     if not value_of(row, f"uncounted_exchange_{LOOKBACK_DAYS}d"):
         return sentence
-    return f"Apart from people with whom this user exchanges responses, {sentence[0].lower()}{sentence[1:]}"
+    return f"{sentence.removesuffix('.')}{EXCEPT_EXCHANGES}."
 
 
 def _periods_observed(row: Row) -> int | None:

@@ -7,7 +7,7 @@ from textwrap import wrap
 
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.facts import Fact
-from serving.snapshots.story import ENGAGING, SHORT_SIMILAR, SIMILAR, TITLES, shorten_certainty, time_named_once
+from serving.snapshots.story import ENGAGE, ENGAGING, SHORT_SIMILAR, SIMILAR, TITLES, shorten_certainty, time_named_once
 from training.explanation.possible_changes import UNDONE
 
 MOST_LINES, WIDTH = 10, 80
@@ -40,7 +40,8 @@ def brief(explanation: Explanation) -> tuple[str, ...]:
     if not own_acts and not any(PEOPLE.search(sentence) for _, sentence in texts):
         texts = _with_further(_with_further(selected, [("", evidence)]), facts[1:])
     texts = _with_further(texts, changes[1:])
-    return tuple(_explained(_with_further(_with_further(texts, [(WORDS, ENGAGING)]), _factor(explanation))))
+    engaging = ENGAGING if any("respond" in sentence for _, sentence in texts) else ENGAGE
+    return tuple(_explained(_with_further(_with_further(texts, [(WORDS, engaging)]), _factor(explanation))))
 
 
 def _with_further(selected: Sequence[Sentence], further: Sequence[Sentence]) -> list[Sentence]:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from features.aggregates import windows
 from features.aggregates.windows import LOOKBACK_DAYS
-from features.catalogue.credible_wording import COUNTS_MUCH, LATELY, NEVER
+from features.catalogue.credible_wording import EXCEPT_EXCHANGES, LATELY, NEVER
 from features.catalogue.originality import EXCESS_REPETITIONS, FREE_REPETITIONS
 from features.catalogue.responder_rate import MONTH_DAYS, RATES, ResponderRate
 from features.catalogue.wording import LEAST_SHOWN, WHOLE_FROM, count_of
@@ -101,7 +101,8 @@ def compared(sentence: str, line: Line, comparison: Comparison) -> str:
         return f"Only {sentence[0].lower()}{sentence[1:]}" if few and SOME_POSTS.match(sentence) else sentence
     if line.feature in PERIODS:
         some = COUNTED_PERIODS.sub(" came in only ", sentence) if line.points < 0 else sentence
-        return f"{some.removesuffix('.')} ({comparison.text})."
+        text, exchanges, _ = some.removesuffix(".").partition(EXCEPT_EXCHANGES)
+        return f"{text} ({comparison.text}){exchanges}."
     return END_OF_CLAUSE.sub(lambda end: f" ({comparison.text}){end[0]}", sentence, count=1)
 
 
@@ -182,14 +183,14 @@ def _as_printed(feature: str, value: float, row: FeatureRow) -> float:
 
 
 def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
-    """Say what others have: somebody who counts much, even where nobody who responded to the user does."""
+    """Say what others have: such a response as the last one."""
     if line.feature not in SILENT:
         return words[line.feature]
-    value, which = line.value or 0.0, "" if COUNTS_MUCH in line.sentence else f" {COUNTS_MUCH}"
+    value = line.value or 0.0
     if value:
-        return f"had somebody{which}{'' if value >= NEVER else words[line.feature]}"
+        return f"had such a response{'' if value >= NEVER else words[line.feature]}"
     within = f" in the last {MONTH_DAYS} days" if row[AGE] < MONTH_DAYS else ""
-    return f"had somebody{which}{within}"
+    return f"had such a response{within}"
 
 
 def value_shown(line: Line, row: FeatureRow) -> str:

@@ -257,7 +257,7 @@ def _with_others(change: PossibleChange, main: Sequence[Fact], parts: Ledger) ->
     gain = max(parts.unclipped + sum(costs), 0.0) - parts.score
     if not costs or abs(gain - change.points) < LEAST_DIFFERENCE:
         return change.sentence
-    return f"{change.sentence.removesuffix('.')} (other points change as well)."
+    return f"{change.sentence.removesuffix('.')} (this includes changes in other points)."
 
 
 def _frame(

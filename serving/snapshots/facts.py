@@ -350,9 +350,12 @@ LABELS = {
 }
 # What matters of responses, where it raises a score and where it lowers it.
 WHAT_MATTERS = {
-    **{LABELS[name]: ("how many of them count", "how few of them count") for name in RATES},
-    LABELS[ANYBODY]: ("how many people responded", "how few people responded"),
-    LABELS[LATELY]: ("how much of this is recent", "how little of this is recent"),
+    **{LABELS[name]: ("the number of people who count", "the small number of people who count") for name in RATES},
+    LABELS[ANYBODY]: ("the number of people who responded", "the small number of people who responded"),
+    LABELS[LATELY]: ("how much the responses count now", "how little the responses count now"),
     **{LABELS[name]: ("how recent the last response is", "how old the last response is") for name in SILENT},
-    **{LABELS[name]: ("how many periods had a response", "how few periods had a response") for name in PERIODS},
+    **{
+        LABELS[name]: ("the number of periods with a response", "the small number of periods with a response")
+        for name in PERIODS
+    },
 }

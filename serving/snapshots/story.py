@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.aggregates.credibility import ESTABLISHED_DAYS, HISTORY_DAYS
+from features.catalogue.credible_wording import COUNTS_MUCH
 from features.catalogue.tenure import ABSENT_DAYS, PARTS_OF_HISTORY
 from features.catalogue.wording import count_of, people
 from features.events.scopes import ALL
@@ -31,15 +32,18 @@ SINCE_THEN = "since this user appeared"
 CERTAINTY = {15.0: "fairly certain", 35.0: "rough", math.inf: "very uncertain"}  # up to so many points
 PERSON = 0.9  # people, about one
 RAREST = 1_000  # of so many users, one
+STEPS = 1_000  # in which the share of users below is rounded down
 Expected = tuple[float, float | None]  # people, and the chance of any
 ENGAGING = "To respond: reply, mention, like, repost, quote. To engage: any of these, or follow, or show dislike."
+ENGAGE = "To engage: reply, mention, like, repost, quote, follow, or show dislike."
 ESTABLISHED = (
     "An established member is a person who gets responses from several users who have been here {time}, or from people "
     "who get such responses. Anybody else counts as a part of one, or not at all."
 )
 SIMILAR, SHORT_SIMILAR = "users with similar figures", "similar users"
-POINTS = re.compile(r", which is -?\d+ to \d+ points")
+POINTS = re.compile(r", which would be a score of -?\d+ to \d+")
 WITHIN, SHARE = re.compile(r" in the next [\d,]+ days"), re.compile(r"; this is true of at least [^.]+")
+COUNTS_HALF = "Somebody who counts much counts as half of an established member or more."
 ANONYMOUS = "Anonymous responses, such as votes, count in full, but not as people."
 
 
@@ -92,6 +96,7 @@ def words(text: str, free_days: float | None) -> list[str]:
     explained = {
         ENGAGING: "in the next" in text,
         ESTABLISHED.format(time=_established_time(free_days)): "established" in text,
+        COUNTS_HALF: COUNTS_MUCH in text,
         ANONYMOUS: "nonymous" in text,
     }
     return [explanation for explanation, is_used in explained.items() if is_used]
@@ -137,9 +142,9 @@ def rank(below: float, baseline: Baseline, scope: str, score: float, base: float
 
     """
     if _is_of(baseline, scope):
-        compared = _compared(below, f"the {baseline.population}", score)
+        compared = _compared(below, baseline.users, f"the {baseline.population}", score)
         return f"{compared.removesuffix('.')}{_beside_average(below, score, base)}."
-    return _compared(below, "all users" if scope == ALL else f"all users of {scope}", score)
+    return _compared(below, None, "all users" if scope == ALL else f"all users of {scope}", score)
 
 
 def _beside_average(below: float, score: float, base: float) -> str:
@@ -169,11 +174,13 @@ def _is_of(baseline: Baseline, scope: str) -> bool:
     return baseline.scope == scope and baseline.median is not None
 
 
-def _compared(below: float, users: str, score: float) -> str:
-    """Say how many users have less, rounded down: above 99 % to a tenth."""
+def _compared(below: float, count: int | None, users: str, score: float) -> str:
+    """Say how many of so many users (None: not known) have less, rounded down: above 99 % to a tenth."""
     percent = 100 * below
-    if score <= 0:
+    if score <= 0 or (not below and count is not None and count <= STEPS):
         return f"None of {users} has a lower score."
+    if not below and count is not None:
+        return f"At most {count // STEPS:,} of {users} {'has' if count // STEPS == 1 else 'have'} a lower score."
     if percent < 1:
         return f"Fewer than {1 if below else 0.1}% of {users} have a lower score."
     tenths = math.floor(10 * percent + 1e-6)
@@ -205,7 +212,7 @@ def describe_expectation(expected: float, chance: float | None, days: int, credi
 def describe_factor(expected: float, scale: Scale) -> list[str]:
     """Say how many times the people ten points more stand for, after a number of people."""
     return (
-        [f"10 points more stand for {scale.factor_per_10_points:.1f} times as many people."]
+        [f"A score 10 points higher stands for {scale.factor_per_10_points:.1f} times as many people."]
         if expected >= PERSON
         else []
     )
@@ -226,7 +233,7 @@ def describe_certainty(interval: Interval, days: int, scale: Scale) -> str:
     low, high = (scale.points_of_people(end) for end in (interval.low, interval.high))
     judgement = next(words for most, words in CERTAINTY.items() if high - low <= most)
     ends = f"{low:.0f}", f"{high:.0f}"
-    points = f", which is {' to '.join(ends)} points" if ends[0] != ends[1] else ""
+    points = f", which would be a score of {' to '.join(ends)}" if ends[0] != ends[1] else ""
     return f"The prediction is {judgement}: for {_most_users(interval, days)}{points}."
 
 

@@ -208,7 +208,7 @@ class TestRoute:
         ("path", "status", "kind", "message"),
         [
             ("nobody/what-if", 404, "unknown-user", "'nobody' is none of the 309 users"),
-            ("user0003/what-if?scope=topic:birds", 404, "unknown-user", "scopes there: all"),
+            ("user0003/what-if?scope=topic:birds", 404, "absent-scope", "scopes there: all"),
             ("user0001/what-if?as_of=2016-01-01", 404, "absent-snapshot", "there are: 2017-07-30"),
             ("user0003/what-if", 422, "insufficient-evidence", "others did not engage. It takes 3 events"),
             (

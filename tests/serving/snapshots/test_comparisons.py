@@ -62,12 +62,12 @@ def test_few_posts_of_a_newcomer_are_introduced_by_only():
 @pytest.mark.parametrize(
     ("value", "points", "sentence", "age", "share"),
     [
-        (0.0, 2.0, HALF, 400.0, "44% of active users had somebody"),
-        (0.0, 2.0, HALF, 9.0, "44% of active users had somebody in the last 28 days"),
-        (0.0, 2.0, "An anonymous one.", 400.0, "44% of active users had somebody who counts much"),
-        (50.0, 2.0, HALF, 400.0, "44% of active users had somebody as recently"),
-        (200.0, -2.0, HALF, 400.0, "77% of active users had somebody more recently"),
-        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had somebody who counts much"),
+        (0.0, 2.0, HALF, 400.0, "44% of active users had such a response"),
+        (0.0, 2.0, HALF, 9.0, "44% of active users had such a response in the last 28 days"),
+        (0.0, 2.0, "An anonymous one.", 400.0, "44% of active users had such a response"),
+        (50.0, 2.0, HALF, 400.0, "44% of active users had such a response as recently"),
+        (200.0, -2.0, HALF, 400.0, "77% of active users had such a response more recently"),
+        (338.0, -2.0, "Nobody.", 400.0, "77% of active users had such a response"),
         (100.0, -2.0, HALF, 400.0, ""),
         (0.0, -2.0, HALF, 400.0, ""),
     ],
@@ -83,7 +83,10 @@ def test_an_average_is_preferred_to_a_share():
 
 def test_for_the_last_response_a_share_is_preferred_to_an_older_average():
     assert text(SILENCE, 50.0, -1.0, typical=0.3) == "average: in the last 28 days"
-    assert text(SILENCE, 150.0, -1.0, typical=0.3, sentence=HALF) == "77% of active users had somebody more recently"
+    assert (
+        text(SILENCE, 150.0, -1.0, typical=0.3, sentence=HALF)
+        == "77% of active users had such a response more recently"
+    )
 
 
 def test_no_response_that_counts_is_none_or_none_in_a_year():

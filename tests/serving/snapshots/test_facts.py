@@ -142,7 +142,7 @@ def test_two_numbers_about_the_same_people_have_averages_of_their_own():
     (fact,) = facts((RATE, 27 * 28 / 100, 2.83, "About 27 count.", 5.0), (LATELY, 4.7, 4.38, "They weigh 5.", 1.2))
     assert fact.pointed == (
         "About 27 count (average in 100 days: 17.9 established members). They weigh 5 (average: 1.2 members). Most "
-        "of the points come from how much of this is recent. Together: +7.2 points."
+        "of the points come from how much the responses count now. Together: +7.2 points."
     )
     assert [(row.label, row.value, row.average, row.points) for row in fact.rows] == [
         (LABELS[RATE], "27", "17.9", 2.8),

@@ -1,5 +1,7 @@
 """The wording of a rank, an expected audience and a chance."""
 
+from dataclasses import replace
+
 import pytest
 
 from serving.snapshots.facts import Fact
@@ -47,7 +49,7 @@ def test_standing():
         (0.579, "The score is higher than 57% of {}."),
         (0.58, "The score is higher than 58% of {}."),
         (0.009, "Fewer than 1% of {} have a lower score."),
-        (0.0, "Fewer than 0.1% of {} have a lower score."),
+        (0.0, "At most 2 of {} have a lower score."),
     ],
 )
 def test_rank_among_active_users(below, words):
@@ -82,6 +84,19 @@ def test_a_score_between_the_average_and_the_median(below, score, beside):
     assert start(28.63, ACTIVE, "all", ranked) == expected
 
 
+@pytest.mark.parametrize(
+    ("users", "words"),
+    [
+        (128, "None of the 128 users active in the last eight weeks has a lower score."),
+        (1_000, "None of the 1,000 users active in the last eight weeks has a lower score."),
+        (1_001, "At most 1 of the 1,001 users active in the last eight weeks has a lower score."),
+        (2_000, "At most 2 of the 2,000 users active in the last eight weeks have a lower score."),
+    ],
+)
+def test_a_share_below_a_thousandth_is_a_number_of_users(users, words):
+    assert rank(0.0, replace(ACTIVE, users=users), "all", 5.0, 5.0) == words
+
+
 def test_nobody_is_below_zero():
     assert rank(0.0, ACTIVE, "all", 0.0, 5.0).startswith(
         "None of the 2,311 users active in the last eight weeks has a lower score"
@@ -92,10 +107,18 @@ def test_nobody_is_below_zero():
     ("low", "high", "words"),
     [
         (2, 2, "is fairly certain: for 9 in 10 similar users, 2 people engage"),
-        (2, 6, "is fairly certain: for 9 in 10 similar users, 2 to 6 people engage, which is 12 to 26 points"),
-        (2, 8, "is rough: for 9 in 10 similar users, 2 to 8 people engage, which is 12 to 29 points"),
-        (0, 10, "is rough: for 9 in 10 similar users, 0 to 10 people engage, which is 0 to 32 points"),
-        (0, 20, "is very uncertain: for 9 in 10 similar users, 0 to 20 people engage, which is 0 to 40 points"),
+        (
+            2,
+            6,
+            "is fairly certain: for 9 in 10 similar users, 2 to 6 people engage, which would be a score of 12 to 26",
+        ),
+        (2, 8, "is rough: for 9 in 10 similar users, 2 to 8 people engage, which would be a score of 12 to 29"),
+        (0, 10, "is rough: for 9 in 10 similar users, 0 to 10 people engage, which would be a score of 0 to 32"),
+        (
+            0,
+            20,
+            "is very uncertain: for 9 in 10 similar users, 0 to 20 people engage, which would be a score of 0 to 40",
+        ),
     ],
 )
 def test_certainty_depends_on_the_points_between_the_ends(low, high, words):
@@ -193,7 +216,7 @@ def test_expectation(expected, chance, credible, words):
 
 
 def test_the_meaning_of_ten_points_is_stated_of_people_not_of_a_chance():
-    assert describe_factor(0.9, SCALE) == ["10 points more stand for 2.3 times as many people."]
+    assert describe_factor(0.9, SCALE) == ["A score 10 points higher stands for 2.3 times as many people."]
     assert describe_factor(0.89, SCALE) == []
 
 

@@ -22,7 +22,7 @@ from serving.scoring import score_users
 from serving.snapshots.brief import brief
 from serving.snapshots.facts import REST
 from serving.snapshots.repository import open_snapshot, write_snapshot
-from serving.snapshots.story import ANONYMOUS, APPEARED, ENGAGING, ESTABLISHED, SINCE_THEN
+from serving.snapshots.story import ANONYMOUS, APPEARED, COUNTS_HALF, ENGAGING, ESTABLISHED, SINCE_THEN
 from training.config import Config, Model
 from training.dataset.labels import audience_label
 from training.dataset.panel import Split, build_panel
@@ -257,7 +257,7 @@ MEMBERS = r"(about [\d,]+ established members?|[\d.]+ of an established member|l
 AGO = r"(less than a day ago|[\d,]+ days? ago|more than [\d,]+ years? ago)"
 P = r"([\d.]+) points?"
 SENTENCES_OF_RESPONSES = re.compile(
-    r"(?<=\.) (?=A response|An anonymous response|Nobody who counts much|Somebody|No response|Apart from|"
+    r"(?<=\.) (?=A response|An anonymous response|Nobody who counts much|Somebody|No response|"
     r"Established or not|No person|This makes|Most of the points)"
 )
 IN_TIME = re.compile(rf"{APPEARED.pattern}|{SINCE_THEN}")
@@ -266,16 +266,16 @@ POINTS = r": ([+-][\d.]+) points\.$"  # of a reason
 AVERAGE = r" \(average(?: in \d+ days?)?: [^)]+\)"
 HALF = "who counts much"
 AS_MUCH = (
-    rf"have at least as m(?:uch|any)|have been here at least as long|had somebody(?: {HALF})?(?: as recently)?"
+    r"have at least as m(?:uch|any)|have been here at least as long|had such a response(?: as recently)?"
     r"(?: in the last 28 days)?"
 )
-MORE_OF_OTHERS = rf"have more|have been here longer|had somebody(?: {HALF})?(?: more recently)?"
+MORE_OF_OTHERS = r"have more|have been here longer|had such a response(?: more recently)?"
 SHARE = re.compile(r" \((\d+)% of active users ([^)]+)\)")
 SINCE = f"{SINCE_THEN}(?: (?:{AGO[1:-1]}))?"
 PERIOD = rf"(in the last \d+ days|in the last year|{SINCE})"
 WHY_NEW = "hardly any established member responds to them"
 WHY_EXCHANGE = "this user responds to them as well"
-APART = "Apart from people with whom this user exchanges responses,"
+APART = ", not counting people with whom this user exchanges responses"
 RETURNED = "came back lately after more than 60 days without activity here, and had never responded to this user before"
 WHY_RETURNED = f"they {RETURNED}"
 MORE = (
@@ -300,18 +300,18 @@ SUBJECTS = {
     "four-week periods with a response": RESPONSES_OF["periods"],
 }
 CAUSES = {
-    "of them count": "people",
-    "people responded": "anybody",
-    "of this is recent": "lately",
+    "people who count": "people",
+    "people who responded": "anybody",
+    "the responses count now": "lately",
     "the last response is": "last",
-    "periods had a response": "periods",
+    "periods with a response": "periods",
 }
 PART = r"[a-z][^+-]+? [+-][\d.]+"
 WHO = (
     rf"(?:{N} (?:people|person) who responded|"
     rf"{N} (?:people|person) who engaged with this user \((\d+) of them responded\))"
 )
-OTHERS_CHANGE = r"( \(other points change as well\))?"
+OTHERS_CHANGE = r"( \(this includes changes in other points\))?"
 CERTAINTY = r"for 9 in 10 similar users, [^.]+ engages?[ .]|Very probably, [^.]+ engages\."
 OPENING = "The|Even (?:without such activity|if the repeats go on|with as many posts), the"
 SPAN = rf"(the last six four-week periods|the (?:one|\d) four-week periods? begun {SINCE})"
@@ -334,12 +334,13 @@ def is_rank(p, share, users, period, side, mean):
     scores = p.community.active_scores(days)
     below = (scores < p.scored["score"] - 1e-9).mean() * 100
     true = {
-        "None of": p.scored["score"] == 0,
-        "Fewer than 0.1% of": below < 0.1,
+        "None of": below == 0,
         "Fewer than 1% of": below < 1,
         "The score is higher than": below == 100,
     }
-    if share not in true:
+    if share.startswith("At most"):
+        true[share] = 0 < len(scores) // 1_000 == number(re.search(N, share)[1]) and below < 0.1
+    elif share not in true:
         shown = share.removeprefix("The score is higher than ").removesuffix("% of")
         true[share] = 0 <= below - float(shown) < (0.1 if "." in shown else 1) + 1e-9
     average, score = round(scores.mean(), 1), round(p.scored["score"], 1)
@@ -537,7 +538,9 @@ def is_mostly(p, how, cause):
     name = CAUSES[cause]
     right = share[name] == max(share.values()) and share[name] >= 0.5 - 0.06 / abs(total)
     several = {np.sign(points) for points in share.values() if abs(points * total) >= 0.05} == {1.0, -1.0}
-    return right and (abs(total) >= 1.9 or several) and (how in ("many", "much", "recent")) == (total > 0)
+    return (
+        right and (abs(total) >= 1.9 or several) and (how in ("how much", "how recent", "the number of")) == (total > 0)
+    )
 
 
 def is_own(p, after, before, others, **values):
@@ -602,7 +605,8 @@ def is_too_little(p, acts, engagements, missing):
 
 PATTERNS = {
     r"The influence score of (.+) is ([\d.]+) out of 100, as of (.+)\.": is_standing,
-    rf"(The score is higher than|None of|Fewer than [\d.]+% of|The score is higher than .+ of) the {N} users active in "
+    rf"(The score is higher than|None of|At most {N[1:-1]} of|Fewer than 1% of|The score is higher than .+ of) the {N} "
+    r"users active in "
     r"the last (.+?)(?: have a lower score| has a lower score)?(?:, but (below|above) their average of ([\d.]+))?\.": (
         is_rank
     ),
@@ -619,7 +623,7 @@ PATTERNS = {
     ),
     rf"It means that, in the next 28 days, (?:about|fewer than) {N} in {N} users with similar figures will have "
     r"somebody engage with them\.": is_chance,
-    r"10 points more stand for ([\d.]+) times as many people\.": lambda p, times: p.is_scale(times),
+    r"A score 10 points higher stands for ([\d.]+) times as many people\.": lambda p, times: p.is_scale(times),
     rf"{N} people responded {PERIOD} and together count as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD}, who counts as {MEMBERS}\.": is_responded,
     rf"{N} person responded {PERIOD}, who counts as an established member\.": lambda p, total, period: (
@@ -638,11 +642,11 @@ PATTERNS = {
     ),
     r"(A response that counts|An anonymous response) came in (?:only )?"
     rf"((?:each|nearly all|(?:about )?\d|hardly any) of )?{SPAN}\.": is_periods,
-    rf"{APART} (a response that counts|an anonymous response) came in (hardly any of ){SPAN}\.": lambda p, *stated: (
+    rf"(A response that counts|An anonymous response) came in (hardly any of ){SPAN}{APART}\.": lambda p, *stated: (
         p.row["uncounted_exchange_365d"] > 0 and is_periods(p, *stated)
     ),
-    rf"({APART} n|N)o response that counts came (?:in the last six four-week periods|{SINCE})\.": lambda p, who: (
-        p.row["responder_periods_168d"] == 0 and (who != "N") == (p.row["uncounted_exchange_365d"] > 0)
+    rf"No response that counts came (?:in the last six four-week periods|{SINCE})({APART})?\.": lambda p, who: (
+        p.row["responder_periods_168d"] == 0 and bool(who) == (p.row["uncounted_exchange_365d"] > 0)
     ),
     rf"(?:Only )?([Aa]bout )?([\d,]+) posts? got engagement that counts {PERIOD}\.": lambda p, is_about, count, days: (
         p.days_of(days) is not None
@@ -731,7 +735,7 @@ PATTERNS = {
     r"If the repeats stop, the score would be about ([\d.]+?) instead of ([\d.]+?) once they are 90 days "
     rf"old{OTHERS_CHANGE}\.": (lambda p, *stated: is_own(p, *stated, repetitions_beyond_10_90d=0.0)),
     r"The prediction is (fairly certain|rough|very uncertain): for 9 in 10 users with similar figures, "
-    r"(?:(.+) people engage|(1 person) engages) in the next 28 days(?:, which is (\d+) to (\d+) points)?"
+    r"(?:(.+) people engage|(1 person) engages) in the next 28 days(?:, which would be a score of (\d+) to (\d+))?"
     r"\.": is_certainty,
     r"Very probably, (nobody or 1 person|1 person|nobody) engages in the next 28 days; this is true of at least 9 in "
     r"10 users with similar figures\.": lambda p, few: p.scored["high"] <= 1 and is_interval(p, few),
@@ -760,11 +764,14 @@ PATTERNS = {
     ),
     rf"{REST} \(({PART}(?:, {PART})+)\): ([+-][\d.]+) points\.": lambda p, parts, sum_: is_remainder(p, sum_, parts),
     rf"{REST} \(people who responded, established or not\): ([+-][\d.]+) points\.": is_remainder,
-    r"Most of the points come from how (many|few|much|little|recent|old) (.+)\.": is_mostly,
+    r"Most of the points come from (how much|how little|how recent|how old|the number of|the small number of) (.+)\.": (
+        is_mostly
+    ),
     r"This makes (-?[\d.]+), but scores end at (0|100)\.": lambda p, sum_, end: (
         abs(p.unclipped - float(sum_)) <= 0.05 + 1e-6 and p.scored["score"] == float(end)
     ),
     re.escape(ENGAGING): lambda _: True,
+    re.escape(COUNTS_HALF): lambda p: "who counts much" in str(p.explained.story[:-1]),
     re.escape(ANONYMOUS): lambda p: (
         "nonymous" in " ".join(s for part in p.explained.story[:-1] for s in part.sentences)
     ),
