@@ -47,6 +47,8 @@ from features.utc import latest_event_time
 
 MAX_REASONS = 100
 NO_TIME = "time missing or unreadable"
+UNKNOWN_VERB = "unknown verb '"  # how the reasons of unknown verbs begin
+MAX_VERB_CHARS = 40
 ALL_1970 = (
     "all times fall within 1970, which counts in another unit do: 'clout import table' takes --time-unit, such as "
     "excel-days for days since 1899-12-30."
@@ -243,7 +245,7 @@ def _normalize(raw: ir.Table) -> ir.Table:
 def _invalid_reason(events: ir.Table) -> ir.StringValue:
     """Return what is wrong with a row's time, verb or users."""
     outside = ~events.time.between(ibis.literal(EPOCH), ibis.literal(LATEST))
-    unknown = ibis.literal("unknown verb '") + events.verb.substr(0, 40) + "'"
+    unknown = ibis.literal(UNKNOWN_VERB) + events.verb.substr(0, MAX_VERB_CHARS) + "'"
     return ibis.cases(
         (events.time.isnull(), NO_TIME),
         (outside, "time outside the years 1970 to 2200"),

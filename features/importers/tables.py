@@ -1,6 +1,9 @@
 """Import any table in CSV, JSON Lines or Parquet, with a mapping of columns and verbs."""
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from glob import escape
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from features.importers.event_fields import (
     reject_duplicates,
     time_forms,
 )
-from features.importers.ingestion import ImportReport, ingest
+from features.importers.ingestion import MAX_VERB_CHARS, UNKNOWN_VERB, ImportReport, ingest
 from features.importers.readers.files import note_subfolders, refuse_archive, require_utf8_name, visible_files
 from features.importers.readers.json_lines import open_jsonlines
 from features.importers.readers.tabular import MALFORMED_LINE, TableReader, match_column, open_delimited, open_parquet
@@ -40,7 +43,7 @@ Reader = Callable[[ir.Column], ir.Value]
 
 FORMS = (
     "Times are ISO 8601, such as 2024-01-01T12:00:00Z, or counts since 1970; --time-format reads others, such as "
-    "'%a %b %d %H:%M:%S %z %Y', and --time-unit other counts. "
+    "'%a %b %d %H:%M:%S %z %Y', and --time-unit other counts."
 )
 EXAMPLE = "'%a %b %d %H:%M:%S %z %Y'"
 MALFORMED_ADVICE = {
@@ -49,6 +52,8 @@ MALFORMED_ADVICE = {
     "too long": "Close every quote, for an open one joins all lines after it.",
     "object": "Write one whole JSON object per line.",
 }
+MEANT = f"where MEANT is one of {', '.join(VERBS)}."
+MAX_VERBS, MAX_WORDS = 3, 100
 MIN_TARGETS = 100
 MIN_ACTING = 0.05  # share of targets; below it they are rather posts than users
 TARGET = " The target is the user who was answered or liked, not the post."
@@ -102,33 +107,62 @@ def import_table(
             for n, file in enumerate(files)
         ]
         rows = _union(tables)
-        rows = rows.mutate(verb=rows.verb.substitute(dict(verbs))) if verbs else rows
+        rows = rows.mutate(word=rows.verb, verb=rows.verb.substitute(dict(verbs))) if verbs else rows
         backend.to_parquet(rows, scratch / "fields.parquet")
         rows = backend.read_parquet(escape(str(scratch / "fields.parquet")))
         kind = _kind(files[0])
         skipped = note_subfolders(Path(path), (kind, f"{kind}.gz")) if Path(path).is_dir() else ()
         notes = (*skipped, *_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
-        notes = (*notes, *_count_acting_targets(rows))
-        rows = rows if keep_duplicates else _reject_duplicates(rows)
-        return ingest(rows, Path(out), notes, _advice, str(path))
+        absent = _absent_words(rows, verbs)
+        notes = (*notes, *_count_acting_targets(rows), *absent)
+        events = rows if keep_duplicates else _reject_duplicates(rows)
+        report = ingest(events, Path(out), notes, partial(_advice, absent), str(path))
+    return replace(report, notes=(*report.notes, *_notes_on_rejected(report)))
 
 
-def _advice(reasons: Mapping[str, int], record: str) -> str:
+def _advice(absent: Sequence[str], reasons: Mapping[str, int], record: str) -> str:
     """Say which changes to lines, and which options, may turn rows into events."""
     malformed = [reason for reason in reasons if reason.startswith(MALFORMED_LINE)]
     advice = [text for fault, text in MALFORMED_ADVICE.items() if any(fault in reason for reason in malformed)]
-    return " ".join(advice if len(malformed) == len(reasons) else [*advice, _advice_on_options(reasons, record)])
-
-
-def _advice_on_options(reasons: Mapping[str, int], record: str) -> str:
+    if len(malformed) == len(reasons):
+        return " ".join(advice)
     unreadable = any(reason.startswith("time ") for reason in reasons)
     forms = " or ".join(f"--time-format '{form}'" for form in time_forms(record))
-    times = f"Try {forms}. " if forms else FORMS
-    return (
-        f"{times if unreadable else ''}Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, "
-        f"where MEANT is one of {', '.join(VERBS)}."
+    times = [f"Try {forms}." if forms else FORMS] if unreadable else []
+    options = f"Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, {MEANT}"
+    return " ".join([*advice, *absent, *times, options])
+
+
+def _absent_words(rows: ir.Table, verbs: Mapping[str, str]) -> tuple[str, ...]:
+    """Return a note on each word of `verbs` that no row has."""
+    if not verbs:
+        return ()
+    present = set(rows.filter(rows.word.isin(list(verbs))).select("word").distinct().word.to_pyarrow().to_pylist())
+    counts = rows.filter(rows.word.notin(list(verbs))).group_by("word").aggregate(rows=lambda t: t.count())
+    others = counts.order_by(ibis.desc("rows"), "word").limit(MAX_WORDS).word.to_pyarrow().to_pylist()
+    return tuple(
+        f"--verb {word}={verb}: no row has {word!r}{did_you_mean(word, others)}."
+        for word, verb in verbs.items()
+        if word not in present
     )
+
+
+def _notes_on_rejected(report: ImportReport) -> tuple[str, ...]:
+    """Say how to map the most frequent unknown verbs, and whether more than half of the rows are rejected."""
+    unknown = [
+        reason.removeprefix(UNKNOWN_VERB).removesuffix("'")
+        for reason in report.reasons
+        if reason.startswith(UNKNOWN_VERB)
+    ]
+    options = [shlex.quote(f"{verb}=MEANT") for verb in unknown if len(verb) < MAX_VERB_CHARS]
+    notes = []
+    if options:
+        listed = " ".join(f"--verb {option}" for option in options[:MAX_VERBS])
+        notes.append(f"unknown verbs are mapped with {listed}, {MEANT}")
+    if report.rejected > report.accepted:
+        notes.append(f"more than half of the rows are rejected: {report.rejected:,} of {report.read:,}.")
+    return tuple(notes)
 
 
 def _union(tables: Sequence[ir.Table]) -> ir.Table:

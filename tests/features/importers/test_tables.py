@@ -66,6 +66,35 @@ def test_columns_and_verbs_are_mapped(import_file):
     assert [event["network"] for event in events] == ["thumb", "like"]
 
 
+def test_words_that_no_row_has_cause_a_note(import_file):
+    content = HEADER + GOOD + "2020-05-01T12:00:01Z,a,comment,b\n2020-05-01T12:00:02Z,a,share,b\n"
+    verbs = {"comments": "reply", "share": "repost", "xyzzy": "post"}
+    report, _ = import_file("x.csv", content, {}, verbs)
+    assert report.notes[:2] == (
+        "--verb comments=reply: no row has 'comments' (did you mean 'comment'?).",
+        "--verb xyzzy=post: no row has 'xyzzy'.",
+    )
+    assert not import_file("x.csv", content, {}, {"comment": "reply", "share": "repost"})[0].notes
+    with pytest.raises(EventsError, match=r"no row has 'likes' \(did you mean 'lik'\?\)\. Name columns"):
+        import_file("x.csv", HEADER + "2020-05-01,a,lik,b\n", {}, {"likes": "like"})
+
+
+def test_unknown_verbs_and_many_rejected_rows_cause_notes(import_file):
+    unknown = "".join(
+        f"2020-05-01T12:00:{second:02}Z,a,{verb},b\n"
+        for second, verb in enumerate(["comment", "it's", "comment", "x" * 60])
+    )
+    report, _ = import_file("x.csv", HEADER + unknown + GOOD)
+    assert report.notes[0].startswith(
+        """unknown verbs are mapped with --verb comment=MEANT --verb 'it'"'"'s=MEANT', where MEANT is one of post,"""
+    )
+    assert report.notes[1:] == ("more than half of the rows are rejected: 4 of 5.",)
+    assert (
+        len(import_file("x.csv", HEADER + unknown + GOOD + GOOD.replace(",b", ",c") * 3, keep_duplicates=True)[0].notes)
+        == 1
+    )
+
+
 def test_quotes_newlines_unicode_bom_and_crlf(import_file):
     rows = [
         '2020-05-01T12:00:00Z,"say ""hi""",like,Ünï😀',
