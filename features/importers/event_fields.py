@@ -16,7 +16,6 @@ the text itself, neither in events nor in the records of rejected rows.
 
 import re
 from collections.abc import Callable
-from datetime import datetime
 
 import ibis
 import ibis.expr.types as ir
@@ -45,7 +44,6 @@ UNITS = {"s": 10**6, "ms": 10**3, "us": 1, "ns": 1e-3, "excel-days": 86_400 * 10
 EXCEL_EPOCH = 25_569  # days from 1899-12-30 to 1970-01-01
 MAX_MICROSECONDS = 10**17
 TIME_OF_DAY = re.compile("%-?[HIcXT]")  # with a hyphen, also hours of one digit
-LOCAL_TIME = re.compile(r"\b\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?: \d{1,2}:\d{2}(?::\d{2})?(?: [AP]M)?)?\b")
 LOCAL_FORMS = [
     sep.join(days) + clock
     for sep in "./-"
@@ -101,19 +99,6 @@ def read_time_in_format(column: ir.Column, form: str) -> ir.TimestampValue:
     """Read times in a form of `strptime`; without a time of day they are the end of that day; null if unreadable."""
     at = _strptime(column_text(column), form).cast(TIME)
     return at if TIME_OF_DAY.search(form) else _end_of_day(at.cast("date"))
-
-
-def time_forms(text: str) -> list[str]:
-    """Return the forms of `strptime` that read the first local date and time in a text; none if there is none."""
-    first = LOCAL_TIME.search(text)
-    return [form for form in LOCAL_FORMS if first and _reads(form, first[0])]
-
-
-def _reads(form: str, text: str) -> bool:
-    try:
-        return bool(datetime.strptime(text, form))
-    except ValueError:
-        return False
 
 
 def _end_of_day(day: ir.DateValue) -> ir.TimestampValue:

@@ -16,19 +16,19 @@ from features.atomic_files import check_events_path, scratch_dir
 from features.errors import EventsError, did_you_mean, first_line
 from features.events.encoding import microseconds
 from features.events.event_table import ENGAGEMENTS, REQUIRED, SCHEMA, VERBS, connect
-from features.events.ids import invalid_id
+from features.events.ids import column_text, invalid_id
 from features.importers.event_fields import (
     READERS,
     UNITS,
     read_time_in_format,
     read_time_in_unit,
     reject_duplicates,
-    time_forms,
 )
 from features.importers.ingestion import MAX_VERB_CHARS, UNKNOWN_VERB, ImportReport, ingest
 from features.importers.readers.files import note_subfolders, refuse_archive, require_utf8_name, visible_files
 from features.importers.readers.json_lines import open_jsonlines
 from features.importers.readers.tabular import MALFORMED_LINE, TableReader, match_column, open_delimited, open_parquet
+from features.importers.time_advice import EXAMPLE, advise_on_times, note_time_format
 
 OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
     ".csv": open_delimited,
@@ -41,11 +41,6 @@ OPENERS: dict[str, Callable[[Backend, Path, Path], TableReader]] = {
 
 Reader = Callable[[ir.Column], ir.Value]
 
-FORMS = (
-    "Times are ISO 8601, such as 2024-01-01T12:00:00Z, or counts since 1970; --time-format reads others, such as "
-    "'%a %b %d %H:%M:%S %z %Y', and --time-unit other counts."
-)
-EXAMPLE = "'%a %b %d %H:%M:%S %z %Y'"
 MALFORMED_ADVICE = {
     "fields": "Write as many fields as the first line has names, with quotes around those that hold the delimiter.",
     "quotes": 'Close every quote, and write those inside a field twice: "say ""hi""".',
@@ -115,21 +110,22 @@ def import_table(
         notes = (*skipped, *_count_unknown(rows, unknown), *_count_without_target(rows))
         rows = _without_unknown(rows, unknown)
         absent = _absent_words(rows, verbs)
-        notes = (*notes, *_count_acting_targets(rows), *absent)
+        notes = (*notes, *_count_acting_targets(rows), *absent, *note_time_format(rows, time_format))
         events = rows if keep_duplicates else _reject_duplicates(rows)
-        report = ingest(events, Path(out), notes, partial(_advice, absent), str(path))
+        report = ingest(events, Path(out), notes, partial(_advice, rows, time_format, absent), str(path))
     return replace(report, notes=(*report.notes, *_notes_on_rejected(report)))
 
 
-def _advice(absent: Sequence[str], reasons: Mapping[str, int], record: str) -> str:
+def _advice(
+    rows: ir.Table, time_format: str | None, absent: Sequence[str], reasons: Mapping[str, int], _record: str
+) -> str:
     """Say which changes to lines, and which options, may turn rows into events."""
     malformed = [reason for reason in reasons if reason.startswith(MALFORMED_LINE)]
     advice = [text for fault, text in MALFORMED_ADVICE.items() if any(fault in reason for reason in malformed)]
     if len(malformed) == len(reasons):
         return " ".join(advice)
     unreadable = any(reason.startswith("time ") for reason in reasons)
-    forms = " or ".join(f"--time-format '{form}'" for form in time_forms(record))
-    times = [f"Try {forms}." if forms else FORMS] if unreadable else []
+    times = [advise_on_times(rows, time_format)] if unreadable else []
     options = f"Name columns with --map FIELD=COLUMN and verbs with --verb FOUND=MEANT, {MEANT}"
     return " ".join([*advice, *absent, *times, options])
 
@@ -217,7 +213,7 @@ def _count_acting_targets(rows: ir.Table) -> tuple[str, ...]:
 
 
 def _without_unknown(rows: ir.Table, unknown: Sequence[str]) -> ir.Table:
-    fields = [field for field in ID_FIELDS if field in rows.columns and unknown]
+    fields = [field for field in (*ID_FIELDS, "time_text") if field in rows.columns and unknown]
     return rows.mutate(**{field: rows[field].isin(list(unknown)).ifelse(None, rows[field]) for field in fields})
 
 
@@ -276,7 +272,7 @@ def _time_reader(backend: Backend, time_format: str | None, time_unit: str | Non
 
 
 def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Path, read_time: Reader) -> ir.Table:
-    """Read a file's columns as fields of the event table, with `row`, `digest`, `record` and `reason`."""
+    """Read a file's columns as fields, with `row`, `digest`, `record`, `reason` and `time_text`."""
     kind = _kind(file)
     refuse_archive(file)
     if kind not in OPENERS:
@@ -288,6 +284,7 @@ def _read(backend: Backend, file: Path, mapping: Mapping[str, str], scratch: Pat
     return rows.select(
         *("row", "digest", "record"),
         reason=ibis.coalesce(rows.reason, *reasons),
+        time_text=column_text(rows["time"]).nullif(""),
         **{field: (read_time if field == "time" else READERS[field])(rows[field]) for field in columns},
     )
 

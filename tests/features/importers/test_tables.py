@@ -686,6 +686,42 @@ def test_unknown_formats_of_times_are_rejected(import_file, options, message):
         import_file("x.csv", HEADER + GOOD, **options)
 
 
+def written(days, form):
+    """Return rows at noon of each of the days from the first of May on."""
+    times = [(NOON + timedelta(days=day)).strftime(form) for day in range(days)]
+    return HEADER + "".join(f"{time},a,like,b\n" for time in times)
+
+
+@pytest.mark.parametrize(
+    ("form", "option", "note"),
+    [
+        (
+            "%d.%m.%Y %H:%M",
+            "%m.%d.%Y %H:%M",
+            "only 40% of the times are readable with --time-format '%m.%d.%Y %H:%M', but 100% with '%d.%m.%Y %H:%M': "
+            "import again with '%d.%m.%Y %H:%M', because the dates that were read may be wrong.",
+        ),
+        (
+            "%Y-%m-%d",
+            "%Y-%d-%m",
+            "only 40% of the times are readable with --time-format '%Y-%d-%m', but 100% without it: "
+            "import again without it, because the dates that were read may be wrong.",
+        ),
+    ],
+)
+def test_another_form_that_reads_all_times_causes_a_note(import_file, form, option, note):
+    report, _ = import_file("x.csv", written(30, form), time_format=option)
+    assert (report.accepted, report.notes[0]) == (12, note)
+
+
+def test_a_form_that_reads_most_times_causes_no_note(import_file):
+    content = written(30, "%d.%m.%Y %H:%M")
+    assert not import_file("x.csv", content, time_format="%d.%m.%Y %H:%M")[0].notes
+    assert not import_file("x.csv", content + "soon,a,like,b\n", time_format="%d.%m.%Y %H:%M")[0].notes
+    mixed = content + written(25, "%d/%m/%Y").removeprefix(HEADER)
+    assert not import_file("x.csv", mixed, time_format="%d.%m.%Y %H:%M")[0].notes
+
+
 def test_times_within_1970_cause_a_note(import_file):
     report, _ = import_file("x.csv", HEADER + "45292.5,a,like,b\n")
     assert report.notes[0].startswith("all times fall within 1970")
@@ -707,6 +743,12 @@ def test_times_within_1970_cause_a_note(import_file):
         ),
         (
             "x.csv",
+            HEADER + ",a,like,b\nNULL,a,like,b\n01.02.2025 00:00:21,a,like,b\n13.02.2025 00:00:22,a,like,b\n",
+            r"The first time, '01\.02\.2025 00:00:21', cannot be read\. Try --time-format '%d\.%m\.%Y %H:%M:%S'\. Name",
+        ),
+        ("x.csv", HEADER + ",a,like,b\n", r"All times are empty; name another column with --map time=COLUMN\. Name"),
+        (
+            "x.csv",
             "time,actor,verb\n2025-01-31,a,like\n",
             r"lacks target; .*: --map target=COLUMN\. The target is the user who was answered or liked, not the post",
         ),
@@ -717,6 +759,19 @@ def test_times_within_1970_cause_a_note(import_file):
 def test_messages_state_the_error(import_file, name, content, message):
     with pytest.raises(EventsError, match=message):
         import_file(name, content)
+
+
+@pytest.mark.parametrize(
+    ("time", "message"),
+    [
+        ("31.01.2025 00:00:21", r"does not fit '%m/%d/%Y'\. Try --time-format '%d\.%m\.%Y %H:%M:%S'\. Name"),
+        ("2025-01-31", r"The first time, '2025-01-31', does not fit '%m/%d/%Y'\. Leave out --time-format\. Name"),
+        ("31 Jan", r"does not fit '%m/%d/%Y'\. Times are ISO 8601"),
+    ],
+)
+def test_times_that_do_not_fit_a_form_are_shown(import_file, time, message):
+    with pytest.raises(EventsError, match=message):
+        import_file("x.csv", f"{HEADER},a,like,b\n{time},a,like,b\n", time_format="%m/%d/%Y")
 
 
 def test_a_leading_line_that_declares_the_delimiter_is_skipped(import_file):
