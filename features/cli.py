@@ -65,7 +65,8 @@ def import_table(
     Fields are time, actor, verb and target (required), object, result, network, topics, content_hash and links. Times
     are ISO 8601, or epoch seconds, milli- or microseconds. Invalid rows go to OUT.rejects.csv with the reason.
 
-    Example: clout import table acts.csv.gz --map time=created_utc --map actor=author --verb comment=reply --out events
+    Example: clout import table acts.csv --map time=date --map actor=author --map verb=kind --map target=answered
+    --verb comment=reply --out events
     """
     from features.importers.tables import UNKNOWN_USERS, import_table
 

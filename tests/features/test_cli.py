@@ -1,6 +1,7 @@
 """The commands of the features layer."""
 
 import json
+import shlex
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from features.catalogue import CATALOGUE
+from features.cli import import_table
 from features.errors import AsOfError, CloutError, EngineError, EventsError, OutputError, ScopeError, StoreError
 from features.events.loading import load_encoded_events
 from features.feature_table import feature_rows
@@ -137,3 +139,11 @@ def test_the_catalogue_is_printed():
     assert run.exit_code == 0
     assert run.stdout.startswith(f"{len(CATALOGUE)} features")
     assert "originality" in run.stdout
+
+
+def test_the_example_of_import_table_is_complete(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "acts.csv").write_text("date,author,kind,answered\n2025-05-01,ann,comment,bob\n")
+    run = run_command(*shlex.split(import_table.__doc__.partition("Example: clout ")[2]))
+    assert run.exit_code == 0, run.output
+    assert "1 rows read = 1 accepted" in run.stderr
