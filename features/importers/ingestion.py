@@ -42,6 +42,7 @@ from features.errors import EventsError
 from features.events.event_table import EPOCH, NETWORK, SCHEMA, VERBS, connect, time_range
 from features.importers.readers.files import byte_progress, list_files
 from features.importers.readers.json_lines import Pointers, read_members
+from features.importers.readers.tabular import MALFORMED_LINE, looks_like_csv
 from features.progress import Progress
 from features.utc import latest_event_time
 
@@ -305,7 +306,16 @@ class JsonLinesSource:
         with scratch_dir(Path(out)) as scratch:
             rows = self._read(backend, files, scratch, progress)
             events = self.raw_events(rows, tuple(file.name for file in files))
-            return ingest(events, Path(out), (*skipped, *self.notes(rows)))
+            notes = (*skipped, *self.notes(rows))
+            return ingest(events, Path(out), notes, lambda reasons, _: self._advise(files, reasons), str(path))
+
+    def _advise(self, files: list[Path], reasons: Mapping[str, int]) -> str:
+        """Say what was expected where no line is an object, and how to import a table."""
+        if any(not reason.startswith(MALFORMED_LINE) for reason in reasons):
+            return ""
+        table = next((file for file in files if looks_like_csv(file)), None)
+        hint = f" {table.name} looks like CSV; import it with 'clout import table'." if table else ""
+        return f"Expected {self.expected}.{hint}"
 
     def _read(self, backend: Backend, files: list[Path], scratch: Path, progress: Progress) -> ir.Table:
         """Read the lines of all files, and reduce those of a file before the next is read."""

@@ -19,6 +19,7 @@ from features.errors import EventsError
 from features.progress import Progress
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".car")
+TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 MAX_NAMES = 8
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 CHUNK_BYTES = 1 << 20
@@ -133,8 +134,9 @@ def refuse_archive(path: Path) -> None:
 def _require_readable_name(path: Path, endings: tuple[str, ...], expected: str) -> None:
     refuse_archive(path)
     if not path.name.lower().endswith(endings):
+        hint = " Import a table with 'clout import table'." if path.name.lower().endswith(TABLES) else ""
         raise EventsError(
-            f"{path} is of an unknown kind; expected {expected}, with a name that ends in {', '.join(endings)}."
+            f"{path} is of an unknown kind; expected {expected}, with a name that ends in {', '.join(endings)}.{hint}"
         )
 
 

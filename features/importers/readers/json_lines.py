@@ -22,6 +22,7 @@ from features.importers.readers.tabular import (
     MALFORMED_LINE,
     TableReader,
     digest_sql,
+    looks_like_csv,
     rows_of,
     scan,
     with_malformed,
@@ -74,6 +75,8 @@ def open_jsonlines(backend: Backend, file: Path, scratch: Path) -> TableReader:
 
 def _no_objects(file: Path) -> str:
     """Say why no line of a file is a JSON object."""
+    if looks_like_csv(file):
+        return f"no line of {file} is a JSON object, for it looks like CSV; let its name end in .csv or .csv.gz."
     try:
         with open_decompressed(file) as text:
             content = text.read(MAX_DOCUMENT_BYTES).decode("utf-8-sig").strip()

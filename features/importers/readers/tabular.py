@@ -204,6 +204,18 @@ def _split(line: str, delimiter: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
 
 
+def looks_like_csv(file: Path) -> bool:
+    """Return whether the first two lines of a file, plain or compressed, have equally many fields, two or more."""
+    try:
+        with open_decompressed(file) as text:
+            first, second, *_ = text.read(MAX_HEADER_BYTES).decode("utf-8-sig", "replace").splitlines()
+        delimiter = _delimiter(file, first)
+        fields = [len(_split(line, delimiter)) for line in (first, second)]
+    except (OSError, ValueError, csv.Error):
+        return False
+    return not first.startswith(("{", "[", "<")) and fields[0] == fields[1] > 1
+
+
 def _records(names: list[str], mapping: dict[str, str], scratch: Path) -> str:
     columns = {name: f"c{names.index(name)}" for name in mapping.values()}
     fields = ", ".join(f"{columns[name]} AS {sql_identifier(field)}" for field, name in mapping.items())

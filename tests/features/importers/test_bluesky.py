@@ -323,7 +323,7 @@ def test_subfolders_with_files_that_are_not_read_are_named(tmp_path):
         (None, None, "does not exist; expected messages of Jetstream in JSON Lines"),
         ("in.csv", b"a,b", r"in\.csv is of an unknown kind; expected messages of Jetstream.* \.jsonl, \.jsonl\.gz"),
         ("in.zip", b"PK", r"in\.zip is an archive; unpack it first"),
-        ("in.jsonl", b"", "the source has no rows"),
+        ("in.jsonl", b"", r"in\.jsonl has no rows"),
         (
             "in.jsonl",
             b'{"type": "Create"}\n',

@@ -380,7 +380,7 @@ def test_many_hours_with_progress(tmp_path):
         ("x.json", b'{"type": "x", "time": 1}\n', r"none of its 1 lines has created_at; expected hours of GH Archive"),
         ("x.json", b'[{"type": "WatchEvent"}]\n', "is a JSON array; expected one object per line"),
         ("x.json", b'{"type": "\xff"}\n', "not in UTF-8 at line 1"),
-        ("x.json", b"", "the source has no rows"),
+        ("x.json", b"", r"x\.json has no rows"),
         ("x.json", b"broken\n", "none of the 1 rows is an event: 1 x malformed line: not a JSON object"),
         ("x.csv", b"", r"unknown kind; expected hours of GH Archive.*\.json\.gz"),
         ("x.tar.gz", b"", "is an archive; unpack it first"),

@@ -254,9 +254,22 @@ def test_progress_reaches_1(tmp_path):
         ("x.jsonl", b'{"a": 1}\n{"b": 2}\n', r"none of its 2 lines has created_utc or author; expected submissions"),
         ("x.json", b'[{"id": "a"}]\n', "is a JSON array; expected one object per line"),
         ("x.jsonl", b'{"id": "\xff"}\n', "not in UTF-8 at line 1"),
-        ("x.jsonl", b"", "the source has no rows"),
+        ("x.jsonl", b"", r"x\.jsonl has no rows"),
         ("x.jsonl", b"broken\n", "none of the 1 rows is an event"),
-        ("x.csv", b"", r"unknown kind; expected submissions \(RS_\*\) and comments \(RC_\*\).*\.zst"),
+        ("x.jsonl", b"broken\n", r"Expected submissions \(RS_\*\) and comments \(RC_\*\) in JSON Lines\.$"),
+        (
+            "x.gz",
+            gzip.compress(b"id,author\nx,ann\n", mtime=0),
+            r"JSON Lines\. x\.gz looks like CSV; import it with 'clout import table'",
+        ),
+        ("x.jsonl", b"id;author\rx;ann\r", "x.jsonl looks like CSV"),
+        ("x.jsonl", b"id, author\nx\n", r"in JSON Lines\.$"),
+        ("x.jsonl", b"id, \xff\n", "not in UTF-8"),
+        (
+            "x.csv",
+            b"",
+            r"unknown kind; expected submissions \(RS_\*\).*\.zst.* Import a table with 'clout import table'",
+        ),
     ],
 )
 def test_invalid_files_are_explained(tmp_path, name, data, message):

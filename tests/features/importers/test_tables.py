@@ -753,6 +753,7 @@ def test_times_within_1970_cause_a_note(import_file):
             r"lacks target; .*: --map target=COLUMN\. The target is the user who was answered or liked, not the post",
         ),
         ("x.json", json.dumps({"messages": [{"id": 1}]}, indent=1), r"is one JSON document .*jq -c '\.messages\[\]'"),
+        ("x.jsonl", HEADER + GOOD, r"no line of .* is a JSON object, for it looks like CSV; let its name end in \.csv"),
         ("x.jsonl", '{"time":1},\n{"time":2},\n', "no line of .* is a JSON object, for lines end with a comma"),
     ],
 )
