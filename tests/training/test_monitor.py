@@ -264,8 +264,8 @@ class TestRealised:
     def test_loss_against_a_baseline_alarms(self):
         assert self.past(high=0.0) == []
         messages = self.past(high=-0.01)
-        assert [message.partition(" is ")[0] for message in messages] == [FIGURES[metric] for metric in RANKING]
-        assert messages[0] == "AUC is -0.100 (-0.200 to -0.010) against the best baseline, pagerank: worse"
+        assert [message.partition(" trails ")[0] for message in messages] == [FIGURES[metric] for metric in RANKING]
+        assert messages[0] == "AUC trails the best baseline, pagerank, by 0.100 (0.010 to 0.200)"
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ def against_baselines(evaluation: EvaluationReport) -> list[Finding]:
     findings = []
     for metric in RANKING:
         lead = evaluation.margins[metric]
-        message = _lead(metric, lead, f"the best baseline, {lead.best_baseline}")
+        message = _lead(metric, lead, f"the best baseline, {in_words(lead.best_baseline)}")
         findings.append(Finding(f"baseline_{metric}", message, not _is_worse(lead)))
     return findings
 
@@ -181,13 +181,12 @@ def _against_champion(comparison: ChampionComparison | NotMeasured) -> list[Find
     if isinstance(comparison, NotMeasured):
         return [Finding("champion", f"not compared with the champion: {comparison.reason}", None)]
     other = f"the champion, version {comparison.version}"
-    if comparison.in_sample:
-        other += ", which was trained on this horizon, so that a loss proves nothing"
+    remark = "; the champion was trained on this horizon, so a deficit proves nothing" if comparison.in_sample else ""
     findings = []
     for metric in RANKING:
         lead = comparison.margins[metric]
         passed = None if comparison.in_sample and _is_worse(lead) else not _is_worse(lead)
-        findings.append(Finding(f"champion_{metric}", _lead(metric, lead, other), passed))
+        findings.append(Finding(f"champion_{metric}", _lead(metric, lead, other) + remark, passed))
     return findings
 
 
@@ -197,15 +196,13 @@ def _is_worse(lead: BaselineLead | ChampionLead) -> bool:
 
 
 def _lead(metric: str, lead: BaselineLead | ChampionLead, other: str) -> str:
-    margin, low, high = (f"{figure:+.{DIGITS}f}" for figure in (lead.margin, lead.low, lead.high))
-    figures = f"{FIGURES[metric]} is {margin} ({low} to {high}) against {other}"
-    return f"{figures}: {_compared(lead)}"
-
-
-def _compared(lead: BaselineLead | ChampionLead) -> str:
-    if _is_worse(lead):
-        return "worse"
-    return "better" if round(lead.low, DIGITS) > 0 else "no clear difference"
+    margin, low, high = (round(figure, DIGITS) + 0.0 for figure in (lead.margin, lead.low, lead.high))  # no -0.0
+    if low > 0:
+        return f"{FIGURES[metric]} leads {other}, by {margin:.{DIGITS}f} ({low:.{DIGITS}f} to {high:.{DIGITS}f})"
+    if high < 0:
+        return f"{FIGURES[metric]} trails {other}, by {-margin:.{DIGITS}f} ({-high:.{DIGITS}f} to {-low:.{DIGITS}f})"
+    difference = f"{margin:+.{DIGITS}f} ({low:+.{DIGITS}f} to {high:+.{DIGITS}f})"
+    return f"{FIGURES[metric]} does not differ clearly from that of {other}: the difference is {difference}"
 
 
 def _attacks(report: AttackReport | NotMeasured) -> Finding:
@@ -220,8 +217,7 @@ def _attacks(report: AttackReport | NotMeasured) -> Finding:
         f"all {len(results)} attacks stay within their limits; {in_words(nearest.attack)} comes nearest, "
         f"{nearest.gain_median:+.1f} points (limit {nearest.limit:g})"
     )
-    not_tried = f"; not tried: {'; '.join(report.omission_reasons)}" if report.omissions else ""
-    return Finding("attacks", message + not_tried, True)
+    return Finding("attacks", "; ".join([message, *report.omission_reasons]), True)
 
 
 def _alliances(report: AttackReport | NotMeasured) -> list[Finding]:

@@ -227,15 +227,21 @@ def _limits(bundle: Bundle, evaluation: BacktestReport, attacks: AttackReport | 
             "wherever they come from: `clout attack` measures what they gain.",
             *(_by_attacks(attacks) if isinstance(attacks, AttackReport) else ()),
             "The audience of one person varies: read the interval, not only the number.",
-            f"Groups of users whose figures are unreliable, below: {len(weak)}.",
+            _unreliable(len(weak)),
         ]
     )
     return [*limits, *(f"  {line}" for line in bullets(weak))]
 
 
+def _unreliable(groups: int) -> str:
+    if not groups:
+        return "No group of users has unreliable figures."
+    return f"The figures of {'one group' if groups == 1 else f'{groups} groups'} of users are unreliable:"
+
+
 def _by_attacks(attacks: AttackReport) -> list[str]:
     """Say what attacks and alliances gained, and which ones were not tried."""
-    not_tried = [f"Not tried here: {names_and_reason}." for names_and_reason in attacks.omission_reasons]
+    not_tried = [f"{sentence}." for sentence in attacks.omission_reasons]
     return [*_ten_points(attacks), *attacks.answered_accounts, *not_tried]
 
 

@@ -70,7 +70,7 @@ class Alliance:
 
     Parameters
     ----------
-    name : as in reports
+    name, title : as in reports, and in words
     description : what is done for one member, in words
     people : how many people respond to the member
     days : for how long
@@ -84,6 +84,7 @@ class Alliance:
     """
 
     name: str
+    title: str
     description: str
     people: int
     days: int
@@ -111,30 +112,38 @@ class Alliance:
 
 def _helped(people: int, days: int) -> Alliance:
     who = "an established user answers" if people == 1 else f"{people} established users answer"
-    name = f"friends_{people}_for_{days}d"
-    return Alliance(name, f"{who} every daily post for {days} days", people, days, lambda helpers: helpers.known)
+    name, title = f"friends_{people}_for_{days}d", f"{_friends(people)} for {days} days"
+    return Alliance(name, title, f"{who} every daily post for {days} days", people, days, lambda helpers: helpers.known)
 
 
 def _started(people: int, days: int) -> Alliance:
     who = "an established user answers" if people == 1 else f"{people} established users answer"
+    name, title = f"new_with_{people}_for_{days}d", f"a new account with {_friends(people)} for {days} days"
     description = f"{who} every daily post of a new account for {days} days"
-    return Alliance(f"new_with_{people}_for_{days}d", description, people, days, lambda h: h.known, new_member=True)
+    return Alliance(name, title, description, people, days, lambda h: h.known, new_member=True)
+
+
+def _friends(people: int) -> str:
+    return "one friend" if people == 1 else f"{people} friends"
 
 
 def _pod(size: int, days: int) -> Alliance:
     description = f"{size} members answer each other's every daily post for {days} days"
-    return Alliance(f"pod_{size}_for_{days}d", description, size - 1, days)
+    return Alliance(f"pod_{size}_for_{days}d", f"a pod of {size} for {days} days", description, size - 1, days)
 
 
+STAR = "the community's star answers every daily post for 28 days"
+DORMANT = "5 dormant accounts that were known answer for 28 days"
+RING = "8 accounts answer each other for 300 days, then the member for 28"
 ANSWERED = "12 new accounts, each answered by 3 established users before, answer every daily post for 28 days"
 ALLIANCES = (
     *(_helped(people, days) for people in (1, 2, 3, 5) for days in (7, 28, 120)),
     *(_started(people, days) for people in (1, 2, 3, 5) for days in (7, 28)),
     *(_pod(size, days) for size in (5, 12, 20) for days in (28, 120)),
-    Alliance("star_28d", "the community's star answers every daily post for 28 days", 1, 28, lambda h: h.stars),
-    Alliance("dormant_5_28d", "5 dormant accounts that were known answer for 28 days", 5, 28, lambda h: h.dormant),
-    Alliance("slow_ring", "8 accounts answer each other for 300 days, then the member for 28", 8, 28, ring_days=300),
-    Alliance("answered_12_28d", ANSWERED, 12, 28, answers=3, points=35.0),
+    Alliance("star_28d", "the star for 28 days", STAR, 1, 28, lambda helpers: helpers.stars),
+    Alliance("dormant_5_28d", "5 dormant accounts for 28 days", DORMANT, 5, 28, lambda helpers: helpers.dormant),
+    Alliance("slow_ring", "a slow ring", RING, 8, 28, ring_days=300),
+    Alliance("answered_12_28d", "12 answered accounts for 28 days", ANSWERED, 12, 28, answers=3, points=35.0),
 )
 
 
@@ -248,8 +257,12 @@ def _divide(
         if reason is None:
             possible.append(shorter)
         else:
-            omissions.append(Omission(alliance.name, reason))
+            omissions.append(_omission(alliance, reason))
     return possible, omissions
+
+
+def _omission(alliance: Alliance, reason: str) -> Omission:
+    return Omission(alliance.name, alliance.title, "alliance", reason)
 
 
 def _ring_days(alliance: Alliance, age: float) -> int:
@@ -262,10 +275,14 @@ def _ring_days(alliance: Alliance, age: float) -> int:
 def _too_long(alliance: Alliance, age: float, history: float) -> str | None:
     """Return why an alliance lasts too long for a community in which members are so old at least, in days."""
     if alliance.days > age:
-        takes = f"the alliance takes {alliance.days}"
-        return f"members are {age:.0f} days old or older in a history of {history:.0f} days; {takes}"
+        needed = HISTORY_DAYS * alliance.days // OLD_DAYS
+        takes = f"an alliance of {alliance.days} days takes {needed:g} days of history or more"
+        return f"{takes}, so that its members were there before it begins (this history has {int(history)})"
     if 0 < alliance.ring_days < RING_WEEKS * WEEK:
-        return f"in a history of {history:.0f} days the accounts could answer each other for {alliance.ring_days} only"
+        return (
+            f"in {int(history)} days of history its accounts could answer each other for {alliance.ring_days} days "
+            f"only, and {RING_WEEKS * WEEK} are needed"
+        )
     return None
 
 
@@ -273,7 +290,7 @@ def _too_few(alliance: Alliance, helpers: Helpers) -> str | None:
     """Return why an alliance lacks helpers; None where there are enough."""
     if alliance.helpers is None or (count := len(alliance.helpers(helpers))) >= alliance.people:
         return None
-    return f"the community has {count} such users, and {alliance.people} are needed"
+    return f"the community has {count} users who could help in this way, and {alliance.people} are needed"
 
 
 def _assign(
@@ -303,7 +320,7 @@ def _assign(
             groups.append((alliance, several))
         else:
             reason = f"{len(members)} ordinary members are too few for all alliances"
-            omissions.append(Omission(alliance.name, reason))
+            omissions.append(_omission(alliance, reason))
     return groups, omissions
 
 

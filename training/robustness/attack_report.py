@@ -1,6 +1,5 @@
 """Attack reports: what each attack gains, whether it stays within its limit, and their JSON form."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ClassVar
@@ -137,9 +136,19 @@ class AllianceResult(Report):
 
 @dataclass(frozen=True)
 class Omission(Report):
-    """An attack or alliance that a community does not allow to try, by name, and why."""
+    """An attack or alliance that a community does not allow to try, and why.
+
+    Parameters
+    ----------
+    name, title : as in reports, and in words
+    kind : `attack` or `alliance`
+    reason : why it was not tried
+
+    """
 
     name: str
+    title: str
+    kind: str
     reason: str
 
 
@@ -218,11 +227,15 @@ class AttackReport(Report):
 
     @property
     def omission_reasons(self) -> list[str]:
-        """Each reason for which attacks and alliances were left out, after the first of them."""
-        by_reason: dict[str, list[str]] = {}
+        """A sentence for each reason for which attacks or alliances were not tried, which names them."""
+        by_reason: dict[tuple[str, str], list[str]] = {}
         for omission in self.omissions:
-            by_reason.setdefault(omission.reason, []).append(omission.name)
-        return [f"{_first_of(names)}: {reason}" for reason, names in by_reason.items()]
+            by_reason.setdefault((omission.kind, omission.reason), []).append(omission.title)
+        return [
+            f"{f'1 {kind} was' if len(titles) == 1 else f'{len(titles)} {kind}s were'} not tried, because {reason}: "
+            f"{', '.join(titles)}"
+            for (kind, reason), titles in by_reason.items()
+        ]
 
     def followed_by(self, other: "AttackReport") -> "AttackReport":
         """Return one report of both; `median_active` is this one's."""
@@ -237,11 +250,5 @@ class AttackReport(Report):
 
 
 def in_words(name: str) -> str:
-    """Return the name of an attack or an alliance in words."""
+    """Return the name of an attack, an alliance or a baseline in words."""
     return name.replace("_", " ")
-
-
-def _first_of(names: Sequence[str]) -> str:
-    """Name the first, and how many others there are."""
-    others = f" and {len(names) - 1} other{'' if len(names) == 2 else 's'}" if len(names) > 1 else ""
-    return f"{in_words(names[0])}{others}"

@@ -19,7 +19,15 @@ from features.progress import StepProgress, ignore_progress
 from training.evaluation.baselines import BASELINES, baselines, best_baseline
 from training.model.bundle import Bundle
 from training.model.feature_sets import comparison_features
-from training.robustness.attack_report import SCORING, TRAINING, AttackReport, AttackResult, Omission, low_median
+from training.robustness.attack_report import (
+    SCORING,
+    TRAINING,
+    AttackReport,
+    AttackResult,
+    Omission,
+    in_words,
+    low_median,
+)
 from training.robustness.attacks import (
     ATTACKS,
     DORMANT_DAYS,
@@ -154,7 +162,7 @@ def run_suite(
     results, omissions = [], []
     for attack in ATTACKS if attacks is None else attacks:
         if attack.accounts and not attack.available_accounts(context):
-            omissions.append(Omission(attack.name, NOBODY_DORMANT))
+            omissions.append(Omission(attack.name, in_words(attack.name), "attack", NOBODY_DORMANT))
             continue
         step = attack.name if setting.mode == SCORING else f"{attack.name}, poisoned"
         progress(step, 0.0)

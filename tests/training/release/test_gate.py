@@ -21,7 +21,7 @@ UNMEASURED = {"churn": NotMeasured("no need"), "attacks": NotMeasured("no time")
 
 
 def make_evaluation(champion=None, total=1.0, coverage=0.9, **high):
-    margins = {metric: BaselineLead("followers", -0.012, -0.1, high.get(metric, 0.05)) for metric in RANKING}
+    margins = {metric: BaselineLead("decayed_engagers", -0.012, -0.1, high.get(metric, 0.05)) for metric in RANKING}
     metrics = {"score": {"total": total, "coverage": coverage}}
     return BacktestReport(
         users=900,
@@ -89,13 +89,16 @@ class TestBaselines:
     def test_a_lead_that_is_not_significant_passes(self):
         verdict = verdict_of(auc=0.0)
         assert verdict.passed
-        message = "AUC is -0.012 (-0.100 to +0.000) against the best baseline, followers: no clear difference"
+        message = (
+            "AUC does not differ clearly from that of the best baseline, decayed engagers: "
+            "the difference is -0.012 (-0.100 to +0.000)"
+        )
         assert finding(verdict, "baseline_auc") == (True, message)
 
     def test_a_significant_lead_is_reported_as_better(self):
-        lead = BaselineLead("followers", 0.012, 0.002, 0.022)
+        lead = BaselineLead("decayed_engagers", 0.012, 0.002, 0.022)
         evaluation = replace(make_evaluation(), margins=make_evaluation().margins | {"auc": lead})
-        message = "AUC is +0.012 (+0.002 to +0.022) against the best baseline, followers: better"
+        message = "AUC leads the best baseline, decayed engagers, by 0.012 (0.002 to 0.022)"
         assert finding(evaluate_gate(GateInput(evaluation, **UNMEASURED), LIMITS), "baseline_auc") == (True, message)
 
     @pytest.mark.parametrize("metric", RANKING)
@@ -115,19 +118,24 @@ class TestChampion:
     def test_worse_on_one_metric_fails(self, metric):
         verdict = verdict_of(champion=make_comparison(**{metric: -0.001}))
         assert not verdict.passed
-        message = f"{FIGURES[metric]} is -0.012 (-0.100 to -0.001) against the champion, version 3: worse"
+        message = f"{FIGURES[metric]} trails the champion, version 3, by 0.012 (0.001 to 0.100)"
         assert finding(verdict, f"champion_{metric}") == (False, message)
 
     @pytest.mark.parametrize("high", [0.0, -0.0004])
     def test_a_lead_whose_rounded_interval_contains_zero_passes(self, high):
-        assert verdict_of(champion=make_comparison(auc=high)).passed
+        verdict = verdict_of(champion=make_comparison(auc=high))
+        assert verdict.passed
+        assert finding(verdict, "champion_auc")[1].endswith("the difference is -0.012 (-0.100 to +0.000)")
 
     def test_a_loss_to_a_champion_trained_on_the_horizon_does_not_count(self):
         verdict = verdict_of(champion=make_comparison(in_sample=True, auc=-0.001))
         assert verdict.passed
         passed, message = finding(verdict, "champion_auc")
         assert passed is None
-        assert "version 3, which was trained on this horizon, so that a loss proves nothing: worse" in message
+        assert message == (
+            "AUC trails the champion, version 3, by 0.012 (0.001 to 0.100); the champion was trained on this horizon, "
+            "so a deficit proves nothing"
+        )
         assert finding(verdict, "champion_r2_log")[0] is True
 
 
@@ -183,10 +191,14 @@ class TestAttacks:
         assert finding(verdict_of({"attacks": report}), "alliances") == (True, message)
 
     def test_what_was_not_tried_is_named_with_the_reason(self):
-        omissions = tuple(Omission(name, "nobody is dormant") for name in ("old_accounts", "dormant_5_28d"))
+        few = [Omission(f"pod_{size}", f"a pod of {size}", "alliance", "members are few") for size in (5, 12)]
+        omissions = (Omission("old_accounts", "old accounts", "attack", "nobody is dormant"), *few)
         report = replace(make_report(make_attack()), omissions=omissions)
         _, message = finding(verdict_of({"attacks": report}), "attacks")
-        assert message.endswith("; not tried: old accounts and 1 other: nobody is dormant")
+        assert message.endswith(
+            "; 1 attack was not tried, because nobody is dormant: old accounts"
+            "; 2 alliances were not tried, because members are few: a pod of 5, a pod of 12"
+        )
 
     def test_alliances_over_their_limit_are_named(self):
         report = make_report(make_attack(), alliances=(make_alliance("friends", 2.7, 2.6), make_alliance("stars", 2.6)))
@@ -270,7 +282,7 @@ class TestForce:
         assert (message["passed"], message["forced"]) == (False, "why not")
         assert message["findings"][0] == {
             "name": "baseline_auc",
-            "message": "AUC is -0.012 (-0.100 to -0.100) against the best baseline, followers: worse",
+            "message": "AUC trails the best baseline, decayed engagers, by 0.012 (0.100 to 0.100)",
             "passed": False,
         }
         assert Verdict(()).as_json() == {"passed": True, "forced": None, "findings": []}

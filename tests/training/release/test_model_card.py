@@ -117,11 +117,11 @@ def test_limits_state_the_cost_of_answered_accounts(trained):
 
 
 def test_limits_name_what_was_not_tried(trained):
-    omissions = tuple(Omission(name, "the history has 70 days") for name in ("friends", "pods"))
+    omissions = tuple(Omission(name, name, "alliance", "the history has 70 days") for name in ("friends", "pods"))
     result = AllianceResult("friend", "answers", 20, 1, False, 4.0, 1.0, 0.5, 1.25, True)
     report = AttackReport(datetime(2025, 8, 1, tzinfo=UTC), "", 20.0, (), alliances=(result,), omissions=omissions)
     limits = section(model_card(trained.bundle, trained.evaluation, trained.verdict, report), "Limits")
-    assert "- Not tried here: friends and 1 other: the history has 70 days." in limits
+    assert "- 2 alliances were not tried, because the history has 70 days: friends, pods." in limits
 
 
 def test_allowed_and_prohibited_uses(text):
@@ -162,10 +162,13 @@ def test_bands_and_groups(text, trained):
 
 def test_weak_groups_are_limits(one_group):
     weak = one_group(grouping="scope", group="network:a|b", total=2.5)
-    bullets = "figures are unreliable, below: 1.\n  - scope, network:a|b: 2.50 times the real audience is expected\n"
+    bullets = (
+        "The figures of one group of users are unreliable:\n"
+        "  - scope, network:a|b: 2.50 times the real audience is expected\n"
+    )
     assert bullets in section(weak, "Limits")
     assert r"| scope | network:a\|b | 900 |" in section(weak, "Groups of users")
-    assert section(one_group(), "Limits").endswith("figures are unreliable, below: 0.\n\n")
+    assert section(one_group(), "Limits").endswith("- No group of users has unreliable figures.\n\n")
 
 
 def test_undefined_figures_are_empty(trained):

@@ -156,9 +156,12 @@ def test_a_long_history_allows_all_alliances():
 
 def test_a_young_community_leaves_out_what_does_not_fit():
     possible, omissions = divided(70)
-    reason = "members are 35 days old or older in a history of 70 days; the alliance takes 120"
+    reason = (
+        "an alliance of 120 days takes 240 days of history or more, so that its members were there before it begins "
+        "(this history has 70)"
+    )
     reasons = {alliance.name: alliance.reason for alliance in omissions}
-    assert reasons.pop("dormant_5_28d") == "the community has 0 such users, and 5 are needed"
+    assert reasons.pop("dormant_5_28d") == "the community has 0 users who could help in this way, and 5 are needed"
     assert reasons == dict.fromkeys((name for name in BY_NAME if name.endswith("120d")), reason)
     (ring,) = (alliance for alliance in possible if alliance.ring_days)
     assert ring.ring_days + ring.days == int((300 + 28) * 70 / 360)
@@ -167,14 +170,29 @@ def test_a_young_community_leaves_out_what_does_not_fit():
 def test_a_ring_needs_four_weeks_to_establish_itself():
     _, omissions = divided(60)
     (ring,) = (alliance for alliance in omissions if alliance.name == "slow_ring")
-    assert ring.reason == "in a history of 60 days the accounts could answer each other for 26 only"
+    assert ring.reason == (
+        "in 60 days of history its accounts could answer each other for 26 days only, and 28 are needed"
+    )
+
+
+def test_a_history_that_is_hours_too_short_is_not_rounded_up():
+    _, omissions = divided(239.9)
+    assert {alliance.reason[-26:] for alliance in omissions if alliance.name.endswith("120d")} == {
+        "begins (this history has 239)"[-26:]
+    }
+
+
+def test_titles_say_in_words_what_names_do():
+    titles = [BY_NAME[name].title for name in ("friends_1_for_120d", "friends_3_for_7d", "new_with_2_for_28d")]
+    assert titles == ["one friend for 120 days", "3 friends for 7 days", "a new account with 2 friends for 28 days"]
+    assert BY_NAME["pod_5_for_28d"].title == "a pod of 5 for 28 days"
 
 
 def test_an_alliance_without_helpers_is_not_tried():
     users = users_of(400)
     possible, omissions = _divide(ALLIANCES, users, Helpers(USERS[:4], USERS[:1], USERS[:0]))
     reasons = {alliance.name: alliance.reason for alliance in omissions}
-    assert reasons["dormant_5_28d"] == "the community has 0 such users, and 5 are needed"
+    assert reasons["dormant_5_28d"] == "the community has 0 users who could help in this way, and 5 are needed"
     assert "friends_5_for_7d" in reasons
     assert "friends_3_for_7d" in {alliance.name for alliance in possible}
 

@@ -144,7 +144,8 @@ class TestDormantAccounts:
         assert [result.attack for result in report.attacks] == [ATTACKS[-3].name]
         assert [result.name for result in report.omissions] == ["old_accounts"]
         assert report.omission_reasons == [
-            "old accounts: no old account was silent for 90 days, so there is none to buy"
+            "1 attack was not tried, because no old account was silent for 90 days, so there is none to buy: "
+            "old accounts"
         ]
 
     @pytest.mark.parametrize(("dormant", "accounts", "intended"), [(31, 5, 51), (600, 51, None)])
