@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,8 @@ class FeatureDrift(Report):
     def describe(self, limit: float) -> str:
         """Describe a feature whose PSI exceeds a limit."""
         message = f"{self.feature} has a PSI of {self.psi:.3f} (limit {limit:g})"
-        message += f" and carries {self.weight:.1%} of the gain"
+        share = floor(10_000 * self.weight) / 100  # rounded down, so that less than 1 % never reads as 1 %
+        message += f" and carries {share:.2f}% of the gain"
         if abs(self.unknown_live - self.unknown_reference) > UNKNOWN_CHANGE:
             message += f", unknown for {self.unknown_live:.0%} of users ({self.unknown_reference:.0%} in training)"
         if not self.monitored:

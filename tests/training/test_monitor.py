@@ -23,7 +23,16 @@ from serving.cli.main import app, main
 from training.config import Config, Evaluation
 from training.config import Monitor as Limits
 from training.dataset.panel import in_scope
-from training.drift import CLOCKS, check_reference, drift_findings, evaluation_findings, measure_drift, monitor, psi
+from training.drift import (
+    CLOCKS,
+    FeatureDrift,
+    check_reference,
+    drift_findings,
+    evaluation_findings,
+    measure_drift,
+    monitor,
+    psi,
+)
 from training.evaluation.metrics import FIGURES, RANKING
 from training.evaluation.report_types import BaselineLead, EvaluationReport
 from training.registry.run_documents import report
@@ -151,6 +160,11 @@ class TestDrift:
         assert any(
             text.startswith(name) and text.endswith("not monitored: the model hardly uses it") for text in messages
         )
+
+    def test_the_share_of_the_gain_is_not_rounded_up_to_the_limit(self):
+        for weight, share in ((0.00999, "0.99%"), (0.01, "1.00%"), (0.1234, "12.34%")):
+            feature = FeatureDrift("links_28d", 0.3, "changed", weight, weight >= 0.01, False, 0.0, 0.0)
+            assert f"(limit 0.25) and carries {share} of the gain" in feature.describe(0.25)
 
     def test_ages_do_not_alarm(self, bundle, reference_rows):
         later = reference_rows.assign(**{name: reference_rows[name] + 90 for name in CLOCKS if name in reference_rows})
