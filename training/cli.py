@@ -125,7 +125,7 @@ def evaluate(
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion
 
-    clout_home = home_from_environment(home)
+    clout_home = existing_home(home, "tracking_uri")
     bundle, version = load_champion(clout_home)
     encoded = encode_command_events(events, [ALL], identities, engine, load_opted_out_users(clout_home))
     evaluation = evaluate_bundle(encoded, bundle, parse_instant(as_of))
@@ -211,7 +211,7 @@ def monitor(
     from training.records.opt_outs import load_opted_out_users
     from training.registry.model_registry import load_champion, log_monitor
 
-    settings, clout_home = read_config(config), home_from_environment(home)
+    settings, clout_home = read_config(config), existing_home(home, "tracking_uri")
     bundle, version = load_champion(clout_home)
     check_reference(bundle, version)
     encoded = encode_command_events(events, [ALL], identities, engine, load_opted_out_users(clout_home))

@@ -345,6 +345,8 @@ def test_command_reads_limits_from_a_file(events, home, trained, simulated, tmp_
 
 
 def test_command_without_a_champion_exits_with_2(events, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "none").mkdir()
     monkeypatch.setattr(sys, "argv", ["clout", "monitor", str(events), "--home", str(tmp_path / "none")])
     with pytest.raises(SystemExit) as error:
         main()

@@ -30,6 +30,8 @@ COMMANDS = [
     "versions",
     "card",
     "gate",
+    "evaluate events",
+    "monitor events",
 ]
 
 
