@@ -33,7 +33,7 @@ MOST_FOLLOWING = 4
 def change_table(change: "ScoreChange") -> None:
     """Print a change: what moved the score, then its ledger; what is missing where evidence is insufficient."""
     before, after = change.before, change.after
-    days = f"from {before.as_of[:10]} to {after.as_of[:10]}"
+    days = _span((before.as_of, after.as_of), (before.model_version, after.model_version))
     if change.missing is not None:
         print_text(f"How the score of {change.user} changed {days} is not known.")
         print_points("Why not", [change.missing])
@@ -55,13 +55,17 @@ def change_table(change: "ScoreChange") -> None:
 def _ledger_rows(change: "ScoreChange") -> list[list[str]]:
     """Return the score before, the points of each part of the change and of its features, and the score after."""
     before, after = change.before, change.after
-    rows = [[f"Score as of {before.as_of[:10]}", "", f"{before.score:.2f}"]]
+    first, last = (
+        f"Score as of {score.as_of[:10]}" if before.as_of != after.as_of else f"Score by version {score.model_version}"
+        for score in (before, after)
+    )
+    rows = [[first, "", f"{before.score:.2f}"]]
     for part, points in change.parts.items():
         lines = [line for line in change.lines if line.part == part]
         if lines or part in ("own", "others"):
             rows.append([TITLES[part], "", f"{points:+.2f}"])
             rows += _line_rows(lines) if part not in ("scale", "clipping") else []
-    return [*rows, [f"Score as of {after.as_of[:10]}", "", f"{after.score:.2f}"]]
+    return [*rows, [last, "", f"{after.score:.2f}"]]
 
 
 def _line_rows(lines: "Sequence[ChangeLine]") -> list[list[str]]:
@@ -77,6 +81,14 @@ def _line_rows(lines: "Sequence[ChangeLine]") -> list[list[str]]:
     return rows
 
 
+def _span(instants: tuple[str, str], versions: tuple[str, str]) -> str:
+    """Return from when to when a change goes; of one instant, from which model version to which."""
+    days = [instant[:10] for instant in instants]
+    if instants[0] == instants[1]:
+        return f"from version {versions[0]} to version {versions[1]} as of {days[0]}"
+    return f"from {days[0]} to {days[1]}"
+
+
 def _went(points: float) -> str:
     if abs(points) < 0.05:
         return "hardly moved"
@@ -85,7 +97,7 @@ def _went(points: float) -> str:
 
 def movements_table(community: "CommunityChange") -> None:
     """Print how a community's scores changed: how far, by which part, and which users moved most."""
-    days = f"from {community.before[:10]} to {community.after[:10]}"
+    days = _span((community.before, community.after), community.model_versions)
     total = community.judged
     print_text(
         f"{community.share:.1%} of {total:,} users moved by more than {points_of(community.points)} {days}, scope "

@@ -169,7 +169,7 @@ def _missing(scores: list[ScoreRow], rows: list[dict[str, float]]) -> str | None
         for score, row in zip(scores, rows, strict=True)
         if score["evidence"] == INSUFFICIENT
     ]
-    return " ".join(sentences) or None
+    return " ".join(dict.fromkeys(sentences)) or None
 
 
 def _check_in_both(before: Snapshot, after: Snapshot, user: str, scope: str) -> None:

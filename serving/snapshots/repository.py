@@ -351,10 +351,10 @@ def _of_version(folders: list[Path], version: str) -> Path:
 
 
 def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None, champion: str | None = None) -> Snapshot:
-    """Open the newest snapshot before another: of an earlier instant, or of the same instant by an earlier model.
+    """Open the newest snapshot of an earlier instant than another's, or that of an instant.
 
     `as_of` is the instant of the earlier one; None takes the nearest. Of several models that scored at that instant,
-    `served_folder` chooses by the version of the `champion`.
+    `served_folder` chooses by the version of the `champion`; if it is the other's instant, of those by earlier models.
 
     Raises
     ------
@@ -372,9 +372,10 @@ def open_earlier(home: Home, later: Snapshot, as_of: datetime | None = None, cha
         return open_snapshot(home, at, champion=champion)
     key = layout.age_order(later.folder)
     earlier = [folder for folder in list_snapshots(home) if layout.age_order(folder) < key]
-    matches = [
-        folder for folder in earlier if (_is_released(folder) if at is None else layout.age_order(folder)[0] == at)
-    ]
+    if at is None:
+        matches = [folder for folder in earlier if layout.age_order(folder)[0] < key[0] and _is_released(folder)]
+    else:
+        matches = [folder for folder in earlier if layout.age_order(folder)[0] == at]
     if not matches:
         which = "no other snapshot is of" if at else "no snapshot is earlier than"
         raise AbsentSnapshotError(

@@ -205,6 +205,7 @@ def test_the_earlier_snapshot(two_snapshots, start, bundle, rows):
     again = open_snapshot(two_snapshots)
     assert again.model_version == "4"
     assert open_earlier(two_snapshots, again, again.as_of).model_version == "3"
+    assert open_earlier(two_snapshots, again).as_of == start
 
 
 def test_a_day_that_names_the_later_snapshot_is_no_earlier_one(two_snapshots, bundle, rows):
@@ -346,6 +347,23 @@ def test_a_community_on_the_terminal(run_change, tmp_path):
     assert "Only at the first instant: 1 user; only at the second: 1 user." in text
     result = json.loads(run_change("--top", "3", "--json")[1])
     assert [len(result["risen"]), len(result["fallen"]), result["users"]] == [3, 3, 307]
+
+
+def test_two_versions_of_one_instant_are_compared_on_request(run_change, two_snapshots, bundle, rows, monkeypatch):
+    newest = open_snapshot(two_snapshots)
+    write_snapshot(two_snapshots, newest.as_of, bundle, "4", score_rows(bundle, "4", rows), rows)
+    assert "from 2017-07-02 to 2017-07-30" in run_change("user0001")[1]
+    instants = ["--from", "2017-07-30", "--to", "2017-07-30"]
+    out = run_change("user0001", *instants)[1]
+    span = "from version 3 to version 4 as of 2017-07-30"
+    assert re.search(rf"The score of user0001 \w[\w .]+ {span}: [\d.]+, then", " ".join(out.split()))
+    assert re.findall(r"^Score by version \d", out, re.MULTILINE) == ["Score by version 3", "Score by version 4"]
+    assert f"{span} is not known." in " ".join(run_change("user0003", *instants)[1].split())
+    assert f"moved by more than 5 points {span}" in " ".join(run_change(*instants)[1].split())
+    monkeypatch.setattr(state, "load_champion", lambda *_: (bundle, "4"))
+    client = TestClient(application.create_app(two_snapshots), headers={"Accept": "text/html"})
+    page = client.get("/u/user0001?part=change&from=2017-07-30&to=2017-07-30").text
+    assert re.search(r"points by version 3, [\d.]+ by version 4, <strong>", page)
 
 
 @pytest.mark.parametrize(
