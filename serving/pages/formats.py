@@ -12,6 +12,7 @@ from features.utc import UtcText, parse_utc
 
 MINUS, EN_SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 UNKNOWN = "unknown"
+ROUNDING = 1e-6  # less than what counts as another number
 CODE_OR_DATE = re.compile(r"\b(?:[a-z0-9]+(?:_[a-z0-9]+)+|\d{4}-\d\d-\d\d)\b")
 DOT_IDS = {"", ".", ".."}  # clients remove these from paths
 
@@ -91,18 +92,31 @@ def _date(at: datetime) -> str:
     return f"{at.day} {at:%b} {at.year}"
 
 
+def at_least(points: float) -> str:
+    """Format points with their sign, rounded down, as sentences say `at least` of them."""
+    return signed(floor(10 * points + ROUNDING) / 10)
+
+
 def rank(percentile: float) -> str:
-    """Say where a percentile stands."""
+    """Say where a percentile stands, so that it agrees with `share_below`."""
     if percentile >= 100:
         return "the highest"
+    below = _rounded_down(percentile)
     if percentile >= 50:
-        return f"top {max(100 - percentile, 0.1):.{1 if percentile > 90 else 0}f}{EN_SPACE}%"
-    return f"lower {max(percentile, 1):.0f}{EN_SPACE}%"
+        return f"top {number(100 - below, 1).removesuffix('.0')}{EN_SPACE}%"
+    return f"lower {number(max(below, 1))}{EN_SPACE}%"
 
 
 def share_below(percentile: float) -> str:
     """Say how many of 100 users are below a percentile, rounded down: only all of them are 100."""
-    return number(floor(10 * percentile) / 10, 1).removesuffix(".0")
+    return number(_rounded_down(percentile), 1).removesuffix(".0")
+
+
+def _rounded_down(percentile: float) -> float:
+    """Round a percentile down: above 99 to a tenth, else to a whole number, as the sentence of the rank does."""
+    if percentile >= 100:
+        return 100.0
+    return min(floor(10 * percentile + ROUNDING) / 10, 99.9) if percentile > 99 else floor(percentile + ROUNDING)
 
 
 def sentence(text: str) -> str:

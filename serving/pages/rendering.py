@@ -43,6 +43,7 @@ HTMX = json.dumps(
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FILTERS = (
     count_of,
+    formats.at_least,
     formats.date,
     formats.feature_name,
     formats.feature_value,

@@ -75,6 +75,7 @@ class UserView:
     score : as the API gives it
     scores : those of all scopes
     users : how many the snapshot has
+    ranked_among : of whom the rank is: active or all users
     is_newest : whether it is the newest snapshot
     scale : the chart of the score
     expectation : what the score means, in people
@@ -86,6 +87,7 @@ class UserView:
     score: ScoreRow
     scores: tuple[ScoreRow, ...]
     users: int
+    ranked_among: str
     is_newest: bool
     scale: ScaleChart
     expectation: str
@@ -138,6 +140,7 @@ def user_view(service: ServiceState, snapshot: Snapshot, user: str, scope: str, 
         score=score,
         scores=tuple(snapshot.scores_by_scope(user).values()),
         users=snapshot.users,
+        ranked_among="active" if explanation and snapshot.ranks_among_active(scope) else "all",
         is_newest=snapshot.as_of == service.snapshot().as_of,
         scale=scale_chart(bundle.scale, score),
         expectation=expectation(score, bundle) if explanation else f"{expectation(score, bundle)} {spread(score)}",

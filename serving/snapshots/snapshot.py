@@ -236,6 +236,10 @@ class Snapshot:
         """
         return baseline_of(scope, self.baselines, self.bundle)
 
+    def ranks_among_active(self, scope: str) -> bool:
+        """Return whether `users_below` of a scope's explanations is of its active users; else it is of all."""
+        return scope in self.baselines and self.baselines[scope].scores is not None
+
     def _share_below(self, scope: str, score: float) -> float:
         """Return the share of a scope's active users with a lower score, 0 to 1; of all where the active ones are few.
 

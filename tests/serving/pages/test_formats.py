@@ -1,9 +1,13 @@
 """Formats: numbers, ranks and URLs on the pages."""
 
+import re
+
 import pytest
 
 from features.catalogue import INPUTS
 from serving.pages import formats
+from serving.snapshots import story
+from training.model.baseline import Baseline
 
 
 @pytest.mark.parametrize(
@@ -49,15 +53,40 @@ def test_query_parameters_follow_the_path():
 
 
 @pytest.mark.parametrize(
-    ("percentile", "text"), [(100.0, "the highest"), (99.98, "top 0.1 %"), (75.0, "top 25 %"), (10.0, "lower 10 %")]
+    ("percentile", "text"),
+    [
+        (100.0, "the highest"),
+        (100 - 1e-9, "top 0.1 %"),
+        (99.98, "top 0.1 %"),
+        (99.2, "top 0.8 %"),
+        (97.5, "top 3 %"),
+        (100 * 0.58, "top 42 %"),
+        (75.0, "top 25 %"),
+        (10.7, "lower 10 %"),
+        (0.3, "lower 1 %"),
+    ],
 )
 def test_ranks(percentile, text):
     assert formats.rank(percentile).replace("\N{NO-BREAK SPACE}", " ") == text
 
 
-@pytest.mark.parametrize(("percentile", "text"), [(99.98, "99.9"), (100.0, "100"), (61.04, "61")])
+@pytest.mark.parametrize(("percentile", "text"), [(99.98, "99.9"), (100.0, "100"), (97.5, "97")])
 def test_only_all_users_are_100_of_100(percentile, text):
     assert formats.share_below(percentile) == text
+
+
+@pytest.mark.parametrize(("points", "text"), [(4.87, "+4.8"), (0.1 + 0.2, "+0.3"), (12.39, "+12.3")])
+def test_at_least_so_many_points_are_rounded_down(points, text):
+    assert formats.at_least(points) == text
+
+
+@pytest.mark.parametrize("below", [0.012, 0.29, 0.5, 0.571, 0.899, 0.975, 0.99, 0.991, 0.999])
+def test_a_rank_agrees_with_its_sentence(below):
+    sentence = story.rank(below, Baseline(100, {}, None, {}, scores=[1.0]), "all", 20.0, 20.0)
+    share = float(re.search(r"higher than ([\d.]+)% of", sentence)[1])
+    side, percent = re.match(r"(top|lower) ([\d.]+)", formats.rank(100 * below)).groups()
+    assert float(percent) == pytest.approx(100 - share if side == "top" else share)
+    assert formats.share_below(100 * below) == f"{share:.1f}".removesuffix(".0")
 
 
 def test_an_instant_is_a_time_element_with_utc_in_its_title():

@@ -12,6 +12,7 @@ from features.importers.tables import import_table
 from serving.app import create_app
 from serving.middleware.api_keys import add_key
 from serving.privacy.audit_check_and_reads import reads_about
+from serving.scoring import score_rows
 from serving.snapshots.repository import open_snapshot, write_snapshot
 from tests.serving.conftest import AS_OF
 from training.records.opt_outs import opt_out
@@ -33,7 +34,7 @@ def test_it_shows_the_score_its_interval_and_the_reasons(client):
         if section["topic"] in ("evidence", "change", "words"):
             assert all(unescape(page.text).count(sentence) == 1 for sentence in section["sentences"])
     ranked = next(sentence for sentence in explanation["story"][0]["sentences"] if "lower score" in sentence)
-    assert ranked in re.search(r"Among active users</span>(.*?)</div>", unescape(page.text), re.DOTALL)[1]
+    assert ranked in re.search(r"Among all users</span>(.*?)</div>", unescape(page.text), re.DOTALL)[1]
     for sentence in (*explanation["reasons_for"], *explanation["reasons_against"]):
         assert sentence in unescape(page.text)
 
@@ -43,6 +44,13 @@ def test_a_comparison_from_an_earlier_snapshot_is_of_that_one(client, home, bund
     link = '<a href="/compare?a=user0001&amp;as_of=2017-07-02T00%3A00%3A00Z">'
     assert link in client.get("/u/user0001?as_of=2017-07-02").text
     assert '<a href="/compare?a=user0001">' in client.get("/u/user0001").text
+
+
+def test_a_rank_among_active_users_says_so(client, home, bundle, rows):
+    active = rows.assign(acts_365d=50.0, created_90d=2.0, days_of_absence=0.0)
+    write_snapshot(home, AS_OF + timedelta(days=28), bundle, "3", score_rows(bundle, "3", active), active)
+    card = r"Among active users</span><strong>(top|lower) .*? users active in the last"
+    assert re.search(card, client.get("/u/user0001?as_of=2017-08-27").text)
 
 
 def test_the_ledger_adds_up_in_the_page(client):
