@@ -34,10 +34,10 @@ def explain(
     scope: Scope = "all",
     as_of: SnapshotTime = None,
     events: Annotated[
-        Path | None, typer.Option(help="The events that were scored: also list the pieces that earned the score.")
+        Path | None, typer.Option(help="The events that were scored: also list the posts that earned the score.")
     ] = None,
     identities: Identities = None,
-    top: Annotated[int, typer.Option(min=1, help="With --events: how many pieces.")] = 10,
+    top: Annotated[int, typer.Option(min=1, help="With --events: how many posts.")] = 10,
     home: HomeFolder = None,
     version: Annotated[
         str | None, typer.Option(help="Explain by this version of the model, which scored with clout score --version.")
@@ -47,7 +47,7 @@ def explain(
 ) -> None:
     """Explain one score: what it means, the main reasons in words, and points per feature that add up to it.
 
-    With --events, the pieces that earned the most follow, with how many people engaged.
+    With --events, the posts that most people engaged with follow, with the engagements by verb.
 
     Example: clout explain u0000042 --events community.parquet
     """

@@ -1,4 +1,4 @@
-"""Terminal tables about one user: the explanation of a score, its history, and the pieces that earned it."""
+"""Terminal tables about one user: the explanation of a score, its history, and the posts that earned it."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SCORED = "scored"
 COLUMNS = ["as of", "score", "change", "people", "among all", "model"]
 MOST_NAMED = 5
-BAR, ROOM = 8, 3
+BAR, ROOM = 8, 1
 LONGEST_NAME = 24
 REASONS = ("for", "against", "rest")  # the sections that the facts stand for
 WHY, START = "Why, in points", "The average score of these users."
@@ -100,9 +100,9 @@ def _instants(instants: Iterable[str]) -> str:
 
 
 def earned_table(report: "EngagementReport", row: Mapping[str, float]) -> None:
-    """Print the pieces that most people engaged with, and the totals compared with the feature row of the score.
+    """Print the posts that most people engaged with, and the totals compared with the feature row of the score.
 
-    `people` counts different known users; `unknown` counts events by unknown users.
+    `people` counts different known users; `engagements`, of which those by verb are parts, and `unknown` count events.
     """
     when = f"in the {report.days} days before {report.as_of[:10]}"
     if report.pieces:
@@ -110,9 +110,9 @@ def earned_table(report: "EngagementReport", row: Mapping[str, float]) -> None:
         most = max(piece.people for piece in report.pieces)
         bar = max(BAR - 2 * max(len(verbs) - ROOM, 0), 0)
         rows = [_piece_row(piece, verbs, bar / max(most, 1)) for piece in report.pieces]
-        part = f"{len(rows)} of {report.drawing:,} pieces" if report.drawing > len(rows) else _some(len(rows), "piece")
-        title = f"What {report.user} earned {when}: {part}, in different people"
-        columns = ["piece", "", "people", *verbs, "acts", "unknown", "made", "last"]
+        part = f"{len(rows)} of {report.drawing:,} posts" if report.drawing > len(rows) else _some(len(rows), "post")
+        title = f"What {report.user} earned {when}: {part}, most people first"
+        columns = ["post", "", "people", "engagements", *verbs, "unknown", "made", "last"]
         print_table(title, columns, rows, text_columns=2)
     if report.engagements:
         print_text(_totals(report, when, row["credible_engagers_90d"]))
@@ -123,10 +123,10 @@ def earned_table(report: "EngagementReport", row: Mapping[str, float]) -> None:
 
 def _piece_row(piece: "Piece", verbs: list[str], bar_per_person: float) -> list[str]:
     bar = "█" * max(1, round(bar_per_person * piece.people)) if piece.people else ""
-    people = [f"{piece.verbs[verb].people:,}" if verb in piece.verbs else "" for verb in verbs]
-    events = [f"{piece.engagements:,}", f"{piece.unknown:,}" if piece.unknown else ""]
+    by_verb = [f"{piece.verbs[verb].engagements:,}" if verb in piece.verbs else "" for verb in verbs]
+    counts = [f"{piece.people:,}", f"{piece.engagements:,}", *by_verb, f"{piece.unknown:,}" if piece.unknown else ""]
     created, last = (day and f"{datetime.fromisoformat(day):%d %b}" for day in (piece.made, piece.last))
-    return [_shortened(piece.piece), bar, f"{piece.people:,}", *people, *events, created or "earlier", last or ""]
+    return [_shortened(piece.piece), bar, *counts, created or "earlier", last or ""]
 
 
 def _shortened(name: str) -> str:
@@ -137,12 +137,13 @@ def _shortened(name: str) -> str:
 
 def _totals(report: "EngagementReport", when: str, credible: float) -> str:
     verbs = ", ".join(f"{total.engagements:,} {verb}" for verb, total in report.verbs.items())
-    unknown = f"; {_some(report.unknown, 'act')} by unknown people" if report.unknown else ""
+    unknown = f"; {_some(report.unknown, 'engagement')} by unknown people" if report.unknown else ""
     pieces = report.on_pieces
     return (
-        f"Everything {when}: {_some(report.people, 'person')}, {_some(report.engagements, 'act')} ({verbs}){unknown}. "
-        f"With content: {_some(pieces.people, 'person')}, {_some(pieces.engagements, 'act')}, "
-        f"{_some(report.drawing, 'piece')}. People count alike here: {report.responders:,} of them responded and "
+        f"Everything {when}: {_some(report.people, 'person')}, {_some(report.engagements, 'engagement')} "
+        f"({verbs}){unknown}. "
+        f"With posts: {_some(pieces.people, 'person')}, {_some(pieces.engagements, 'engagement')}, "
+        f"{_some(report.drawing, 'post')}. People count alike here: {report.responders:,} of them responded and "
         f"count as {credible:,.2f} credible ones in the score."
     )
 

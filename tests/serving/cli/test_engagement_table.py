@@ -68,17 +68,18 @@ def run_explain(scored_home_path, monkeypatch, capsys):
 def test_engagements_by_post_follow_the_ledger(run_explain):
     code, out, err = run_explain("star", "--events", "events.parquet")
     assert code == 0
-    ledger, _, pieces = out.partition(
-        "What star earned in the 90 days before 2017-07-30: 2 pieces, in different people"
-    )
+    ledger, _, pieces = out.partition("What star earned in the 90 days before 2017-07-30: 2 posts, most people first")
     assert "The score." in ledger
     head, first, second, *totals = [re.sub(r"\s{2,}", "|", line.strip()) for line in pieces.strip().splitlines()]
     text = " ".join(totals)
-    assert head == "piece|people|like|dislike|repost|acts|unknown|made|last"
-    assert re.fullmatch(r"https://exa…109372843234\|█+\|8\|8\|2\|11\|1\|30 Jun\|12 Jul", first)
-    assert re.fullmatch(r"old\|█+\|2\|1\|1\|2\|earlier\|15 Jul", second)
-    assert "10 different people, 14 acts (10 like, 2 dislike, 1 follow, 1 repost); 1 act by unknown people." in text
-    assert "With content: 9 different people, 13 acts, 2 pieces." in text
+    assert head == "post|people|engagements|like|dislike|repost|unknown|made|last"
+    assert re.fullmatch(r"https://exa…109372843234\|█+\|8\|11\|9\|2\|1\|30 Jun\|12 Jul", first)
+    assert re.fullmatch(r"old\|█+\|2\|2\|1\|1\|earlier\|15 Jul", second)
+    assert (
+        "10 different people, 14 engagements (10 like, 2 dislike, 1 follow, 1 repost); 1 engagement by unknown people."
+        in text
+    )
+    assert "With posts: 9 different people, 13 engagements, 2 posts." in text
     assert "9 of them responded and count as" in text
     assert "The score was made from the same totals." in text
     assert err == ""
