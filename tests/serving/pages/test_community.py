@@ -142,6 +142,7 @@ def test_a_part_that_cannot_be_computed_says_why(client, home, bundle, rows):
 def test_calibration_and_attacks_come_from_the_report(reported):
     page = unescape(reported.get("/community").text)
     assert "It expected <strong>0.91</strong> people for every one that came" in page
+    assert "also those with too little evidence for a score" in page
     assert "All 1 attacks stay within their limits." in page
     assert "20 members like" in page
 
@@ -181,6 +182,7 @@ def test_past_predictions_are_shown_with_outcomes(moved_home, client):
     outcomes = past_outcomes(open_snapshot(moved_home, prediction_instant(moved_home, after)), after)
     assert f"<strong>{outcomes.predicted:,.0f}</strong> people in all" in page
     assert f"<strong>{outcomes.happened:,.0f}</strong> came" in page
+    assert "Those with too little evidence for a score are left out" in page
     assert 'href="/community?as_of=2017-07-02T00%3A00%3A00Z&amp;part=past#past"' in page
 
 
