@@ -163,7 +163,8 @@ def _print_alternatives(selection: "Selection") -> None:
         ]
         for other in selection.alternatives
     ]
-    print_table("The same number of users by something simpler", ["by", "reach", ""], rows)
+    if selection.alternatives:
+        print_table("The same number of users by something simpler", ["by", "reach", ""], rows)
 
 
 def _print_overlaps(selection: "Selection") -> None:

@@ -84,9 +84,13 @@ class Candidates:
 
     @cached_property
     def highest(self) -> dict[str, np.ndarray]:
-        """The rows of all candidates by each order, int32, highest values first; equals by user id."""
+        """The rows of all candidates by each order, int32, highest values first; equals by user id.
+
+        An order by which all candidates are equal, such as followers where nobody follows, is none.
+        """
         rows = np.flatnonzero(self.eligible).astype(np.int32)
-        return {name: rows[np.argsort(-values[rows], kind="stable")] for name, values in self.orders.items()}
+        differing = {name: values[rows] for name, values in self.orders.items() if len(np.unique(values[rows])) > 1}
+        return {name: rows[np.argsort(-values, kind="stable")] for name, values in differing.items()}
 
     def unconstrained(self, count: Count, k: int) -> Group:
         """Return the group of k candidates without any constraint; computed once for each k."""

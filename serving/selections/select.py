@@ -137,7 +137,7 @@ class Selection:
     guarantee : how close to the best group it is
     members : in order of selection
     overlap : how many people each two members both reach; on the diagonal, what each reaches alone
-    alternatives : simpler groups of the same size
+    alternatives : simpler groups of the same size, by what differs between users
     left_out : who is missing because of a constraint
     notes : what the reader should know, in sentences
 
@@ -200,7 +200,7 @@ def select(candidates: Candidates, request: SelectionRequest) -> Selection:
     problem = _Problem(candidates, request)
     audiences = candidates.audiences[request.count]
     group = problem.group(audiences)
-    alternatives = [_alternative(candidates, audiences, name, problem.constraints) for name in candidates.orders]
+    alternatives = [_alternative(candidates, audiences, name, problem.constraints) for name in candidates.highest]
     return Selection(
         as_of=to_iso_utc(candidates.as_of),
         model_version=candidates.model_version,
@@ -397,8 +397,8 @@ def _notes(request: SelectionRequest, group: Group, alternatives: list[Alternati
             f"The group has {count_of(len(group.users), 'user')}, not {request.k}: nobody else satisfies the "
             "constraints and adds anybody."
         )
-    by_audience = next(other for other in alternatives if other.by == "expected_audience")
-    if group.reach < NOTHING * by_audience.reach:
+    by_audience = next((other for other in alternatives if other.by == "expected_audience"), None)
+    if by_audience is not None and group.reach < NOTHING * by_audience.reach:
         notes.append(
             "Picking adds nothing here: the users with the highest expected audiences are expected to reach as many, "
             "because audiences hardly overlap, or all overlap alike."

@@ -35,6 +35,14 @@ def test_a_complete_answer(candidates):
     assert any(note.startswith("Picking adds nothing here") for note in selection.notes)
 
 
+def test_what_is_equal_for_all_users_makes_no_simpler_group(candidates):
+    nobody_follows = dataclasses.replace(candidates.stored, followers=np.zeros_like(candidates.stored.followers))
+    selection = everybody(dataclasses.replace(candidates, stored=nobody_follows), k=2)
+    assert [other.by for other in selection.alternatives] == ["score", "expected_audience"]
+    others = np.flatnonzero(np.array(candidates.scores.column("user").to_pylist()) != "ann")
+    assert everybody(dataclasses.replace(candidates, hidden=others), k=1).alternatives == []
+
+
 def test_the_range_of_the_credible_count_is_from_its_own_errors(candidates):
     selection = select(candidates, SelectionRequest(k=2))
     low, high = candidates.model.error_range(2, credible=True)
