@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from training.home import Home
 
 SCORED = "scored"
-COLUMNS = ["as of", "score", "change", "people", "among all", "model"]
+COLUMNS = ["as of", "score", "change", "range of people", "among all", "model"]
 MOST_NAMED = 5
 BAR, ROOM = 8, 1
 LONGEST_NAME = 24

@@ -92,7 +92,8 @@ def page_document(
 
 def print_page(page: dict[str, Any]) -> None:
     """Print a page of users, those that come first first; too little evidence has no figures."""
-    columns = ["user", "evidence", "score", "among all", "among peers", "expected audience", "people", "credible"]
+    columns = ["user", "evidence", "score", "among all", "among peers", "people expected"]
+    columns += ["people in a year", "credible"]
     rows = [
         [
             user["user"],
@@ -135,7 +136,7 @@ def _optional(value: float | None, form: str) -> str:
 
 def _print_members(selection: "Selection") -> None:
     more = [name for name in ("cost", "network") if any(getattr(m, name) is not None for m in selection.members)]
-    columns = ["", "user", "adds", "reach so far", "alone", "score", *more]
+    columns = ["", "user", "adds", "reach so far", "reaches alone", "score", *more]
     rows = [
         [
             str(k + 1),

@@ -128,6 +128,12 @@ def test_a_snapshot_without_audiences_says_what_to_do(scored_home, tmp_path, cha
     assert "clout train" in page.text
 
 
+def test_it_says_why_reaches_differ_from_expected_audiences(client):
+    credible, everybody = (client.get(f"/pick?k=3&count={count}").text for count in ("credible", "everybody"))
+    assert "only as far as established ones vouch for them." in credible
+    assert "corrected by what past horizons brought." in everybody
+
+
 def test_csv_has_the_members(client):
     answer = client.get("/pick?k=3&format=csv")
     assert answer.headers["content-disposition"] == 'attachment; filename="group-2017-07-30.csv"'

@@ -233,6 +233,7 @@ def test_a_history_on_the_terminal(run_history, history_home):
     rows = [line for line in out.splitlines() if "2017-" in line]
     oldest, older, newest = history(history_home, "user0001").scores
     assert "3 of 3 snapshots" in out
+    assert "range of people" in out
     assert [(rows[0].count("new"), rows[1].count("new"), rows[2].count("3 (new)"))] == [(0, 0, 1)]
     for row, point in zip(rows, (oldest, older, newest), strict=True):
         assert f" {point.score:.1f} " in row

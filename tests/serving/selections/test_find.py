@@ -56,6 +56,8 @@ def test_csv_and_table_list_the_users_of_the_json(find):
     assert [row["user"] for row in rows] == [user["user"] for user in page["users"]]
     table = find("--limit", "3").stdout
     assert all(user["user"] in table for user in page["users"])
+    titles = table.splitlines()[1:3]
+    assert all(any(word in line for line in titles) for word in ("people expected", "in a year", "credible"))
 
 
 def test_users_with_insufficient_evidence_have_no_figures_in_the_table(find):
