@@ -17,6 +17,7 @@ SPACES = (
     " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028"
     "\u2029\u202f\u205f\u3000\u200b\u200e\u200f\u2060\ufeff"  # the last of zero width
 )
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WHOLE, _ROUNDED = re.compile(WHOLE), re.compile(ROUNDED)
 
 
@@ -35,6 +36,11 @@ def parse_id(value: object) -> str:
         raise ValueError(NOT_A_VALUE)
     number = _WHOLE.match(text)
     return number[1] if number else text
+
+
+def spreadsheet_id(user: str) -> str:
+    """Return an id for a CSV file: with a quotation mark before one that a spreadsheet would take for a formula."""
+    return f"'{user}" if user.startswith(FORMULA) else user
 
 
 def _is_json(text: str) -> bool:

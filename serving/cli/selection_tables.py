@@ -3,10 +3,12 @@
 import csv
 import math
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from features.catalogue.wording import count_of
 from features.console import print_message, print_points, print_table, print_text
+from features.ids import spreadsheet_id
 from features.utc import to_iso_utc
 from training.explanation.reasons import INSUFFICIENT
 
@@ -64,9 +66,7 @@ def print_selection_csv(selection: "Selection") -> None:
     """Print the members of a group as CSV to stdout, and its notes to stderr."""
     from serving.selections.select import MEMBER_COLUMNS
 
-    writer = csv.DictWriter(sys.stdout, MEMBER_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(selection.rows)
+    _write_csv(MEMBER_COLUMNS, selection.rows)
     _print_notes(selection)
 
 
@@ -119,10 +119,14 @@ def _figures(user: dict[str, Any]) -> list[str]:
 
 def print_csv(page: dict[str, Any]) -> None:
     """Print a page of users as CSV to stdout, and the cursor of the next one to stderr."""
-    writer = csv.DictWriter(sys.stdout, FOUND, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(page["users"])
+    _write_csv(FOUND, page["users"])
     _print_cursor(page)
+
+
+def _write_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"user": spreadsheet_id(row["user"])} for row in rows)
 
 
 def _print_cursor(page: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from features.catalogue.wording import count_of
+from features.ids import spreadsheet_id
 from serving.api.fast_routes import TimeoutRoute
 from serving.middleware.api_keys import Key
 from serving.middleware.api_keys import Scope as KeyScope
@@ -40,7 +41,6 @@ HTMX = json.dumps(
     }
 )
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 FILTERS = (
     count_of,
     formats.at_least,
@@ -102,15 +102,12 @@ def page(request: Request, template: str, status: int = 200, **context: Any) -> 
 
 
 def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
-    """Return rows as a CSV file to download.
-
-    A quotation mark comes before ids, which are the first column, that a spreadsheet would take for a formula.
-    """
+    """Return rows as a CSV file to download; ids, which are the first column, as `spreadsheet_id` returns them."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(header)
     for user, *others in rows:
-        writer.writerow([f"'{user}" if user.startswith(FORMULA) else user, *others])
+        writer.writerow([spreadsheet_id(user), *others])
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response("\N{BYTE ORDER MARK}" + text.getvalue(), headers=headers, media_type="text/csv; charset=utf-8")
 

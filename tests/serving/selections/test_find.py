@@ -60,6 +60,13 @@ def test_csv_and_table_list_the_users_of_the_json(find):
     assert all(any(word in line for line in titles) for word in ("people expected", "in a year", "credible"))
 
 
+def test_csv_contains_no_formulas(find):
+    rows = list(csv.DictReader(StringIO(find("--limit", "400", "--csv").stdout)))
+    names = {row["user"] for row in rows}
+    assert "'+" in names
+    assert not any(name.startswith(("=", "+", "-", "@")) for name in names)
+
+
 def test_users_with_insufficient_evidence_have_no_figures_in_the_table(find):
     (user,) = json.loads(find("--contains", "user0003", "--json").stdout)["users"]
     assert user["evidence"] == "insufficient_evidence"
