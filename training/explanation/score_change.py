@@ -45,11 +45,12 @@ Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and afte
 
 
 HARDLY_MOVED = "Before, it was slightly different."
-NUMBER = re.compile(r"(\d[\d,]*(?:\.\d+)?)")
-SINGULAR = re.compile(r"(?<=\w)s\b|\b(?:person|people)\b")
+NUMBER = re.compile(r"((?:less than )?\d[\d,]*(?:\.\d+)?)")
+# How words around a number depend on it: `about 2 posts`, `1 post`, `0.5 of a post`.
+AROUND_NUMBERS = re.compile(r"\b[Aa]bout (?=\d)|(?<=\d) of an?\b|(?<=[^\Ws])s\b|\b(?:person|people)\b")
 COUNTED = re.compile(
-    r"([\d,]+) people responded (?:since this user appeared ([\d,]+ days?) ago|.+?) and together count as about "
-    r"([\d,]+) established\b"
+    r"([\d,]+) people responded (?:since this user appeared ([\d,]+ days?) ago|.+?) and together count as "
+    r"(about [\d,]+|(?:less than )?[\d.]+(?= of an)) (?:of an )?established\b"
 )
 
 
@@ -252,14 +253,15 @@ def compared_with(now: str, before: str) -> str:
     """Return a sentence with what it was before, as a number alone where nothing else differs."""
     if now == before:
         return f"{now} {HARDLY_MOVED}"
-    words, earlier = ([word for word in NUMBER.split(SINGULAR.sub("", text)) if word] for text in (now, before))
+    words, earlier = ([word for word in NUMBER.split(AROUND_NUMBERS.sub("", text)) if word] for text in (now, before))
     numbers = [(new, old) for new, old in zip(words, earlier, strict=False) if new != old]
-    if len(words) == len(earlier) and len(numbers) == 1 and NUMBER.fullmatch(numbers[0][1]):
+    people, age, members = counted.groups() if (counted := COUNTED.match(before)) else (None, None, None)
+    is_older = age is not None and age not in now
+    if len(words) == len(earlier) and len(numbers) == 1 and NUMBER.fullmatch(numbers[0][1]) and not is_older:
         return f"{now.removesuffix('.')}; before: {numbers[0][1]}."
-    if counted := COUNTED.match(before):
-        people, age, members = counted.groups()
+    if people:
         after = f", {age} after the user appeared," if age else ":"
-        return f"{now} Before{after} {people} people counted as about {members}."
+        return f"{now} Before{after} {people} people counted as {members}."
     return f"{now} Before: {_without_repeated(before, now)}"
 
 

@@ -258,7 +258,7 @@ def test_lines_and_reasons_of_one(user_changes, bundle, other, earlier, later):
             assert all(reason.points * sign >= 0.5 for reason in selected)
         for line in lines:
             if line.part in ("own", "others", "time"):
-                assert re.search(r"\. Before[:,] .*\.$|; before: [\d,.]+\.$", line.sentence)
+                assert re.search(r"\. Before[:,] .*\.$|; before: (?:less than )?[\d,.]+\.$", line.sentence)
                 values = [None if np.isnan(x) else x for x in (rows[line.feature].iloc[0] for rows in one)]
                 assert [line.before, line.after] == values
     assert checked > 100
@@ -320,6 +320,17 @@ def test_the_common_end_of_both_sentences_is_not_repeated(plain):
         ("They weigh as about 5 people.", "They weigh as about 1 person.", "They weigh as about 5 people; before: 1."),
         ("About 9 posts came.", "About 1 post came.", "About 9 posts came; before: 1."),
         ("They weigh as 0.4 people.", "They weigh as 0.6 people.", "They weigh as 0.4 people; before: 0.6."),
+        (
+            "They weigh as about 1 member.",
+            "They weigh as 0.5 of a member.",
+            "They weigh as about 1 member; before: 0.5.",
+        ),
+        (
+            "They weigh as 0.2 of an acre.",
+            "They weigh as less than 0.1 of an acre.",
+            "They weigh as 0.2 of an acre; before: less than 0.1.",
+        ),
+        ("About 9 posts came.", "8 posts came.", "About 9 posts came; before: 8."),
         ("3 of 9 posts came.", "2 of 8 posts came.", "3 of 9 posts came. Before: 2 of 8 posts came."),
         (
             "54 people responded in the last year and together count as about 27 established members.",
@@ -333,6 +344,18 @@ def test_the_common_end_of_both_sentences_is_not_repeated(plain):
             "9 people responded since this user appeared 14 days ago and together count as about 7 established ones.",
             "12 people responded since this user appeared 42 days ago and together count as about 8 established ones. "
             "Before, 14 days after the user appeared, 9 people counted as about 7.",
+        ),
+        (
+            "3 people responded since this user appeared 42 days ago and together count as about 2 established ones.",
+            "2 people responded since this user appeared 14 days ago and together count as 0.9 of an established one.",
+            "3 people responded since this user appeared 42 days ago and together count as about 2 established ones. "
+            "Before, 14 days after the user appeared, 2 people counted as 0.9.",
+        ),
+        (
+            "3 people responded since this user appeared 42 days ago and together count as about 2 established ones.",
+            "3 people responded since this user appeared 14 days ago and together count as about 2 established ones.",
+            "3 people responded since this user appeared 42 days ago and together count as about 2 established ones. "
+            "Before, 14 days after the user appeared, 3 people counted as about 2.",
         ),
         ("Nobody came.", "Nobody came.", "Nobody came. Before, it was slightly different."),
         ("Nobody came.", "About 2 came.", "Nobody came. Before: About 2 came."),
