@@ -1,10 +1,13 @@
 """Terminal output on changes: of one user, of a community, and what would change a score."""
 
 from collections.abc import Iterable, Sequence
+from math import nan
 from typing import TYPE_CHECKING
 
+from features.catalogue import CATALOGUE
 from features.catalogue.wording import count_of, pointed, points_of
 from features.console import print_points, print_table, print_text
+from serving.snapshots.comparisons import value_shown
 from serving.snapshots.facts import ENDS, label
 from serving.snapshots.story import expectations
 from training.explanation.feature_constraints import ABSENT
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from serving.review.what_if import WhatIf
     from training.explanation.counterfactuals import FeatureChange, ScenarioOutcome
     from training.explanation.score_change import ChangeLine
+    from training.model.bundle import FeatureRow
     from training.model.intervals import Interval
 
 TITLES = {
@@ -144,8 +148,11 @@ def _models(before: str, after: str) -> str:
     return f"The first score is of model version {before}, the second of version {after}."
 
 
-def what_if_table(report: "WhatIf") -> None:
-    """Print what would change a score: in sentences, then each outcome with its points and audience."""
+def what_if_table(report: "WhatIf", row: "FeatureRow") -> None:
+    """Print what would change a score: in sentences, then each outcome with its points and audience.
+
+    `row` holds the user's features.
+    """
     if report.asked is None:
         print_text(f"{report.user} has {report.score:.1f} of 100 points, as of {report.as_of[:10]}.")
         print_points("What would change it", [change.sentence for change in report.possible_changes])
@@ -169,7 +176,7 @@ def what_if_table(report: "WhatIf") -> None:
     print_text("")
     rows = [["Now", f"{report.score:.1f}", "", _audience(report.expected_audience, report.interval)]]
     for outcome in outcomes:
-        rows += [_outcome_row(outcome, report), *(_effect_rows(outcome) if report.asked else [])]
+        rows += [_outcome_row(outcome, report, row), *(_effect_rows(outcome, row) if report.asked else [])]
     audience = f"people in {report.horizon_days} days ({report.interval.level:.0%} range)"
     print_table(title, ["", "score", "points", audience], rows)
 
@@ -180,28 +187,47 @@ def _would(gain: float) -> str:
     return f"{'rise' if gain > 0 else 'fall'} by {points_of(abs(gain))}"
 
 
-def _outcome_row(outcome: "ScenarioOutcome", report: "WhatIf") -> list[str]:
-    away = [] if report.away_days is None else [f"After {count_of(report.away_days, 'day')} without activity."]
+def _outcome_row(outcome: "ScenarioOutcome", report: "WhatIf", row: "FeatureRow") -> list[str]:
+    away = [] if report.away_days is None else [f"After {count_of(report.away_days, 'day')} without activity"]
     requested = [change for change in outcome.changes if change.asked and not (away and change.feature == ABSENT)]
     whose = "" if outcome.in_own_hands else " (in others' hands)"
-    title = (" ".join([*away, *map(_value_change, requested)]) or "Nothing changes.") + whose
+    title = ("; ".join([*away, *_value_changes(requested, outcome, row)]) or "Nothing changes") + whose
     audience = _audience(outcome.expected_audience, outcome.interval)
     gain = round(outcome.score, 1) - round(report.score, 1)
     return [title, f"{outcome.score:.1f}", f"{gain:+.1f}", audience]
 
 
-def _effect_rows(outcome: "ScenarioOutcome") -> list[list[str]]:
+def _effect_rows(outcome: "ScenarioOutcome", row: "FeatureRow") -> list[list[str]]:
     """Return the strongest changes that move half a point, and the rest in one row."""
     moving = [change for change in outcome.changes if abs(change.points) >= LEAST_POINTS]
     strongest = sorted(moving, key=lambda change: -abs(change.points))[:MOST_FOLLOWING]
-    parts = [(f"  of it: {_value_change(change)}", change.points) for change in strongest]
+    texts = _value_changes(strongest, outcome, row)
+    parts = [(f"  of it: {text}", change.points) for text, change in zip(texts, strongest, strict=True)]
     rest = outcome.gain - sum(change.points for change in strongest)
     parts += [("  of it: the rest", rest)] if abs(rest) >= LEAST_POINTS / 10 else []
     return [[text, "", f"{points:+.1f}", ""] for text, points in parts]
 
 
-def _value_change(change: "FeatureChange") -> str:
-    return f"Then: {change.sentence} Now: {change.sentence_now}"
+def _value_changes(changes: "Sequence[FeatureChange]", outcome: "ScenarioOutcome", row: "FeatureRow") -> list[str]:
+    """Return what each change is of, and the figure now and then."""
+    then = {**row, **{change.feature: _number(change.after) for change in outcome.changes}}
+    return [
+        f"{label(change.feature)}: {_figure(change.feature, change.before, row)} -> "
+        f"{_figure(change.feature, change.after, then)}"
+        for change in changes
+    ]
+
+
+def _number(value: float | None) -> float:
+    return nan if value is None else value
+
+
+def _figure(feature: str, value: float | None, row: "FeatureRow") -> str:
+    """Return a figure as the facts of a score show it; of features without one there, the number."""
+    shown = value_shown(feature, value, row)
+    if shown or value is None:
+        return shown or "none"
+    return f"{value:.0%}" if CATALOGUE[feature].unit == "share" else f"{value:,.1f}".removesuffix(".0")
 
 
 def _audience(expected: float, interval: "Interval") -> str:

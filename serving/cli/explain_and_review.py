@@ -187,7 +187,7 @@ def what_if(
     else:
         lost = _lost_responses(folder, snapshot, user, scope, away_days or 0, events, identities) if events else None
         result = simulate_change(snapshot, user, scope, parse_changes(change or []), away_days, lost)
-    print_json(asdict(result)) if json else what_if_table(result)
+    print_json(asdict(result)) if json else what_if_table(result, snapshot.feature_row(user, scope))
 
 
 def _lost_responses(

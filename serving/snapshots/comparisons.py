@@ -193,16 +193,16 @@ def _have(line: Line, row: FeatureRow, words: Mapping[str, str]) -> str:
     return f"had such a response{within}"
 
 
-def value_shown(line: Line, row: FeatureRow) -> str:
+def value_shown(feature: str, value: float | None, row: FeatureRow) -> str:
     """Return a user's figure as text; empty where none is shown."""
-    if line.feature not in AMOUNTS:
+    if feature not in AMOUNTS:
         return ""
-    if line.value is None:
+    if value is None:
         return "none"
-    amount = AMOUNTS[line.feature](line.value, row)
+    amount = AMOUNTS[feature](value, row)
     if math.isinf(amount) and row[AGE] < LOOKBACK_DAYS:
         return "none"
-    return UNDER if 0 < amount < LEAST_SHOWN else _shown(line.feature, rounded(amount))
+    return UNDER if 0 < amount < LEAST_SHOWN else _shown(feature, rounded(amount))
 
 
 def rounded(amount: float) -> float:

@@ -281,7 +281,7 @@ def _row(group: Sequence[Line], points: float, comparisons: Comparisons) -> Fact
     comparison = comparisons.of(leading, points)
     return FactRow(
         label=OF_RESPONSES if _is_of_all_responses(group) else label(leading.feature),
-        value=value_shown(group[0], comparisons.row),
+        value=value_shown(group[0].feature, group[0].value, comparisons.row),
         average=comparison.average,
         points=points,
         sentence=compared(group[0].sentence, leading, comparison),

@@ -264,8 +264,10 @@ class TestCommand:
     def test_a_change_shows_its_parts(self, run_what_if):
         code, out, _ = run_what_if("user0001", "--set", "responder_rate_365d=90")
         assert code == 0
-        assert "(in others' hands)" in out
+        assert "others' hands)" in out
         assert "of it:" in out
+        assert "of it: People who responded, as they count: 1 ->" in out
+        assert "Then:" not in out
 
     @pytest.mark.parametrize(
         ("words", "message"),
@@ -305,7 +307,7 @@ class TestCommand:
         (result,) = calls
         assert result[:5] == (2, "user0001", "all", AS_OF, 7)
         assert result[5] == pytest.approx(open_snapshot(home).feature_row("user0001"), rel=0, abs=0, nan_ok=True)
-        assert "After 7 days without activity." in out
+        assert "After 7 days without activity" in out
         assert AS_BEFORE in out
         assert "By the absence alone" not in out
 

@@ -91,7 +91,10 @@ def test_for_the_last_response_a_share_is_preferred_to_an_older_average():
 
 def test_no_response_that_counts_is_none_or_none_in_a_year():
     line = Line(SILENCE, "cadence", 338.0, -2.0, "Nobody.")
-    assert [value_shown(line, {"account_age_days": age}) for age in (138.0, 400.0)] == ["none", "none in a year"]
+    assert [value_shown(line.feature, line.value, {"account_age_days": age}) for age in (138.0, 400.0)] == [
+        "none",
+        "none in a year",
+    ]
 
 
 @pytest.mark.parametrize(
