@@ -11,6 +11,7 @@ from features.errors import CloutError
 from features.utc import UtcText, to_iso_utc
 from serving.api.dependencies import READ, ServiceDependency, SnapshotDependency
 from serving.middleware.request_context import record_users
+from serving.pages.forms import with_labels
 from serving.pages.rendering import PageRoute, csv_response, page
 from serving.runtime.state import ServiceState
 from serving.snapshots.explanation import ScoreRow
@@ -20,11 +21,21 @@ from serving.snapshots.user_filter import growth_of, matching_rows
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 USERS_PER_PAGE, MOST_IN_CSV, MOST_SUGGESTIONS, MOST_SCOPES = 50, 10_000, 8, 500
-NUMBERS = (
-    *(f"{bound}_{name}" for name in ("score", "percentile", "growth", "people") for bound in ("min", "max")),
-    "min_credibility",
-    "min_peer_percentile",
-)
+RANGES = {
+    "score": "Score",
+    "percentile": "Percentile",
+    "growth": "Growth in points",
+    "people": "People who engaged in a year",
+}
+LEAST = {
+    "min_credibility": "Credible among them, at least (%)",
+    "min_peer_percentile": "Percentile among peers, at least",
+}
+LABELS = {
+    **{f"min_{name}": f"{label}, at least" for name, label in RANGES.items()},
+    **{f"max_{name}": f"{label}, at most" for name, label in RANGES.items()},
+    **LEAST,
+}
 CSV_COLUMNS = (
     "user",
     "scope",
@@ -91,12 +102,13 @@ def find_page(request: Request, service: ServiceDependency, snapshot: SnapshotDe
     try:
         query = user_filter(parameters)
     except RangeError as error:
-        query, problem = UserFilter(SearchQuery()), str(error)
+        query, problem = UserFilter(SearchQuery()), with_labels(str(error), LABELS)
     if parameters.get("format") == "csv" and problem is None:
         return _csv(request, service, snapshot, query)
     view = find_view(service, snapshot, query, parameters)
     record_users(request.scope, [] if problem else [score["user"] for score in view.scores])
-    return page(request, "find", 422 if problem else 200, view=view, columns=COLUMNS, problem=problem)
+    status = 422 if problem else 200
+    return page(request, "find", status, view=view, columns=COLUMNS, ranges=RANGES, least=LEAST, problem=problem)
 
 
 def find_view(service: ServiceState, snapshot: Snapshot, query: UserFilter, parameters: QueryParams) -> FindView:
@@ -129,7 +141,7 @@ def user_filter(parameters: QueryParams) -> UserFilter:
     RangeError : a bound is not a number or lies outside of its limits, or a range begins above its end
 
     """
-    numbers = {name: _number(name, parameters.get(name, "").strip()) for name in NUMBERS}
+    numbers = {name: _number(name, parameters.get(name, "").strip()) for name in LABELS}
     texts = {"scope": parameters.get("scope") or "all", "contains": parameters.get("contains", "").strip()}
     query = UserFilter.of(texts | numbers)
     evidence, sort = parameters.get("evidence"), parameters.get("sort")

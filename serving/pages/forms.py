@@ -1,5 +1,7 @@
 """Forms: their fields, and the check that a change was sent by a page of this service."""
 
+import re
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,6 +13,16 @@ from serving.middleware.request_context import SESSION
 FORM_TOKEN = "form_token"
 MOST_FIELDS = 100
 FOREIGN = "this change was not sent by a page of this service. Open the page again and repeat it there."
+
+
+def with_labels(message: str, labels: Mapping[str, str]) -> str:
+    """Return a message with the labels of a form for the names of its fields; quoted values stay as they are."""
+    names = "|".join(map(re.escape, labels))
+    return re.sub(rf"'(?:[^'\\]|\\.)*'|\b({names})\b", lambda match: _label(match, labels), message)
+
+
+def _label(match: re.Match[str], labels: Mapping[str, str]) -> str:
+    return f"“{labels[match[1]]}”" if match[1] else match[0]
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -13,6 +13,7 @@ from features.ids import parse_id
 from serving.api.dependencies import READ, SnapshotDependency
 from serving.middleware.request_context import record_users
 from serving.pages.find import MOST_SCOPES
+from serving.pages.forms import with_labels
 from serving.pages.rendering import PageRoute, csv_response, page
 from serving.selections.candidates import NETWORK, Count, snapshot_candidates
 from serving.selections.select import (
@@ -31,6 +32,11 @@ from serving.snapshots.snapshot import Snapshot
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 MOST_IN_MATRIX, MOST_OVERLAPS, MOST_DOTS = 12, 10, 60
 SHADES, MARKS, SIZES_SHOWN, MARGIN = 4, 4, 10, 3.0
+LABELS = {
+    "k": "How many users (k)",
+    "the count": "Who counts as reached",
+    "the limit per network": "At most of one network",
+}
 LEFT_OUT = {
     "excluded": "excluded",
     "no cost": "has no cost",
@@ -135,7 +141,7 @@ def pick_page(request: Request, snapshot: SnapshotDependency) -> Response:
             selection = _select(request, snapshot, parameters)
             view = pick_view(selection, {name: value for name, value in parameters.items() if value.strip()})
     except SelectionError as error:
-        problem = str(error)
+        problem = with_labels(str(error), LABELS)
     if view and parameters.get("format") == "csv":
         rows = (list(row.values()) for row in view.selection.rows)
         return csv_response(f"group-{view.selection.as_of[:10]}.csv", MEMBER_COLUMNS, rows)
@@ -149,6 +155,7 @@ def pick_page(request: Request, snapshot: SnapshotDependency) -> Response:
         parameters=parameters,
         scopes=tuple(scopes[:MOST_SCOPES]),
         has_networks=any(scope.startswith(NETWORK) for scope in scopes),
+        labels=LABELS,
         counts=COUNTS,
         left_out=LEFT_OUT,
     )

@@ -94,8 +94,14 @@ def test_csv_contains_no_formulas(client):
 @pytest.mark.parametrize(
     ("query", "status", "message"),
     [
-        ("min_score=x", 422, "Min score is 'x'; expected a number."),
-        ("min_score=9&max_score=1", 422, "give the smaller one"),
+        ("min_score=x", 422, "“Score, at least” is 'x'; expected a number."),
+        (
+            "min_score=9&max_score=1",
+            422,
+            "“Score, at least” is 9 and “Score, at most” 1: give the smaller one",
+        ),
+        ("min_score=max_score", 422, "“Score, at least” is 'max_score'; expected a number."),
+        ("min_credibility=101", 422, "“Credible among them, at least (%)” is 101; expected a number from 0 to 100."),
         ("min_growth=9&max_growth=1", 422, "give the smaller one"),
         ("scope=topic:none", 404, "Nobody has a score of the scope"),
         ("contains=nobody-has-this", 200, "Nobody matches."),
