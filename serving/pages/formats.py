@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from features.catalogue import CATALOGUE
 from features.utc import UtcText, parse_utc
+from serving.middleware.request_context import ANYBODY
 
 MINUS, EN_SPACE = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
-UNKNOWN = "unknown"
+UNKNOWN, WITHOUT_KEY = "unknown", "without a key"
 ROUNDING = 1e-6  # less than what counts as another number
 CODE_OR_DATE = re.compile(r"\b(?:[a-z0-9]+(?:_[a-z0-9]+)+|\d{4}-\d\d-\d\d)\b")
 DOT_IDS = {"", ".", ".."}  # clients remove these from paths
@@ -90,6 +91,16 @@ def when(at: UtcText, only_date: bool = False) -> Markup:
 
 def _date(at: datetime) -> str:
     return f"{at.day} {at:%b} {at.year}"
+
+
+def by(name: str) -> str:
+    """Say by whose key something was done, or that none was needed."""
+    return WITHOUT_KEY if name == ANYBODY.name else f"by {name}"
+
+
+def caller(name: str) -> str:
+    """Name a key, or say that none was needed."""
+    return WITHOUT_KEY.capitalize() if name == ANYBODY.name else name
 
 
 def at_least(points: float) -> str:

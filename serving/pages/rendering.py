@@ -44,6 +44,8 @@ HTMX = json.dumps(
 FILTERS = (
     count_of,
     formats.at_least,
+    formats.by,
+    formats.caller,
     formats.date,
     formats.feature_name,
     formats.feature_value,

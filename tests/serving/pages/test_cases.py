@@ -40,6 +40,15 @@ def test_the_queue_links_to_open_cases(client, case, home):
     assert f'href="/cases/{case}"' not in client.get("/cases?user=user0002").text
 
 
+def test_cases_of_services_without_keys_name_no_key(client, case):
+    resolve(client, case)
+    for page in (client.get(f"/cases/{case}").text, client.get("/u/user0001?part=reads").text):
+        assert re.search(r"opened <time [^>]*>[^<]*</time> without a key", page)
+        assert "anybody" not in page.partition('id="contest"')[2]
+    assert re.search(r"Resolved <time [^>]*>[^<]*</time> without a key\.", client.get(f"/cases/{case}").text)
+    assert "<td>Without a key</td>" in client.get("/u/user0001?part=reads").text
+
+
 def test_a_long_queue_has_pages(client, monkeypatch):
     monkeypatch.setattr(module, "CASES_PER_PAGE", 2)
     ids = [client.post(f"/v1/users/user000{k}/cases", json={"message": "No."}).json()["case"] for k in (0, 1, 2)]
