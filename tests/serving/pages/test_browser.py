@@ -90,6 +90,19 @@ def test_no_page_is_wider_than_the_screen(tab, address):
             assert tab.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+def test_the_navigation_and_the_reasons_of_a_case_fit_their_boxes(tab, address):
+    answer = tab.request.post(f"{address}/v1/users/user0150/cases", data={"message": "No."})
+    for width in (320, 400, 1280):
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.goto(f"{address}/cases/{answer.json()['case']}")
+        boxes = [link.bounding_box() for link in tab.locator(".bar nav a").all()]
+        assert len(boxes) == 6
+        assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+        assert tab.locator(".reasons .points").evaluate_all(
+            "all => all.every(one => one.scrollWidth <= one.clientWidth)"
+        )
+
+
 def test_parts_loaded_later_do_not_move_the_focus(tab, address):
     tab.goto(f"{address}/community")
     tab.get_by_role("link", name="Find").focus()
