@@ -88,7 +88,7 @@ def score(
         scored = _score_function(encoded)(encoded, at, bundle, version, scratch, progress, force)
         audiences = score_audiences(bundle, scored)
         if not force:
-            check_users(folder, at, scored.users)
+            check_users(folder, at, scored)
         if out is not None:
             write_scores(scored, out)
         snapshot = publish_snapshot(folder, at, bundle, version, scored, audiences, released, at > now_utc())

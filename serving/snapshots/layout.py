@@ -231,6 +231,18 @@ def read_scores(folder: Path) -> pa.Table:
     return table.set_column(table.column_names.index("user"), "user", user).combine_chunks()
 
 
+def read_users(folder: Path) -> pa.Array:
+    """Read the user of every row of the scores, in their order.
+
+    Raises
+    ------
+    SnapshotError : the file is damaged
+
+    """
+    with read_errors_as_damage(folder / SCORES_FILE), pq.ParquetFile(folder / SCORES_FILE, pre_buffer=False) as file:
+        return file.read(["user"], use_threads=False).column(0).cast(pa.large_string()).combine_chunks()
+
+
 def check_checksums(folder: Path) -> None:
     """Check that every file holds the bytes that were written.
 

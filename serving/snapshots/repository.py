@@ -23,6 +23,7 @@ from serving.snapshots.audience_files import PAIRS_FILE, StoredAudiences, has_au
 from serving.snapshots.baselines import read_baselines, scope_baselines, write_baselines
 from serving.snapshots.feature_rows import FeatureRowFile, map_rows, write_row_batches
 from serving.snapshots.layout import sort_rows
+from serving.snapshots.ranking import hidden_rows
 from serving.snapshots.scored_rows import SCORES, ScoredRows, schema
 from serving.snapshots.snapshot import Snapshot
 from training.home import Home
@@ -138,22 +139,45 @@ def _visible_rows(scored: ScoredRows, excluded: OptedOutUsers) -> np.ndarray:
     return np.fromiter((user not in excluded for user in chain.from_iterable(users)), bool, scored.rows)
 
 
-def check_users(home: Home, as_of: datetime, users: int) -> None:
-    """Check that scores are not of far fewer users than the last snapshot up to their instant holds.
+def check_users(home: Home, as_of: datetime, scored: ScoredRows) -> None:
+    """Check that scores are of at least half of the users of the last snapshot up to their instant.
+
+    Users of that snapshot who are hidden by now do not count.
 
     Raises
     ------
-    SnapshotError : they are of fewer than half as many
+    SnapshotError : they are of fewer than half as many users, or fewer than half of its users are among them
 
     """
     earlier = (folder for folder in list_snapshots(home) if layout.age_order(folder)[0] <= parse_utc(as_of))
-    last = next(_readable_facts(earlier), None)
-    if last is not None and users < LEAST_SHARE * last.users:
+    last = next(_readable_users(home, earlier), None)
+    if last is None:
+        return
+    at, users = last
+    if scored.users < LEAST_SHARE * len(users):
         raise SnapshotError(
-            f"these scores are of {count_of(users, 'user')}, fewer than half of the {last.users:,} of the last "
-            f"snapshot, as of {last.as_of}: events may be missing, or the instant is wrong. Nothing was written. Check "
+            f"these scores are of {count_of(scored.users, 'user')}, fewer than half of the {len(users):,} of the last "
+            f"snapshot, as of {at}: events may be missing, or the instant is wrong. Nothing was written. Check "
             "EVENTS and --as-of; to publish these scores anyway, add --force."
         )
+    shared = scored.count_among(users)
+    if shared < LEAST_SHARE * len(users):
+        raise SnapshotError(
+            f"{shared:,} of the {len(users):,} users of the last snapshot, as of {at}, are in these events, fewer than "
+            "half: is this the right EVENTS and --home? Nothing was written. To publish these scores anyway, add "
+            "--force."
+        )
+
+
+def _readable_users(home: Home, folders: Iterable[Path]) -> Iterator[tuple[str, pa.Array]]:
+    """Yield the instant and the visible users, distinct and ordered, of those snapshots that can be read."""
+    hidden = load_opted_out_users(home)
+    for folder in folders:
+        with suppress(SnapshotError):
+            facts, users = layout.read_facts(folder), layout.read_users(folder)
+            visible = np.append(True, pc.not_equal(users[1:], users[:-1]))[: len(users)]
+            visible[hidden_rows(users, hidden, facts.cleared)] = False
+            yield facts.as_of, users.filter(pa.array(visible))
 
 
 def _readable_facts(folders: Iterable[Path]) -> Iterator[layout.SnapshotFacts]:

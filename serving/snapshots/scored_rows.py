@@ -1,5 +1,6 @@
 """Scores and the feature rows behind them, read in parts: a snapshot of any number of users is written from them."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -91,6 +92,17 @@ class ScoredRows:
                 users += column[0].as_py() != last
                 last = column[-1].as_py()
         return users
+
+    def count_among(self, users: pa.Array) -> int:
+        """Return how many of some users, distinct and in order, are among these; compares one part at a time."""
+        count, compared = 0, 0
+        for batch in self.batches(["user"]):
+            if len(batch):
+                scored = batch.column(0)
+                first = bisect_left(users, scored[0].as_py(), lo=compared, key=lambda cell: cell.as_py())
+                compared = bisect_right(users, scored[-1].as_py(), lo=first, key=lambda cell: cell.as_py())
+                count += pc.sum(pc.is_in(users[first:compared], value_set=scored), min_count=0).as_py()
+        return count
 
     def only(self, keep: np.ndarray) -> "ScoredRows":
         """Return some of the rows, bool, shape (rows,)."""

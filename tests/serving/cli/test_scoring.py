@@ -133,6 +133,21 @@ def test_far_fewer_users_need_force(clout, unpromoted, events):
     assert open_snapshot(unpromoted).users == 2
 
 
+def test_another_community_needs_force(clout, unpromoted, events):
+    promote(unpromoted, "1")
+    score(clout, unpromoted, events)
+    frame = pd.read_parquet(events)
+    frame[["actor", "target"]] = "other-" + frame[["actor", "target"]]
+    frame.to_parquet(events, coerce_timestamps="us")
+    run = clout(unpromoted, "score", str(events), "--as-of", "2017-07-31")
+    assert run.returncode == 2
+    assert "0 of the 40 users of the last snapshot, as of 2017-07-30T00:00:00Z, are in these events" in run.stderr
+    assert "is this the right EVENTS and --home? Nothing was written." in run.stderr
+    assert len(list_snapshots(unpromoted)) == 1
+    score(clout, unpromoted, events, "--as-of", "2017-07-31", "--force")
+    assert len(list_snapshots(unpromoted)) == 2
+
+
 def test_an_empty_instant_is_refused(clout, unpromoted, events):
     run = clout(unpromoted, "score", str(events), "--version", "1", "--as-of", "")
     assert run.returncode == 2

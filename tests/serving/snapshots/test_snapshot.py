@@ -5,20 +5,24 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from time import sleep
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.errors import AbsentScopeError, CatalogueError, OutputError, SnapshotError, UnknownUserError
 from serving.scoring import score_rows
 from serving.snapshots import feature_rows, snapshot
 from serving.snapshots import layout as snapshot_files
 from serving.snapshots.explanation import chance, expectation
-from serving.snapshots.layout import write_checksums
+from serving.snapshots.layout import sort_rows, write_checksums
 from serving.snapshots.repository import (
     AbsentSnapshotError,
     check_users,
@@ -28,8 +32,8 @@ from serving.snapshots.repository import (
     write_scores,
     write_snapshot,
 )
+from serving.snapshots.scored_rows import ScoredRows
 from serving.snapshots.story import APPEARED, TITLES
-from training.home import Home
 from training.records.opt_outs import opt_out
 
 AS_OF = datetime(2017, 7, 30, tzinfo=UTC)
@@ -97,26 +101,77 @@ def test_a_forced_future_snapshot_is_served(home, bundle, scores, rows):
 
 
 class TestCheckUsers:
-    def test_half_of_the_users_suffice(self, home, scores):
-        check_users(home, AS_OF + timedelta(days=1), (scores["user"] >= "user0145").sum())
+    @pytest.fixture
+    def check(self, home, scores, rows):
+        """Check the scores of some users at an instant."""
+
+        def check(users, as_of=AS_OF):
+            of_users = scores["user"].isin(users)
+            scored = ScoredRows.of_frames(*(sort_rows(frame[of_users]) for frame in (scores, rows)))
+            check_users(home, as_of, scored)
+
+        return check
+
+    @pytest.fixture
+    def users(self, scores):
+        return sorted(scores["user"].unique())
+
+    def test_half_of_the_users_suffice(self, check, users):
+        check(users[:155], AS_OF + timedelta(days=1))
 
     @pytest.mark.parametrize("days", [0, 28])
-    def test_fewer_are_refused(self, home, days):
+    def test_fewer_are_refused(self, check, users, days):
         expected = (
             r"these scores are of 1 user, fewer than half of the 309 of the last snapshot, as of 2017-07-30T00:00:00Z: "
             r"events may be missing, or the instant is wrong\. Nothing was written\. Check EVENTS and --as-of; to "
             r"publish these scores anyway, add --force\."
         )
         with pytest.raises(SnapshotError, match=expected):
-            check_users(home, AS_OF + timedelta(days=days), 1)
+            check(users[:1], AS_OF + timedelta(days=days))
 
-    def test_a_damaged_snapshot_does_not_count(self, home):
-        (list_snapshots(home)[0] / "snapshot.json").write_text("{")
-        check_users(home, AS_OF, 1)
+    @pytest.mark.parametrize("shared", [0, 154, 155, 309])
+    def test_half_of_the_same_users_are_needed(self, home, scores, rows, users, shared):
+        names = dict(zip(users, users[:shared] + [f"other{k:04}" for k in range(309 - shared)], strict=True))
+        renamed = (sort_rows(frame.assign(user=frame["user"].map(names))) for frame in (scores, rows))
+        scored = ScoredRows.of_frames(*renamed)
+        expected = (
+            rf"{shared} of the 309 users of the last snapshot, as of 2017-07-30T00:00:00Z, are in these events, fewer "
+            r"than half: is this the right EVENTS and --home\? Nothing was written\. To publish these scores anyway, "
+            r"add --force\."
+        )
+        with nullcontext() if shared > 154 else pytest.raises(SnapshotError, match=expected):
+            check_users(home, AS_OF, scored)
 
-    def test_later_snapshots_do_not_count(self, home, tmp_path):
-        check_users(home, EARLIER, 1)
-        check_users(Home(tmp_path / "empty"), AS_OF, 1)
+    def test_users_that_are_hidden_by_now_do_not_count(self, home, check, users):
+        with pytest.raises(SnapshotError, match="fewer than half of the 309"):
+            check(users[9:163])
+        for user in users[:9]:
+            opt_out(home, user)
+        check(users[9:163])
+
+    def test_a_damaged_snapshot_does_not_count(self, home, check, users):
+        (folder,) = list_snapshots(home)
+        (folder / "scores.parquet").write_bytes(b"PAR1")
+        check(users[:1])
+        (folder / "snapshot.json").write_text("{")
+        check(users[:1])
+
+    def test_later_snapshots_do_not_count(self, home, check, users):
+        check(users[:1], EARLIER)
+        shutil.rmtree(home.snapshots)
+        check(users[:1])
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=1), st.sets(st.sampled_from("abcdefgh")), st.integers(1, 4))
+def test_users_are_counted_among_scored_rows_in_parts(scored, users, rows):
+    """Whatever the parts are in which the rows are read, also where the rows of a user lie in two of them."""
+    column = pa.array(sorted(scored), pa.large_string())
+
+    def read(_):
+        return iter(pa.table({"user": column}).to_batches(rows))
+
+    expected = len(users & set(scored))
+    assert ScoredRows(len(scored), [], read).count_among(pa.array(sorted(users), pa.large_string())) == expected
 
 
 def test_instants_in_other_zones_are_equal(home):
