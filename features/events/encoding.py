@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 from features.errors import EventsError
 from features.events.engines import sql_function
 from features.events.event_table import CREATIONS, EPOCH, SECOND, VERBS, FileVersions
-from features.events.scopes import ALL, assign_scopes, validate_scopes
+from features.events.scopes import ALL, EVERY_NAME, assign_scopes, validate_scopes
 from features.events.temporary_tables import cached_table, fetch
 
 UserKey = Callable[[ir.StringValue, ir.StringValue], ir.Value]
@@ -42,6 +42,7 @@ class EncodedEvents:
     rows : time, actor, verb (its index in VERBS), target, object (the piece acted on), made (the new piece), content
         (its near-duplicate key), links and topics; users, pieces and contents as keys
     users : key, user, scope; a key stands for one user in one scope
+    named_scopes : scope; a row for every network and topic of the events, requested or not
     cached : whether rows and users are in temporary tables and the keys are checked
     seeds : the users from which credibility flows; empty applies the rule of `credibility.established`
     files : the files behind them, whose change while they are read is an error
@@ -50,6 +51,7 @@ class EncodedEvents:
 
     rows: ir.Table
     users: ir.Table
+    named_scopes: ir.Table
     cached: bool = False
     seeds: tuple[str, ...] = ()
     files: FileVersions = NO_FILES
@@ -77,7 +79,8 @@ def encode_events(events: ir.Table, scopes: Sequence[str] = (ALL,)) -> EncodedEv
         made=key(engine, table.verb.isin(CREATIONS).ifelse(piece, None)),
         content=key(engine, table.content_hash),
     )
-    return EncodedEvents(rows, _users(table, user_key, one_scope))
+    named_scopes = assign_scopes(events, EVERY_NAME).select("scope").distinct()
+    return EncodedEvents(rows, _users(table, user_key, one_scope), named_scopes)
 
 
 def _users(table: ir.Table, user_key: UserKey, one_scope: bool) -> ir.Table:

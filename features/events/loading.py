@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,6 +22,7 @@ from features.events.store import is_being_created, is_store, open_store, read_s
 from features.utc import now_utc
 
 Source: TypeAlias = str | Path | pd.DataFrame | pa.Table | ir.Table
+LISTED = 8
 
 
 def load_encoded_events(
@@ -88,7 +90,7 @@ def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
 
     Raises
     ------
-    ScopeError : a scope has no users; the message lists those of the encoded scopes that have
+    ScopeError : a scope has no users; the message lists the networks, or the topics, of the events
 
     """
     named = {scope for scope in scopes if scope != ALL and not scope.endswith(":*")}
@@ -97,8 +99,18 @@ def check_scopes(events: EncodedEvents, scopes: Sequence[str]) -> None:
     existing = sorted(events.users.select("scope").distinct().to_pandas()["scope"])
     empty = sorted(named - set(existing))
     if empty:
-        listed = ", ".join(existing[:8]) + (", ..." if len(existing) > 8 else "")
-        raise ScopeError(f"the scope {empty[0]} has no users; found {listed or 'no other requested scope'}.")
+        raise ScopeError(f"the scope {empty[0]} has no users: {_existing_like(empty[0], events)}")
+
+
+def _existing_like(scope: str, events: EncodedEvents) -> str:
+    """Say which networks, or topics, the events have, those first that are named most like a scope."""
+    kind, _, name = scope.partition(":")
+    scopes = events.named_scopes.to_pandas()["scope"]
+    names = sorted(other.removeprefix(f"{kind}:") for other in scopes if other.startswith(f"{kind}:"))
+    if not names:
+        return f"the events have no {kind}s."
+    near = get_close_matches(name[:100], names, n=LISTED, cutoff=0)
+    return f"the events have {', '.join(f'{kind}:{other}' for other in near)}{', ...' if len(names) > LISTED else ''}."
 
 
 def resolve_as_of(table: ir.Table, as_of: datetime | None = None, allow_future: bool = False) -> datetime:

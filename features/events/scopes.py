@@ -14,6 +14,7 @@ from features.events.event_table import NETWORK
 
 ALL = "all"
 KINDS = ("network", "topic")
+EVERY_NAME = tuple(f"{kind}:*" for kind in KINDS)
 
 
 def validate_scopes(scopes: Sequence[str]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from features.events import engines
 from features.events.encoding import EncodedEvents, check_keys, encode_events, key
 from features.events.event_table import VERBS, FileVersions, connect, drop_impossible_times, open_events, time_range
 from features.events.identities import merge_identities
-from features.events.scopes import ALL, in_scopes, validate_scopes
+from features.events.scopes import ALL, EVERY_NAME, in_scopes, validate_scopes
 
 log = logging.getLogger("clout")
 
@@ -141,7 +141,8 @@ def open_store(folder: Path, scopes: Sequence[str] = (ALL,)) -> EncodedEvents:
     with files.unchanged():
         rows, users = (_read(backend, folder, kind, manifest) for kind in KINDS)
     scoped = users if tuple(scopes) == manifest.scopes else users.filter(in_scopes(users.scope, scopes))
-    return EncodedEvents(drop_impossible_times(rows), scoped, files=files)
+    named_scopes = users.select("scope").distinct().filter(in_scopes(users.scope, EVERY_NAME))
+    return EncodedEvents(drop_impossible_times(rows), scoped, named_scopes, files=files)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -32,11 +32,7 @@ def event_snapshot(events: ir.Table, snapshot: Snapshot, scope: str, by_network:
     """
     bundle, version, as_of = snapshot.bundle, snapshot.model_version, snapshot.as_of
     encoded = encode_events(events, [scope, "network:*"] if by_network and not scope.startswith(NETWORK) else [scope])
-    try:
-        check_scopes(encoded, [scope])
-    except ScopeError:
-        check_scopes(encode_events(events, ["topic:*", "network:*"]), [scope])  # its message names all of them
-        raise
+    check_scopes(encoded, [scope])
     with TemporaryDirectory() as folder:
         rows = score_to_disk(encoded, as_of, bundle, version, Path(folder))
         audiences = score_audiences(bundle, rows)

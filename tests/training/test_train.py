@@ -242,7 +242,7 @@ def test_seeds_of_whom_some_are_unknown_are_a_warning(simulated, config, caplog)
 
 def test_a_scope_without_users_is_refused(simulated, config):
     scoped = config.model_copy(update={"panel": Panel(scopes=("all", "topic:nowhere"))})
-    with pytest.raises(ScopeError, match=r"the scope topic:nowhere has no users; found all\."):
+    with pytest.raises(ScopeError, match=r"the scope topic:nowhere has no users: the events have topic:topic"):
         train(load_encoded_events(simulated.events, scoped.panel.scopes), scoped, options=TrainOptions(simulated.as_of))
 
 

@@ -5,6 +5,7 @@ import pytest
 from features.errors import ScopeError
 from features.events.loading import check_scopes, load_encoded_events
 from features.events.scopes import validate_scopes
+from features.events.store import add_to_store
 from features.feature_table import feature_rows
 
 AS_OF = datetime(2025, 6, 1, tzinfo=UTC)
@@ -86,7 +87,35 @@ def test_empty_scope_list_is_rejected():
         validate_scopes([])
 
 
-def test_scope_without_users_is_rejected(events):
-    encoded = load_encoded_events(events, ["all", "network:sky"])
-    with pytest.raises(ScopeError, match=r"the scope network:sky has no users; found all\."):
-        check_scopes(encoded, ["all", "network:sky"])
+@pytest.mark.parametrize(
+    ("scope", "existing"),
+    [
+        ("network:sky", "network:sea, network:land, network:default"),
+        ("topic:ship", "topic:ships, topic:rope"),
+        ("topic:ropes", "topic:rope, topic:ships"),
+    ],
+)
+@pytest.mark.parametrize("others", [[], ["all"]])
+def test_a_scope_without_users_is_rejected_and_the_nearest_are_listed(events, scope, existing, others):
+    encoded = load_encoded_events(events, [*others, scope])
+    with pytest.raises(ScopeError, match=rf"the scope {scope} has no users: the events have {existing}\."):
+        check_scopes(encoded, [*others, scope])
+
+
+def test_without_topics_no_topic_is_listed(events):
+    encoded = load_encoded_events(events.assign(topics=None), ["topic:ships"])
+    with pytest.raises(ScopeError, match=r"the scope topic:ships has no users: the events have no topics\."):
+        check_scopes(encoded, ["topic:ships"])
+
+
+def test_of_many_topics_the_nearest_are_listed(events):
+    many = events.assign(topics=[[f"t{k}" for k in range(20)]] * len(events))
+    with pytest.raises(ScopeError, match=r"has no users: the events have topic:t1, (topic:t1\d, ){7}\.\.\.\."):
+        check_scopes(load_encoded_events(many, ["topic:t1x"]), ["topic:t1x"])
+
+
+def test_the_topics_of_a_store_are_listed(events, tmp_path):
+    events.to_parquet(tmp_path / "events.parquet", coerce_timestamps="us")
+    add_to_store(tmp_path / "events.parquet", tmp_path / "store", ["all", "topic:*"])
+    with pytest.raises(ScopeError, match=r"the scope topic:ship has no users: the events have topic:ships, topic:rope"):
+        check_scopes(load_encoded_events(tmp_path / "store", ["topic:ship"]), ["topic:ship"])

@@ -24,6 +24,6 @@ def test_users_of_a_topic_are_scored_as_of_the_snapshot(events, selection_home):
 
 
 def test_a_topic_that_nobody_has_is_refused(events, selection_home):
-    message = "the scope topic:birds has no users; found network:a, network:b, topic:boats."
+    message = "the scope topic:birds has no users: the events have topic:boats."
     with pytest.raises(ScopeError, match=message):
         event_snapshot(events, open_snapshot(selection_home), "topic:birds")
