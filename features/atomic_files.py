@@ -15,7 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
-from features.errors import EventsError, write_error
+from features.errors import EventsError, OutputError, write_error
 
 NON_EVENT_SUFFIXES = (".csv", ".tsv", ".gz", ".json", ".jsonl", ".ndjson", ".xml", ".zip", ".7z")
 PREFIX = ".clout-aside-"
@@ -134,8 +134,20 @@ def remove_orphans(parent: Path) -> None:
 
 
 def is_single_file(out: Path) -> bool:
-    """Return whether events go to one Parquet file; any other name is a folder of parts."""
+    """Return whether a name is that of one Parquet file; events under any other name are a folder of parts."""
     return out.suffix == ".parquet"
+
+
+def check_parquet_name(option: str, out: Path) -> None:
+    """Reject the name of another kind of file for what an option writes as Parquet.
+
+    Raises
+    ------
+    OutputError : the name does not end in .parquet
+
+    """
+    if not is_single_file(out):
+        raise OutputError(f"{option} is {out}; expected a name that ends in .parquet.")
 
 
 def check_events_path(out: Path) -> None:

@@ -22,7 +22,7 @@ from features.cli_options import (
     read_command_identities,
 )
 from features.console import print_json, print_message, print_table, progress_bar, warn
-from features.errors import EventsError, OutputError
+from features.errors import EventsError
 
 if TYPE_CHECKING:
     from features.events.encoding import EncodedEvents
@@ -308,8 +308,9 @@ def features(
         return
     if events is None or out is None:
         raise typer.BadParameter("EVENTS and --out are required, unless --describe is set.")
-    if out.suffix != ".parquet":
-        raise OutputError(f"--out is {out}; expected a name that ends in .parquet.")
+    from features.atomic_files import check_parquet_name
+
+    check_parquet_name("--out", out)
     scopes = scope or ["all"]
     _write_features(encode_command_events(events, scopes, identities, engine), as_of, out, scopes)
 

@@ -131,6 +131,10 @@ def change(
     """
     if user is not None and out is not None:
         raise typer.BadParameter("--out is for a whole community: omit the user.")
+    if out is not None:
+        from features.atomic_files import check_parquet_name
+
+        check_parquet_name("--out", out)
     import_model_libraries()
     from serving.cli.change_tables import change_table, movements_table
     from serving.cli.served_snapshot import open_served

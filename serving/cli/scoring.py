@@ -62,7 +62,7 @@ def score(
 
     Example: clout score events --as-of 2017-07-30
     """
-    from features.atomic_files import check_writable, scratch_dir
+    from features.atomic_files import check_parquet_name, check_writable, scratch_dir
     from features.events.loading import check_scopes
     from features.utc import now_utc, parse_utc
     from serving.scoring import score_audiences, write_points
@@ -73,9 +73,12 @@ def score(
     from training.registry.model_registry import load_model
 
     folder = home_from_environment(home, database)
+    outputs = {option: path for option, path in (("--out", out), ("--points", points)) if path is not None}
+    for option, path in outputs.items():
+        check_parquet_name(option, path)
+    _check_apart(events, outputs)
     bundle, version, released = load_model(folder, version)
-    _check_apart(events, {"--out": out, "--points": points})
-    for path in filter(None, (out, points)):
+    for path in outputs.values():
         check_writable(path)
     scopes = scope or bundle.scopes
     encoded = encode_command_events(events, scopes, identities, engine, load_opted_out_users(folder))
@@ -101,14 +104,12 @@ def score(
         _print_scoring(facts, snapshot, out, folder)
 
 
-def _check_apart(events: Path, outputs: dict[str, Path | None]) -> None:
+def _check_apart(events: Path, outputs: dict[str, Path]) -> None:
     """Check that outputs, by their options, replace neither each other nor events."""
     from features.errors import OutputError
 
     options: dict[Path, str] = {}
     for option, out in outputs.items():
-        if out is None:
-            continue
         path = out.resolve()
         if events.resolve() in (path, *path.parents):
             raise OutputError(f"{option} {out} lies among the events that are scored, {events}: choose another file.")

@@ -166,6 +166,15 @@ class TestOutputs:
         assert f"{option} {out} lies among the events that are scored, {table}: choose another file." in run.stderr
         assert (events.read_bytes(), list_snapshots(unpromoted)) == (before, [])
 
+    @pytest.mark.parametrize("option", ["--out", "--points"])
+    @pytest.mark.parametrize("name", ["scores.csv", "scores", "scores.parquet.gz"])
+    def test_they_are_named_parquet(self, clout, unpromoted, events, tmp_path, option, name):
+        out = tmp_path / "new" / name
+        run = clout(unpromoted, "score", str(events), "--version", "1", option, str(out))
+        assert run.returncode == 2
+        assert f"{option} is {out}; expected a name that ends in .parquet." in run.stderr
+        assert (out.parent.exists(), list_snapshots(unpromoted)) == (False, [])
+
     def test_they_are_two_files(self, clout, unpromoted, events, tmp_path):
         out = str(tmp_path / "both.parquet")
         run = clout(unpromoted, "score", str(events), "--version", "1", "--out", out, "--points", out)

@@ -280,6 +280,13 @@ def test_changes_are_written_atomically(pair, tmp_path, monkeypatch):
     assert list(tmp_path.glob("changes*")) == []
 
 
+def test_changes_go_to_a_parquet_file_only(clout, home, tmp_path):
+    run = clout(home, "change", "--out", str(tmp_path / "changes.csv"))
+    assert run.returncode == 2
+    assert f"--out is {tmp_path / 'changes.csv'}; expected a name that ends in .parquet." in run.stderr
+    assert not (tmp_path / "changes.csv").exists()
+
+
 def test_damaged_features_are_reported(two_snapshots):
     after = open_snapshot(two_snapshots)
     before = open_earlier(two_snapshots, after)
