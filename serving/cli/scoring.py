@@ -158,14 +158,28 @@ def _scoring_json(facts: "SnapshotFacts", files: dict[str, Path | None]) -> dict
 def _print_scoring(facts: "SnapshotFacts", snapshot: Path, out: Path | None, home: Home) -> None:
     from serving.snapshots.repository import served_otherwise
 
-    in_file = f" in {out}" if out else ""
+    in_file, explain = f" in {out}" if out else "", _explain_command(facts, snapshot, home)
     print_message(f"{facts.rows:,} scores as of {facts.as_of} by version {facts.model_version}{in_file}.")
     also = ", and in the database" if home.database and facts.released else ""
     print_message(f"Snapshot: {snapshot}{also}.")
     if facts.released:
         if detail := served_otherwise(home, [snapshot], None):
             warn(detail)
-        print_commands("Next:", {home.command("explain USER"): "", home.command("serve"): ""})
+        print_commands("Next:", {explain: "", home.command("serve"): ""})
     else:
         warn(f"version {facts.model_version} is not released: these scores are for inspection, not served by default.")
-        print_commands("Next:", {home.command(f"explain USER --version {facts.model_version}"): ""})
+        print_commands("Next:", {explain: ""})
+
+
+def _explain_command(facts: "SnapshotFacts", snapshot: Path, home: Home) -> str:
+    """Return the command that explains a score of a snapshot, which need not be the served one."""
+    from serving.cli.served_snapshot import find_champion_version
+    from serving.snapshots.repository import list_snapshots, served_folder
+
+    folders, champion, words = list_snapshots(home), find_champion_version(home), "explain USER"
+    if facts.model_version != champion:
+        words += f" --version {facts.model_version}"
+        folders = [folder for folder in folders if folder.name.endswith(f"_v{facts.model_version}")]
+    if served_folder(folders, champion) != snapshot:
+        words += f" --as-of {facts.as_of}"
+    return home.command(words)

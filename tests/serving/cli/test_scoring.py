@@ -114,6 +114,22 @@ class TestUnreleasedVersion:
         assert "not released" not in score(clout, unpromoted, events, "--version", "2").stderr
         assert open_snapshot(unpromoted, champion="1").released
 
+    def test_the_printed_command_explains_the_new_scores(self, clout, unpromoted, events):
+        promote(unpromoted, "2")
+        promote(unpromoted, "1")
+        for words, instant, options in (
+            ([], "2017-07-30", ""),
+            ([], "2017-07-25", " --as-of 2017-07-25T00:00:00Z"),
+            ([], "2017-07-30", ""),
+            (["--version", "2"], "2017-07-31", " --version 2"),
+            (["--version", "2"], "2017-07-26", " --version 2 --as-of 2017-07-26T00:00:00Z"),
+        ):
+            run = score(clout, unpromoted, events, *words, as_of=instant)
+            assert f"\n  clout explain USER{options}\n" in run.stderr
+            explained = json.loads(clout(unpromoted, "explain", "u1", *options.split(), "--json").stdout)
+            assert explained["as_of"] == f"{instant}T00:00:00Z"
+            assert explained["model_version"] == (words or ["", "1"])[-1]
+
     def test_a_version_that_does_not_exist(self, clout, unpromoted, events):
         run = clout(unpromoted, "score", str(events), "--version", "7")
         assert run.returncode == 2
