@@ -1,7 +1,8 @@
 """One snapshot: every user's score and features at one instant, with the model that made the scores."""
 
+import re
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -23,7 +24,7 @@ from serving.snapshots.baselines import baseline_of
 from serving.snapshots.explanation import Explanation, ScoreRow, explanation, status
 from serving.snapshots.feature_rows import FeatureRowFile
 from serving.snapshots.peers import PeerRanges, peer_columns
-from serving.snapshots.ranking import Ranking, VisibleRanking, hidden_rows
+from serving.snapshots.ranking import Ranking, VisibleRanking, hidden_rows, rows_of_user
 from training.model.baseline import Baseline
 from training.model.bundle import Bundle
 from training.model.bundle_files import load_bundle
@@ -33,6 +34,7 @@ T = TypeVar("T")
 NEIGHBOURS = 500
 LONGEST_ID = 200
 MOST_CLOSE = 3
+MOST_ZEROS = 12
 
 
 class NoAudiencesError(SnapshotError):
@@ -303,8 +305,10 @@ class Snapshot:
             return AbsentScopeError(
                 f"{user!r} has no score of the scope {scope!r} in {snapshot}; scopes there: {', '.join(scopes)}."
             )
+        padded = [name for name in _with_other_zeros(user) if rows_of_user(self._columns["user"], name)]
+        names = dict.fromkeys([*padded, *(name for name, _ in neighbours)])
         hidden = self.hidden()
-        near = _close(user, [name for name in dict.fromkeys(name for name, _ in neighbours) if name not in hidden])
+        near = _close(user, padded, [name for name in names if name not in hidden])
         close = f" Close ids: {', '.join(map(repr, near))}." if near else ""
         return UnknownUserError(
             f"{user!r} is none of the {self.users:,} users of {snapshot}: it holds users who acted or were engaged "
@@ -319,7 +323,17 @@ class Snapshot:
         return list(zip(users, scopes, strict=True))
 
 
-def _close(user: str, names: list[str]) -> list[str]:
-    """Return up to three ids that begin with an id, or else resemble it."""
+def _with_other_zeros(user: str) -> Iterator[str]:
+    """Yield the ids that differ from an id in how many zeros one of its numbers begins with."""
+    for number in re.finditer("[0-9]+", user[:LONGEST_ID]):
+        digits = number[0].lstrip("0") or "0"
+        for zeros in range(MOST_ZEROS + 1):
+            yield f"{user[: number.start()]}{'0' * zeros}{digits}{user[number.end() :]}"
+
+
+def _close(user: str, padded: Sequence[str], names: list[str]) -> list[str]:
+    """Return up to three ids: those that differ in zeros, then those that begin with an id, or else resemble it."""
+    in_zeros = [name for name in names if name in padded]
     prefixed = [name for name in names if user and name.startswith(user)]
-    return prefixed[:MOST_CLOSE] or get_close_matches(user[:LONGEST_ID], names, n=MOST_CLOSE)
+    alike = prefixed or get_close_matches(user[:LONGEST_ID], names, n=MOST_CLOSE)
+    return list(dict.fromkeys([*in_zeros, *alike]))[:MOST_CLOSE]

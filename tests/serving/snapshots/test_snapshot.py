@@ -476,6 +476,17 @@ def test_an_unknown_scope_error_lists_the_scopes(home):
         open_snapshot(home).score("user0001", "topic:fish")
 
 
+@pytest.mark.parametrize("user", ["user7", "user007", "user00007", "user0000007"])
+def test_ids_with_more_or_fewer_zeros_are_the_first_close_ones(home, monkeypatch, user):
+    monkeypatch.setattr(snapshot, "NEIGHBOURS", 3)
+    with pytest.raises(UnknownUserError, match="Close ids: 'user0007'"):
+        open_snapshot(home).score(user)
+    opt_out(home, "user0007")
+    with pytest.raises(UnknownUserError) as caught:
+        open_snapshot(home).score(user)
+    assert "user0007'" not in str(caught.value).removeprefix(repr(user))
+
+
 def test_close_ids_come_from_a_bounded_neighbourhood(home, monkeypatch):
     monkeypatch.setattr(snapshot, "NEIGHBOURS", 1)
     with pytest.raises(UnknownUserError, match="Close ids: 'user0149', 'user0150'"):
