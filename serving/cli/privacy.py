@@ -1,8 +1,9 @@
 """Commands on contested scores, the audit log, opt-outs and deletion; those that decide about users are audited."""
 
 import os
+import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from getpass import getuser
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from features.cli_options import HomeFolder, Identities, Json, parse_instant
-from features.console import print_json, print_message, print_points, print_table, print_text, progress_bar, warn
+from features.console import ERR, print_json, print_message, print_points, print_table, print_text, progress_bar, warn
 from features.errors import CloutError, SnapshotError, UnknownUserError
 from serving.cli.explain_and_review import import_model_libraries
 from training.home import Home, existing_home
@@ -153,7 +154,7 @@ def opt_out(
     user = read_user_id(user)
     with audited_command(folder, "clout opt-out --undo" if undo else "clout opt-out", [user], user_name()):
         if not undo:
-            _warn_if_unknown(folder, user)
+            _warn_if_unknown(folder, user, [user], "--undo revokes the opt-out.")
             since = opt_out(folder, user).since
             message = f"{user} is hidden since {since}, and excluded from every run from now on. --undo revokes it."
         elif opt_in(folder, user):
@@ -163,16 +164,18 @@ def opt_out(
     print_message(message)
 
 
-def _warn_if_unknown(home: Home, user: str) -> None:
-    """Warn that an id may be misspelled where the newest snapshot, if there is one, has no such user."""
+def _warn_if_unknown(home: Home, user: str, accounts: Sequence[str], advice: str) -> None:
+    """Warn that an id may be misspelled where the newest snapshot, if there is one, has none of a user's accounts."""
     import_model_libraries()
     from serving.snapshots.repository import open_snapshot
     from training.records.opt_outs import HiddenUserError
 
     try:
-        open_snapshot(home).score(user)
+        snapshot = open_snapshot(home)
+        if not snapshot.scores_by_user(accounts):
+            snapshot.score(user)
     except UnknownUserError as error:
-        warn(f"{error} If the id is misspelled, --undo revokes the opt-out.")
+        warn(f"{error} If the id is misspelled, {advice}")
     except (SnapshotError, HiddenUserError):
         return
 
@@ -185,6 +188,9 @@ def forget(
         list[Path] | None, typer.Option(help="An event table, a folder, or a store to clear; may be repeated.")
     ] = None,
     identities: Identities = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Rewrite EVENTS without a question, which only a terminal shows.")
+    ] = False,
     home: HomeFolder = None,
     json: Json = False,
 ) -> None:
@@ -199,18 +205,23 @@ def forget(
     Example: clout forget u0000042 --events community.parquet
     """
     from features.events.identities import read_identities
-    from serving.privacy.deletion import delete_pending, request_deletion
+    from serving.privacy.deletion import accounts_of, delete_pending, request_deletion
     from training.records.deletion_receipts import read_receipt
     from training.records.opt_outs import read_user_id
 
     folder = existing_home(home)
     if user is None and (events or identities):
         raise typer.BadParameter("--events and --identities need a user: give USER.")
-    accounts = read_identities(identities) if identities else None
+    people = read_identities(identities) if identities else None
     requested = None
     if user is not None:
-        with audited_command(folder, "clout forget", [read_user_id(user)], user_name()):
-            requested = request_deletion(folder, user, events or [], accounts)
+        id_ = read_user_id(user)
+        undo = f"'{folder.command(f'opt-out {shlex.quote(id_)} --undo')}' shows it again."
+        _warn_if_unknown(folder, id_, accounts_of(user, events or [], people), undo)
+        if events and not yes:
+            _confirm_deletion(id_, events)
+        with audited_command(folder, "clout forget", [id_], user_name()):
+            requested = request_deletion(folder, user, events or [], people)
     with progress_bar("forget"):
         completed = delete_pending(folder)
     receipts = completed if requested is None else [read_receipt(folder, requested.receipt)]
@@ -223,6 +234,16 @@ def forget(
             _print_receipt(receipt)
     if any(receipt.failed for receipt in receipts):
         sys.exit(EXIT_INCOMPLETE)
+
+
+def _confirm_deletion(user: str, events: Iterable[Path]) -> None:
+    """Ask before event files are rewritten, where the standard input is a terminal."""
+    if not sys.stdin.isatty():
+        return
+    files = ", ".join(map(str, events))
+    question = f"Delete all data of {user!r}, also from {files}? It cannot be restored. [y/N]: "
+    if ERR.input(question, markup=False).strip().lower() not in ("y", "yes"):
+        raise CloutError("nothing was deleted, because the answer was no.")
 
 
 def receipt(

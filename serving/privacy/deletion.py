@@ -99,12 +99,16 @@ def request_deletion(
     RecordsError : the records cannot be written
 
     """
-    paths = [path.resolve() for path in events]
-    for path in paths:
+    accounts = accounts_of(user, events, identities)
+    return begin_deletion(home, accounts, [str(path.resolve()) for path in events]).receipt
+
+
+def accounts_of(user: str, events: Sequence[Path] = (), identities: pd.DataFrame | None = None) -> list[str]:
+    """Return the ids that are deleted with a user: parameters and errors as in `request_deletion`."""
+    for path in events:
         event_files(path)
-    tables = [identities, *(read_store_identities(path) for path in paths if is_store(path))]
-    accounts = _accounts(user, [table for table in tables if table is not None])
-    return begin_deletion(home, accounts, list(map(str, paths))).receipt
+    tables = [identities, *(read_store_identities(path) for path in events if is_store(path))]
+    return _accounts(user, [table for table in tables if table is not None])
 
 
 def delete_pending(home: Home) -> list[Receipt]:

@@ -1,5 +1,6 @@
 """Deletion: no file of the home contains a deleted user, even after interruptions."""
 
+import io
 import json
 import os
 import shutil
@@ -295,6 +296,63 @@ def test_the_command_refuses_an_empty_id(clout, snapshot_home, user):
     run = clout(snapshot_home, "forget", user)
     assert (run.returncode, run.stdout) == (2, "")
     assert "the id of a user is empty; expected one as in the events." in run.stderr
+
+
+@pytest.mark.parametrize(("user", "warned"), [("user0001", False), ("user001", True), (WHO, False)])
+def test_the_command_warns_of_an_unknown_id(clout, snapshot_home, user, warned):
+    run = clout(snapshot_home, "forget", user)
+    assert run.returncode == 0
+    assert (f"warning: {user!r} is none of the" in run.stderr) == warned
+    assert (" Close ids: 'user0001'" in run.stderr) == warned
+    assert (f"If the id is misspelled, 'clout opt-out {user} --undo' shows it again." in run.stderr) == warned
+    assert "is none of the" not in clout(snapshot_home, "forget", user).stderr
+
+
+def test_an_account_of_a_scored_person_causes_no_warning(clout, snapshot_home, tmp_path):
+    (tmp_path / "people.csv").write_text("account,person\nacc1,user0001\n")
+    run = clout(snapshot_home, "forget", "acc1", "--identities", str(tmp_path / "people.csv"))
+    assert run.returncode == 0
+    assert "is none of the" not in run.stderr
+
+
+class TestConfirmation:
+    @pytest.fixture
+    def answer(self, monkeypatch):
+        """Answer a question on a terminal."""
+
+        def answer(text):
+            stdin = io.StringIO(f"{text}\n")
+            stdin.isatty = lambda: True
+            monkeypatch.setattr(sys, "stdin", stdin)
+
+        return answer
+
+    def test_a_no_deletes_nothing(self, clout, snapshot_home, tmp_path, answer):
+        events = event_file(tmp_path / "one.parquet")
+        before = events.read_bytes()
+        answer("n")
+        run = clout(snapshot_home, "forget", WHO, "--events", str(events))
+        assert (run.returncode, run.stdout) == (2, "")
+        assert f"Delete all data of {WHO!r}, also from {events}? It cannot be restored. [y/N]: " in run.stderr
+        assert run.stderr.endswith("error: nothing was deleted, because the answer was no.\n")
+        assert events.read_bytes() == before
+        assert (list_opt_outs(snapshot_home), pending_deletions(snapshot_home)) == ([], [])
+
+    @pytest.mark.parametrize(("text", "words"), [("y", []), ("", ["--yes"])])
+    def test_a_yes_deletes(self, clout, snapshot_home, tmp_path, answer, text, words):
+        events = event_file(tmp_path / "one.parquet")
+        answer(text)
+        run = clout(snapshot_home, "forget", WHO, "--events", str(events), *words)
+        assert run.returncode == 0
+        assert ("Delete all data" in run.stderr) == (not words)
+        assert f"events {events}" in run.stdout
+
+    def test_no_question_without_events_or_without_a_terminal(self, clout, snapshot_home, tmp_path, answer):
+        answer("n")
+        assert clout(snapshot_home, "forget", "user0001").returncode == 0
+        sys.stdin.isatty = lambda: False
+        events = event_file(tmp_path / "one.parquet")
+        assert clout(snapshot_home, "forget", WHO, "--events", str(events)).returncode == 0
 
 
 def test_other_records_are_deleted(snapshot_home, monkeypatch):
