@@ -88,10 +88,10 @@ def train(
 
     force = normalize_override_reason(force)
     settings, clout_home = read_config(config), home_from_environment(home)
-    require_writable(clout_home)
     excluded = load_opted_out_users(clout_home)
     settings = _with_sample(_without_seeds(settings, excluded), sample_rows)
     encoded = encode_command_events(events, settings.panel.scopes, identities, engine, excluded)
+    require_writable(clout_home)
     with progress_bars() as progress:
         # A store holds no events to add attacks to, and an engine may hold more than this machine can attack.
         attackable = settings.gate.attacks and engine == "duckdb" and not is_store(events)

@@ -61,10 +61,10 @@ def serve(
 
     Example: clout serve --port 8000
     """
-    folder = home_from_environment(home, database)
     host = host.removeprefix("[").removesuffix("]")
     if check:
-        raise typer.Exit(_print_check(folder, host, port, events, json))
+        raise typer.Exit(_print_check(home_from_environment(home, database), host, port, events, json))
+    folder = _service_home(home, database)
     gc.disable()  # objects created at startup stay alive: collecting among them takes a sixth of the startup time
     try:
         from serving.app import serve
@@ -76,6 +76,11 @@ def serve(
         serve(folder, host, port, Limits(rate), refresh, policy, workers, proxy, events, _print_address)
     finally:
         gc.enable()
+
+
+def _service_home(home: Path | None, database: str | None = None) -> Home:
+    """Return the home of a service: one that --home names has to exist, while the environment may name a new one."""
+    return home_from_environment(database=database) if home is None else existing_home(home, database=database)
 
 
 def _print_address(address: str) -> None:
@@ -136,7 +141,7 @@ def add(
     """
     from serving.middleware.api_keys import add_key
 
-    key = add_key(home_from_environment(home), name, scope)
+    key = add_key(_service_home(home), name, scope)
     typer.echo(key)
     print_message(f"The key {name!r} with scope {scope}, shown this once. Send it as 'Authorization: Bearer KEY'.")
 

@@ -1,8 +1,10 @@
 """Commands that read or change what a home stores report a misspelled home, and create nothing."""
 
 import pytest
+from typer.testing import CliRunner
 
 from features.errors import CloutError
+from serving.cli.main import app
 from training.home import Home, existing_home
 
 COMMANDS = [
@@ -17,6 +19,7 @@ COMMANDS = [
     "cases",
     "case x",
     "resolve x --decision stands --reason y",
+    "keys add ann --scope read",
     "keys list",
     "keys remove x",
     "explain ann",
@@ -32,6 +35,7 @@ COMMANDS = [
     "gate",
     "evaluate events",
     "monitor events",
+    "serve --port 0",
 ]
 
 
@@ -50,6 +54,28 @@ def test_an_absent_home_is_an_error_and_stays_absent(clout, tmp_path, command):
     assert f"thereisnohomeat{absent}:'clouttrainEVENTS--home{absent}'makesone" in error
     assert "--homeorCLOUT_HOMEnamesanother" in error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_without_events_leaves_the_home_absent(clout, tmp_path):
+    run = clout(Home(tmp_path / "other"), "train", "nothere", "--home", str(tmp_path / "absent"))
+    assert run.returncode == 2
+    assert "no events at nothere" in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_service_starts_on_an_empty_folder(tmp_path, monkeypatch):
+    """A new volume of a container is an empty folder, and becomes a home with its first model."""
+    starts = []
+    monkeypatch.setattr("serving.app.serve", lambda home, *_: starts.append(home.folder))
+    run = CliRunner().invoke(app, ["serve", "--home", str(tmp_path)])
+    assert (run.exit_code, starts) == (0, [tmp_path])
+
+
+def test_the_environment_may_name_a_new_home_of_a_service(clout, tmp_path):
+    """A server is set up with keys before its first model."""
+    home = Home(tmp_path / "new")
+    assert clout(home, "keys", "add", "ann", "--scope", "read").returncode == 0
+    assert "ann" in clout(home, "keys", "list").stdout
 
 
 def test_the_default_home_needs_no_option_in_the_advice(clout, tmp_path):
