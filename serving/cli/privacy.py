@@ -80,13 +80,21 @@ def resolve(
 ) -> None:
     """Resolve a case. It cannot be reopened; the user can read the decision and reasons; the audit log has a line.
 
+    corrected is refused as long as the served score is the contested one: score again first.
+
     Example: clout resolve 5f3a9c0b71d2e846 --decision stands --reason "The replies of July are all in it."
     """
     folder, name = existing_home(home), by or user_name()
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise CloutError(f"{name[:100]!r} is not a valid name of a reviewer; expected up to 100 printable characters.")
+    import_model_libraries()
+    from serving.cli.served_snapshot import open_served
+    from serving.privacy.case_comparison import check_decision
+
     records = _cases(folder)
-    with audited_command(folder, "clout resolve", [records.find(case).user], name):
+    contested = records.find(case)
+    check_decision(contested, decision, lambda: open_served(folder)[0])
+    with audited_command(folder, "clout resolve", [contested.user], name):
         resolved = records.resolve(case, decision, reason, name)
     print_message(f"Case {resolved.case} of {resolved.user} is resolved by {name}: {decision}.")
 

@@ -13,7 +13,7 @@ from serving.api.schemas import ListedState
 from serving.middleware.request_context import path_prefix, record_users
 from serving.pages.forms import FormFields
 from serving.pages.rendering import PageRoute, page
-from serving.privacy.case_comparison import CaseComparison, compare_case
+from serving.privacy.case_comparison import CaseComparison, check_decision, compare_case
 from serving.privacy.cases import DECISIONS, Case, Cases, Decision
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -97,9 +97,16 @@ def case_page(request: Request, case: CaseParameter, service: ServiceDependency,
 
 @router.post("/cases/{case}", dependencies=[REVIEW])
 def resolve(
-    request: Request, case: CaseParameter, fields: FormFields, cases: CasesDependency, by: CallerName
+    request: Request,
+    case: CaseParameter,
+    fields: FormFields,
+    service: ServiceDependency,
+    cases: CasesDependency,
+    by: CallerName,
 ) -> Response:
     """Resolve an open case in the name of the key, and show it."""
-    record_users(request.scope, [cases.find(case).user])
-    cases.resolve(case, cast("Decision", fields.get("decision", "")), fields.get("reasons", ""), by)
+    contested, decision = cases.find(case), cast("Decision", fields.get("decision", ""))
+    record_users(request.scope, [contested.user])
+    check_decision(contested, decision, service.snapshot)
+    cases.resolve(case, decision, fields.get("reasons", ""), by)
     return RedirectResponse(f"{path_prefix(request.scope)}/cases/{case}", 303)

@@ -1,4 +1,4 @@
-"""Comparison of a contested score with today's, for the reviewer of a case."""
+"""Comparison of a contested score with today's, for the reviewer of a case and for what the reviewer may decide."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,10 @@ from features.errors import CloutError
 from serving.privacy.cases import Case
 from serving.snapshots.explanation import Explanation
 from serving.snapshots.snapshot import Snapshot
+
+
+class UnchangedScoreError(CloutError):
+    """A case is to be resolved as corrected while its explanation is still the served one."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,25 @@ def compare_case(case: Case, served: Callable[[], Snapshot]) -> CaseComparison:
         moved=now.score - case.explanation["score"],
         lines=_pairs(case.explanation["lines"], now),
     )
+
+
+def check_decision(case: Case, decision: str, served: Callable[[], Snapshot]) -> None:
+    """Check that an open case is resolved as corrected only after its score was computed again.
+
+    Raises
+    ------
+    UnchangedScoreError : the explanation of the served snapshot is the contested one
+
+    """
+    if decision != "corrected" or case.state != "open":
+        return
+    today = compare_case(case, served)
+    if today.same_snapshot and today.moved == 0 and all(pair.then == pair.now for pair in today.lines):
+        raise UnchangedScoreError(
+            f"case {case.case!r} cannot be resolved as 'corrected' yet: the score as of {case.as_of} is served as it "
+            "was contested. Score again with the corrected events first ('clout score EVENTS'), or choose another "
+            "decision."
+        )
 
 
 def _pairs(then: list[dict[str, Any]], now: Explanation) -> tuple[LinePair, ...]:

@@ -24,7 +24,7 @@ from serving.api.schemas import (
 )
 from serving.middleware.api_keys import Key
 from serving.middleware.request_context import ANYBODY, CALLER, record_users
-from serving.privacy.case_comparison import compare_case
+from serving.privacy.case_comparison import check_decision, compare_case
 from serving.privacy.cases import EXAMPLE_CASE, Case, Cases, UnknownCaseError
 from serving.snapshots.cursor import CursorError
 
@@ -133,11 +133,17 @@ def resolve(
     request: Request,
     case: CaseParameter,
     resolution: Annotated[Resolution, Body(openapi_examples=RESOLUTION)],
+    service: ServiceDependency,
     cases: CasesDependency,
     by: CallerName,
 ) -> ListedCase:
-    """Resolve an open case, in the name of the API key; a resolved case cannot be reopened."""
-    record_users(request.scope, [cases.find(case).user])
+    """Resolve an open case, in the name of the API key; a resolved case cannot be reopened.
+
+    `corrected` is refused as long as the served score is the contested one: score again first.
+    """
+    contested = cases.find(case)
+    record_users(request.scope, [contested.user])
+    check_decision(contested, resolution.decision, service.snapshot)
     return _as(ListedCase, cases.resolve(case, resolution.decision, resolution.reasons, by))
 
 

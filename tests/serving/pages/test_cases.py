@@ -70,7 +70,12 @@ def test_the_stored_explanation_is_beside_the_present_one(client, case, home, bu
     assert f"All {len(file['today']['lines'])} lines beside each other" in page
 
 
-def test_a_case_is_resolved_once(client, case, home):
+def test_a_case_is_resolved_once(client, case, home, bundle, scores, rows):
+    refused = resolve(client, case, decision="corrected", reasons="Identities were <i>merged</i>.")
+    assert refused.status_code == 422
+    assert "Score again with the corrected events first" in unescape(refused.text)
+    write_snapshot(home, AS_OF + timedelta(days=28), bundle, "5", scores.assign(model_version="5"), rows)
+    client.app.state.watcher.look_locally()
     answer = resolve(client, case, decision="corrected", reasons="Identities were <i>merged</i>.")
     assert (answer.status_code, answer.headers["location"]) == (303, f"/cases/{case}")
     page = client.get(f"/cases/{case}").text

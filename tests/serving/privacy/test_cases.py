@@ -244,6 +244,27 @@ def test_case_goes_from_contest_to_outcome(client):
     assert (again.status_code, again.json()["type"]) == (409, "urn:clout:problem:resolved-case")
 
 
+def test_a_case_is_corrected_only_after_its_score_was_computed_again(clout, client, home, bundle, rows):
+    case, at = contest(client)["case"], open_snapshot(home).as_of
+    message = (
+        f"case {case!r} cannot be resolved as 'corrected' yet: the score as of 2017-07-30T00:00:00Z is served as it "
+        "was contested. Score again with the corrected events first ('clout score EVENTS'), or choose another decision."
+    )
+    body = {"decision": "corrected", "reasons": "July was imported again."}
+    answer = client.post(f"/v1/cases/{case}/resolution", json=body)
+    assert (answer.status_code, answer.json()["detail"]) == (422, message)
+    words = ["resolve", case, "--decision", "corrected", "--reason", "July was imported again."]
+    run = clout(home, *words)
+    assert (run.returncode, run.stderr.splitlines()[-1]) == (2, f"error: {message}")
+    assert clout(home, "cases", "--json").stdout.count(case) == 1
+    corrected = rows.copy()
+    corrected.loc[corrected["user"] == "user0001", "responder_rate_365d"] *= 50
+    write_snapshot(home, at, bundle, "3", score_rows(bundle, "3", corrected), corrected)  # of the same instant
+    assert clout(home, *words).returncode == 0
+    again = client.post(f"/v1/cases/{case}/resolution", json=body)
+    assert (again.status_code, again.json()["type"]) == (409, "urn:clout:problem:resolved-case")
+
+
 def test_case_file_compares_stored_and_present_explanation(client, home, bundle, rows):
     case = contest(client)
     then = client.get(f"/v1/cases/{case['case']}").json()["explanation"]
