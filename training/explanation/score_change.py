@@ -15,7 +15,7 @@ A change is also described in words: a line for everything that moved, and the f
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -44,6 +44,7 @@ BASE = "base"
 Baselines: TypeAlias = tuple[Baseline, Baseline]  # of the model before and after
 
 
+PAST = re.compile(r" Before: (?:[^.]|\.(?=\d))+\.")
 HARDLY_MOVED = "Before, it was slightly different."
 NUMBER = re.compile(r"((?:less than )?\d[\d,]*(?:\.\d+)?)")
 # How words around a number depend on it: `about 2 posts`, `1 post`, `0.5 of a post`.
@@ -226,7 +227,21 @@ def change_reasons(lines: list[ChangeLine]) -> tuple[list[Reason], list[Reason]]
         same = "activity" if part == MODEL else "expected audience"
         sentence = f"{why} {points_of(abs(points))} {'more' if points > 0 else 'less'} for the same {same}."
         candidates.append(Line(part, part, None, points, sentence))
-    return reasons(candidates)
+    return _with_past_once(*reasons(candidates))
+
+
+def _with_past_once(up: list[Reason], down: list[Reason]) -> tuple[list[Reason], list[Reason]]:
+    """Leave out of reasons what they said before of the past, such as that nobody who counts had responded."""
+    stated: set[str] = set()
+
+    def once(match: re.Match[str]) -> str:
+        if match[0] in stated:
+            return ""
+        stated.add(match[0])
+        return match[0]
+
+    up, down = ([replace(one, sentence=PAST.sub(once, one.sentence)) for one in side] for side in (up, down))
+    return up, down
 
 
 def _explains(line: ChangeLine) -> bool:

@@ -380,3 +380,17 @@ def test_unknown_value_in_a_sentence(plain):
 def test_top_movers():
     assert top_movers(np.array([1.0, 0.0, -3.0, 2.0, -2.0]), 3) == [2, 3, 4]
     assert top_movers(np.zeros(3), 2) == []
+
+
+def test_what_was_before_is_said_once():
+    nobody = "Before: No person who counts responded; 1 did who does not."
+    lines = [
+        ChangeLine("others", "responder_rate_365d", "reach", 0.0, 1.0, 9.0, f"22 people responded. {nobody}"),
+        ChangeLine("others", "credible_posts_90d", "reach", 0.0, 2.5, 3.0, f"2.5 posts. {nobody}"),
+        ChangeLine("others", "days_of_silence", "reach", 50.0, 0.0, 2.0, "Lately. Before: 0.5 of a member. More."),
+    ]
+    up, down = change_reasons(lines)
+    assert " ".join(reason.sentence for reason in up).count(nobody) == 1
+    assert "2.5 posts." in {reason.sentence for reason in up}
+    assert any(reason.sentence.endswith("Before: 0.5 of a member. More.") for reason in up)
+    assert down == []
