@@ -231,7 +231,10 @@ def change_reasons(lines: list[ChangeLine]) -> tuple[list[Reason], list[Reason]]
 
 
 def _with_past_once(up: list[Reason], down: list[Reason]) -> tuple[list[Reason], list[Reason]]:
-    """Leave out of reasons what they said before of the past, such as that nobody who counts had responded."""
+    """Keep what was before in the first reason that says it, and leave it out of the others.
+
+    One cause can move several features: that nobody who counts had responded would stand in each of their reasons.
+    """
     stated: set[str] = set()
 
     def once(match: re.Match[str]) -> str:
