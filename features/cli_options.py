@@ -36,6 +36,12 @@ Engine = Annotated[
 ]
 User = Annotated[str, typer.Argument(help="The user's id, as in the events.")]
 Scope = Annotated[str, typer.Option(help="The scope of the score.")]
+FirstInstant = Annotated[
+    str | None, typer.Option("--from", help="The first instant to include; a date means its midnight. Default: all.")
+]
+LastInstant = Annotated[
+    str | None, typer.Option("--to", help="The last instant to include; a date means its midnight. Default: all.")
+]
 SnapshotTime = Annotated[
     str | None, typer.Option("--as-of", help="Use the snapshot of this instant; default the served one.")
 ]

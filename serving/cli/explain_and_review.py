@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.cli_options import (
+    FirstInstant,
     HomeFolder,
     Identities,
     Json,
+    LastInstant,
     Scope,
     SnapshotTime,
     User,
@@ -79,13 +81,8 @@ def explain(
 
 def history(
     user: User,
-    start: Annotated[
-        str | None,
-        typer.Option("--from", help="The first instant to include; a date means its midnight. Default: all."),
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="The last instant to include; a date means its midnight. Default: all.")
-    ] = None,
+    start: FirstInstant = None,
+    end: LastInstant = None,
     scope: Scope = "all",
     home: HomeFolder = None,
     json: Json = False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from features.cli_options import HomeFolder, Identities, Json, parse_instant
+from features.cli_options import FirstInstant, HomeFolder, Identities, Json, LastInstant, parse_instant
 from features.console import ERR, print_json, print_message, print_points, print_table, print_text, progress_bar, warn
 from features.errors import CloutError, SnapshotError, UnknownUserError
 from serving.cli.explain_and_review import import_model_libraries
@@ -104,12 +104,8 @@ def audit(
     check: Annotated[
         bool, typer.Option("--check", help="Check whether lines were altered, removed, added or moved.")
     ] = False,
-    start: Annotated[
-        str | None, typer.Option("--from", help="The first instant; a date means its midnight. Default: no bound.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", help="The last instant; a date means its midnight. Default: no bound.")
-    ] = None,
+    start: FirstInstant = None,
+    end: LastInstant = None,
     top: Annotated[int, typer.Option(min=1, max=MOST, help="How many, newest first.")] = 50,
     home: HomeFolder = None,
     json: Json = False,
